@@ -1,0 +1,24 @@
+//! The gRPC protocol of Swift Sampler, package `swiftsampler.v1`.
+//!
+//! [`v1`] holds the generated messages, clients and servers; the contracts stand as comments in
+//! `proto/swiftsampler/v1/*.proto`. [`columns`] packs and unpacks the byte columns of a batch block.
+
+pub mod columns;
+
+/// The generated messages and services of `swiftsampler.v1`.
+#[allow(missing_docs, reason = "documented in the .proto files, whose comments prost carries over")]
+#[allow(clippy::all, reason = "generated")]
+#[allow(
+    clippy::missing_errors_doc,
+    clippy::wildcard_imports,
+    clippy::cast_possible_truncation,
+    clippy::large_futures,
+    reason = "generated"
+)]
+#[allow(unreachable_pub, reason = "generated")]
+pub mod v1 {
+    tonic::include_proto!("swiftsampler.v1");
+
+    /// The encoded file descriptors, for gRPC reflection.
+    pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));
+}

@@ -1,0 +1,51 @@
+//! The mathematics and the draw engine of Swift Sampler.
+//!
+//! A [`FeatureTable`] holds a few precomputed features of every example. A [`Dataset`] groups the examples into
+//! [`Cells`] of equal features, once. A [`SamplerSpec`] (10 numbers, by default) is plain data; [`Sampler::build`]
+//! turns it, with a dataset, into an object that draws: draw number `t` is a pure function of the job's seed, `t` and
+//! the sampler, so that any process anywhere computes the same batches.
+//!
+//! ```
+//! use swift_sampler::{Dataset, FeatureTable, Sampler, SamplerSpec, Seed};
+//!
+//! let table = FeatureTable::new(vec![
+//!     ("loss".into(), vec![0.1, 2.0, 0.7, 0.3]),
+//!     ("entropy".into(), vec![1.5, 0.2, 1.1, 1.9]),
+//!     ("grad_norm".into(), vec![0.4, 3.0, 1.2, 0.9]),
+//! ])?;
+//! let dataset = Dataset::new(table, vec!["loss".into(), "entropy".into()], Some("grad_norm".into()))?;
+//! let spec: SamplerSpec = serde_json::from_str(
+//!     r#"{"kind":"swift","features":["loss","entropy"],"coefficients":[1,0],
+//!         "knots":[0.25,0.5,0.75],"values":[1,1,1,0.2,0]}"#,
+//! )?;
+//! let sampler = Sampler::build(&spec, &dataset)?;
+//! let draw = sampler.draw(Seed(7), 0);
+//! assert!(draw.index < 4);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! No I/O, no clock, no threads and no global random state live here. Equation numbers refer to *Swift Sampler:
+//! Efficient Learning of Sampler by 10 Parameters* (NeurIPS 2024, arXiv 2410.05578).
+
+mod alias;
+mod cells;
+mod dataset;
+mod empirical_cdf;
+mod feature_table;
+pub mod job;
+mod philox;
+mod piecewise;
+mod sampler;
+mod spec;
+mod swift;
+
+pub use alias::{AliasTable, AliasTableError};
+pub use cells::{Cells, CellsParts, Resolution};
+pub use dataset::{Dataset, DatasetError};
+pub use empirical_cdf::EmpiricalCdf;
+pub use feature_table::{FeatureTable, FeatureTableError, SharedColumn};
+pub use philox::{Seed, philox4x32_10};
+pub use piecewise::PiecewiseLinear;
+pub use sampler::{Draw, Sampler, SamplerError};
+pub use spec::{SamplerSpec, SpecError, SwiftSpec, Transform};
+pub use swift::SwiftFunction;

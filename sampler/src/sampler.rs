@@ -1,0 +1,198 @@
+//! A spec and a dataset, made drawable.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::alias::{AliasTable, AliasTableError};
+use crate::cells::Cells;
+use crate::dataset::Dataset;
+use crate::feature_table::FeatureTableError;
+use crate::philox::{LANES, Seed, draw_words, draw_words_block};
+use crate::spec::{SamplerSpec, SpecError};
+use crate::swift::SwiftFunction;
+
+/// Why a sampler cannot be built or applied.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum SamplerError {
+    /// The spec is malformed.
+    #[error("sampler spec: {0}")]
+    Spec(#[from] SpecError),
+    /// The spec names a column the dataset does not have.
+    #[error("sampler spec: {0}")]
+    Column(#[from] FeatureTableError),
+    /// A column of weights holds a negative one.
+    #[error("column {column:?}, row {row} (counted from 0) is {value}: a weight is not negative")]
+    NegativeWeight {
+        /// The column.
+        column: String,
+        /// The row, counted from 0.
+        row: usize,
+        /// The value.
+        value: f64,
+    },
+    /// No example has a positive weight, or the weights overflow.
+    #[error("no example can be drawn: {0}")]
+    Weights(#[from] AliasTableError),
+    /// Transform `cgf` without gradient norms.
+    #[error(
+        "transform \"cgf\" needs gradient norms and the dataset has none: import it with a gradient norm column, or use \"cdf\""
+    )]
+    NoGradientNorm,
+    /// An example to be weighed has another number of features.
+    #[error("{given} features given where the sampler combines {expected}")]
+    FeatureCount {
+        /// Features given.
+        given: usize,
+        /// Features of the sampler.
+        expected: usize,
+    },
+}
+
+/// One draw.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Draw {
+    /// The example's row.
+    pub index: u32,
+    /// The probability with which each draw of this sampler is that example.
+    pub probability: f32,
+}
+
+/// A distribution over a dataset's examples, ready to draw from.
+///
+/// Once built, no operation can fail; share it freely between threads.
+#[derive(Debug, Clone)]
+pub struct Sampler {
+    spec: SamplerSpec,
+    cells: Arc<Cells>,
+    alias: AliasTable,
+    /// Probability of one example of each cell.
+    probability: Vec<f64>,
+    function: Option<SwiftFunction>,
+    effective_sample_size: f64,
+}
+
+impl Sampler {
+    /// Builds the sampler of `spec`, eq. (5), in O(cells · log cells); other than the dataset's default features, or a
+    /// column of weights, cost O(n log n).
+    ///
+    /// # Errors
+    /// [`SamplerError`] when the spec is malformed, does not fit the dataset, or leaves no example to draw.
+    pub fn build(spec: &SamplerSpec, dataset: &Dataset) -> Result<Self, SamplerError> {
+        let spec = spec.canonical()?;
+        let (cells, weights, function) = match &spec {
+            SamplerSpec::Uniform {} => {
+                let rows = u32::try_from(dataset.rows()).expect("a feature table has fewer than 2^32 rows");
+                (Arc::new(Cells::whole(rows)), vec![1.0], None)
+            }
+            SamplerSpec::Column { column } => {
+                let values = dataset.table().column(column)?;
+                if let Some(row) = values.iter().position(|value| *value < 0.0) {
+                    let value = values[row];
+                    return Err(SamplerError::NegativeWeight { column: column.clone(), row, value });
+                }
+                let (cells, weights) = Cells::by_value(dataset.table(), column)?;
+                (Arc::new(cells), weights, None)
+            }
+            SamplerSpec::Swift(swift) => {
+                let cells = dataset.cells_of(&swift.features)?;
+                let (function, weights) = SwiftFunction::build(swift, &cells)?;
+                (cells, weights, Some(function))
+            }
+        };
+        let mass: Vec<f64> =
+            weights.iter().enumerate().map(|(cell, weight)| weight * f64::from(cells.count(cell))).collect();
+        let alias = AliasTable::new(&mass)?;
+        let probability: Vec<f64> =
+            (0..cells.len()).map(|cell| alias.probability(cell) / f64::from(cells.count(cell))).collect();
+        let squares: f64 = probability.iter().enumerate().map(|(cell, p)| p * p * f64::from(cells.count(cell))).sum();
+        Ok(Self { spec, cells, alias, probability, function, effective_sample_size: squares.recip() })
+    }
+
+    /// Returns the canonical spec.
+    #[must_use]
+    pub fn spec(&self) -> &SamplerSpec {
+        &self.spec
+    }
+
+    /// Returns the number of examples.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.cells.rows()
+    }
+
+    /// Returns the cells the sampler draws over.
+    #[must_use]
+    pub fn cells(&self) -> &Arc<Cells> {
+        &self.cells
+    }
+
+    /// Returns the weight function of a swift sampler, for examples outside the dataset.
+    #[must_use]
+    pub fn function(&self) -> Option<&SwiftFunction> {
+        self.function.as_ref()
+    }
+
+    /// Returns the effective sample size 1 / Σ p², in examples: n for the uniform sampler.
+    #[must_use]
+    pub fn effective_sample_size(&self) -> f64 {
+        self.effective_sample_size
+    }
+
+    /// Returns the probability of one example of `cell`.
+    #[must_use]
+    pub fn cell_probability(&self, cell: usize) -> f64 {
+        self.probability[cell]
+    }
+
+    /// Returns the probability of every example, in row order.
+    #[must_use]
+    pub fn probabilities(&self) -> Vec<f64> {
+        let mut of_row = vec![0.0; self.rows()];
+        for (cell, &probability) in self.probability.iter().enumerate() {
+            for position in 0..self.cells.count(cell) {
+                of_row[self.cells.row(cell, position) as usize] = probability;
+            }
+        }
+        of_row
+    }
+
+    /// Returns draw number `draw` of a job with this seed: a pure function, in O(1).
+    #[must_use]
+    pub fn draw(&self, seed: Seed, draw: u64) -> Draw {
+        let [cell, position] = draw_words(seed, draw);
+        let (index, probability) = self.resolve(cell, position);
+        Draw { index, probability }
+    }
+
+    /// Writes the draws of `draws` into `indices` and `probabilities`, as [`Self::draw`] returns them, faster.
+    ///
+    /// # Panics
+    /// When the slices are not as long as the range.
+    pub fn draw_into(&self, seed: Seed, draws: Range<u64>, indices: &mut [u32], probabilities: &mut [f32]) {
+        let wanted = draws.end.saturating_sub(draws.start);
+        assert!(
+            indices.len() as u64 == wanted && probabilities.len() as u64 == wanted,
+            "both slices hold one value a draw"
+        );
+        let (mut cell, mut position) = ([0; LANES], [0; LANES]);
+        let blocks = indices.chunks_mut(LANES).zip(probabilities.chunks_mut(LANES));
+        for (first, (indices, probabilities)) in draws.step_by(LANES).zip(blocks) {
+            draw_words_block(seed, first, &mut cell, &mut position);
+            for (lane, (index, probability)) in indices.iter_mut().zip(probabilities).enumerate() {
+                (*index, *probability) = self.resolve(cell[lane], position[lane]);
+            }
+        }
+    }
+
+    /// Maps the two words of a draw to an example and its probability.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation, reason = "a position is below the cell's count; f32 goes on the wire")]
+    fn resolve(&self, cell_word: u64, position_word: u64) -> (u32, f32) {
+        let cell = self.alias.entry(cell_word);
+        let start = self.cells.starts()[cell];
+        let count = self.cells.starts()[cell + 1] - start;
+        let place = start + ((u128::from(position_word) * u128::from(count)) >> 64) as u32;
+        let index = self.cells.order().map_or(place, |order| order[place as usize]);
+        (index, self.probability[cell] as f32)
+    }
+}
