@@ -122,7 +122,9 @@ impl Cells {
 
     /// Returns a single cell of all rows, in their own order.
     #[must_use]
-    pub fn whole(rows: u32) -> Self {
+    #[allow(clippy::cast_possible_truncation, reason = "a feature table has fewer than 2^32 rows")]
+    pub fn whole(table: &FeatureTable) -> Self {
+        let rows = table.rows() as u32;
         Self {
             features: Vec::new(),
             order: None,

@@ -103,6 +103,7 @@ pub(crate) fn interpolate(xs: &[f64], ys: &[f64], x: f64) -> f64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "shares of few examples are exact")]
 mod tests {
     use super::*;
 

@@ -27,6 +27,7 @@ pub(crate) fn draw_words(seed: Seed, draw: u64) -> [u64; 2] {
 }
 
 /// Fills `cell` and `position` with the words of draws `first .. first + LANES`.
+#[allow(clippy::needless_range_loop, reason = "four arrays side by side, the shape compilers vectorise")]
 pub(crate) fn draw_words_block(seed: Seed, first: u64, cell: &mut [u64; LANES], position: &mut [u64; LANES]) {
     let mut lanes = [[0u32; LANES]; 4];
     for lane in 0..LANES {
@@ -41,6 +42,7 @@ pub(crate) fn draw_words_block(seed: Seed, first: u64, cell: &mut [u64; LANES], 
     }
 }
 
+#[allow(clippy::needless_range_loop, reason = "four arrays side by side, the shape compilers vectorise")]
 fn rounds<const N: usize>(counter: &mut [[u32; N]; 4], mut key: [u32; 2]) {
     for _ in 0..ROUNDS {
         for lane in 0..N {

@@ -80,10 +80,7 @@ impl Sampler {
     pub fn build(spec: &SamplerSpec, dataset: &Dataset) -> Result<Self, SamplerError> {
         let spec = spec.canonical()?;
         let (cells, weights, function) = match &spec {
-            SamplerSpec::Uniform {} => {
-                let rows = u32::try_from(dataset.rows()).expect("a feature table has fewer than 2^32 rows");
-                (Arc::new(Cells::whole(rows)), vec![1.0], None)
-            }
+            SamplerSpec::Uniform {} => (Arc::new(Cells::whole(dataset.table())), vec![1.0], None),
             SamplerSpec::Column { column } => {
                 let values = dataset.table().column(column)?;
                 if let Some(row) = values.iter().position(|value| *value < 0.0) {
