@@ -6,16 +6,8 @@
 pub mod columns;
 
 /// The generated messages and services of `swiftsampler.v1`.
-#[allow(missing_docs, reason = "documented in the .proto files, whose comments prost carries over")]
-#[allow(clippy::all, reason = "generated")]
-#[allow(
-    clippy::missing_errors_doc,
-    clippy::wildcard_imports,
-    clippy::cast_possible_truncation,
-    clippy::large_futures,
-    reason = "generated"
-)]
-#[allow(unreachable_pub, reason = "generated")]
+#[allow(missing_docs, unreachable_pub, reason = "documented in the .proto files, whose comments prost carries over")]
+#[allow(clippy::all, clippy::pedantic, clippy::restriction, reason = "generated")]
 pub mod v1 {
     tonic::include_proto!("swiftsampler.v1");
 
