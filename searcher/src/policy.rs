@@ -1,0 +1,236 @@
+//! The policy: which trial comes next, as a pure function of a study's plan and its trials so far.
+//!
+//! A study goes through stages. Three replicates of the uniform sampler give the baseline and tell how noisy an
+//! objective is; then come scrambled Sobol points; then the upper confidence bound of the surrogate proposes. The best
+//! few by posterior mean are confirmed under fresh seeds, and the best mean wins. Last, networks are retrained from
+//! scratch under the uniform sampler and under the winner.
+//!
+//! Every random choice is seeded by (study seed, trial number, purpose), so a study that was interrupted goes on with the
+//! same proposals.
+
+mod stage;
+mod surrogate;
+
+use serde::{Deserialize, Serialize};
+use swift_sampler::SamplerSpec;
+
+use crate::acquisition::{self, Exploration};
+use crate::gp::GpError;
+use crate::randomness::seed_for;
+use crate::space::{Space, SpaceError};
+use surrogate::Surrogate;
+
+pub use stage::{Standing, Winner, standing};
+
+/// Observations below which the surrogate has nothing to say and Sobol points continue.
+const OBSERVATIONS_MIN: usize = 4;
+
+/// What a study searches, and how long.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// The samplers searched.
+    pub space: Space,
+    /// Short trials in all, baseline included.
+    pub trials: usize,
+    /// Of these, replicates of the uniform sampler.
+    pub baselines: usize,
+    /// Of these, Sobol points before the surrogate proposes.
+    pub initial: usize,
+    /// κ.
+    pub exploration: Exploration,
+    /// Best samplers that are tried again under fresh seeds.
+    pub finalists: usize,
+    /// Fresh seeds a finalist.
+    pub finalist_seeds: usize,
+    /// Seeds of retraining from scratch, a sampler.
+    pub retrain_seeds: usize,
+    /// Seeds everything.
+    pub seed: u64,
+}
+
+/// Why a trial is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// Uniform sampler, short.
+    Baseline,
+    /// Sobol point, short.
+    Initial,
+    /// Proposed by the surrogate, short.
+    Search,
+    /// A finalist under a fresh seed, short.
+    Confirm,
+    /// From scratch, full length, with a look at the test set.
+    Retrain,
+}
+
+impl Purpose {
+    /// Returns whether the trial is one of the search's, which the surrogate learns from.
+    #[must_use]
+    pub fn is_search(self) -> bool {
+        matches!(self, Self::Baseline | Self::Initial | Self::Search)
+    }
+}
+
+/// What a trial is, as the registry keeps it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrialParameters {
+    /// Why it is run.
+    pub purpose: Purpose,
+    /// The sampler, canonical.
+    pub sampler: SamplerSpec,
+    /// Its point in the unit cube, as the surrogate sees it.
+    pub point: Vec<f64>,
+    /// Seeds the training and the draws.
+    pub seed: u64,
+    /// The search trial whose sampler this one repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<u64>,
+    /// Why the daemon refused the sampler; the trial is then infeasible without being trained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
+/// How a trial stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum TrialStanding {
+    /// Waiting or running.
+    Pending,
+    /// Has its objective.
+    Succeeded(f64),
+    /// Cannot have an objective; counts as worse than the worst.
+    Infeasible,
+    /// Crashed or lost; says nothing about its sampler.
+    Failed,
+}
+
+/// A trial as the policy sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrialRecord {
+    /// Position in the study.
+    pub number: u64,
+    /// What it is.
+    pub parameters: TrialParameters,
+    /// How it stands.
+    pub standing: TrialStanding,
+}
+
+impl TrialRecord {
+    /// Returns the objective if the trial succeeded.
+    #[must_use]
+    pub fn objective(&self) -> Option<f64> {
+        match self.standing {
+            TrialStanding::Succeeded(objective) => Some(objective),
+            _ => None,
+        }
+    }
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Proposal {
+    /// Add this trial.
+    Add(Box<TrialParameters>),
+    /// Nothing can be proposed before trials under way have ended.
+    Wait,
+    /// Every trial has ended.
+    Finished,
+}
+
+/// Why the policy cannot propose.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PolicyError {
+    /// The plan's space is not one.
+    #[error("search space: {0}")]
+    Space(#[from] SpaceError),
+    /// The surrogate failed.
+    #[error("surrogate: {0}")]
+    Surrogate(#[from] GpError),
+    /// No trial of the search succeeded.
+    #[error("none of the {0} trials succeeded: there is no sampler to recommend")]
+    NothingSucceeded(usize),
+    /// The trials are not numbered 0, 1, 2, …
+    #[error("trial {found} stands where {expected} should")]
+    Numbering {
+        /// Its number.
+        found: u64,
+        /// Its position.
+        expected: u64,
+    },
+}
+
+/// Returns the next proposal of a study whose trials so far are `records`, in order of number.
+///
+/// # Errors
+/// [`PolicyError`] when the plan is impossible or nothing succeeded.
+pub fn next(plan: &Plan, records: &[TrialRecord]) -> Result<Proposal, PolicyError> {
+    plan.space.validate()?;
+    for (expected, record) in (0u64..).zip(records) {
+        if record.number != expected {
+            return Err(PolicyError::Numbering { found: record.number, expected });
+        }
+    }
+    let number = records.len() as u64;
+    let searched = records.iter().filter(|record| record.parameters.purpose.is_search()).count();
+    if searched < plan.trials {
+        return propose_search(plan, records, number).map(|parameters| Proposal::Add(Box::new(parameters)));
+    }
+    stage::after_search(plan, records, number)
+}
+
+fn propose_search(plan: &Plan, records: &[TrialRecord], number: u64) -> Result<TrialParameters, PolicyError> {
+    let position = records.len();
+    if position < plan.baselines {
+        return Ok(uniform(plan, Purpose::Baseline, seed_for(plan.seed, number, "training")));
+    }
+    let surrogate = Surrogate::learn(plan, records, number)?;
+    let (purpose, point) = match surrogate {
+        Some(surrogate) if position >= plan.baselines + plan.initial => {
+            (Purpose::Search, propose_by_surrogate(plan, surrogate, number)?)
+        }
+        _ => (Purpose::Initial, feasible_sobol_point(plan, position - plan.baselines)),
+    };
+    Ok(TrialParameters {
+        purpose,
+        sampler: plan.space.sampler(&point)?,
+        point,
+        seed: seed_for(plan.seed, number, "training"),
+        repeats: None,
+        refused: None,
+    })
+}
+
+fn propose_by_surrogate(plan: &Plan, surrogate: Surrogate, number: u64) -> Result<Vec<f64>, PolicyError> {
+    let cube = plan.space.cube();
+    let kappa = plan.exploration.kappa(surrogate.observations, cube.dimension);
+    let incumbents = surrogate.incumbents();
+    let gp = surrogate.gp.with_pending(&surrogate.pending)?;
+    let seed = seed_for(plan.seed, number, "acquisition");
+    let feasible = |point: &[f64]| plan.space.sampler(point).is_ok();
+    Ok(acquisition::maximise(&gp, &cube, kappa, &incumbents, seed, &feasible)
+        .expect("Sobol candidates with a positive value and coefficient are feasible"))
+}
+
+/// Sobol point `index`, or in the rare case that it is no sampler, the next of another scramble.
+fn feasible_sobol_point(plan: &Plan, index: usize) -> Vec<f64> {
+    let index = u32::try_from(index).expect("a study has fewer than 2^16 trials");
+    (0..)
+        .map(|scramble| plan.space.cube().sobol(index, seed_for(plan.seed, scramble, "sobol")))
+        .find(|point| plan.space.sampler(point).is_ok())
+        .expect("nearly every point is a sampler")
+}
+
+fn uniform(plan: &Plan, purpose: Purpose, seed: u64) -> TrialParameters {
+    TrialParameters {
+        purpose,
+        sampler: SamplerSpec::Uniform {},
+        point: plan.space.uniform_point(),
+        seed,
+        repeats: None,
+        refused: None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! What follows the search: recommendation, confirmation, retraining.
+
+use super::surrogate::Surrogate;
+use super::{Plan, PolicyError, Proposal, Purpose, TrialParameters, TrialRecord, TrialStanding, uniform};
+use crate::randomness::seed_for;
+
+/// The sampler a study recommends.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Winner {
+    /// The search trial that found it.
+    pub trial: u64,
+    /// Mean objective under fresh seeds; without finalists, the posterior mean.
+    pub objective: f64,
+}
+
+/// How a study stands after its search.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    /// Mean objective of the uniform sampler's short trials; `None` if none succeeded.
+    pub baseline: Option<f64>,
+    /// The winner, once every finalist's trials have ended; `None` before.
+    pub winner: Option<Winner>,
+}
+
+/// Returns how a study stands.
+///
+/// # Errors
+/// [`PolicyError::NothingSucceeded`] when the search ended without a success.
+pub fn standing(plan: &Plan, records: &[TrialRecord]) -> Result<Standing, PolicyError> {
+    let baselines = objectives(records, |record| record.parameters.purpose == Purpose::Baseline);
+    let searched = search_trials(records);
+    let ended = searched.len() >= plan.trials && !searched.iter().any(|r| r.standing == TrialStanding::Pending);
+    let winner = if ended { winner(plan, records)? } else { None };
+    Ok(Standing { baseline: mean(&baselines), winner })
+}
+
+/// Proposes what follows once all search trials are added.
+pub(super) fn after_search(plan: &Plan, records: &[TrialRecord], number: u64) -> Result<Proposal, PolicyError> {
+    if search_trials(records).iter().any(|record| record.standing == TrialStanding::Pending) {
+        return Ok(Proposal::Wait);
+    }
+    let confirmations = records.iter().filter(|r| r.parameters.purpose == Purpose::Confirm).count();
+    let finalists = finalists(plan, records)?;
+    // One seed of each finalist, then the second of each, so that an early end is fair to all.
+    if confirmations < finalists.len() * plan.finalist_seeds {
+        let finalist = finalists[confirmations % finalists.len()].0;
+        let seed = seed_for(plan.seed, number, "training");
+        return Ok(Proposal::Add(Box::new(repeat(finalist, Purpose::Confirm, seed))));
+    }
+    let Some(winner) = winner(plan, records)? else { return Ok(Proposal::Wait) };
+    let retrained = records.iter().filter(|r| r.parameters.purpose == Purpose::Retrain).count();
+    if retrained < 2 * plan.retrain_seeds {
+        // Both samplers are retrained under the same seeds, so that their difference is not the seeds'.
+        let seed = seed_for(plan.seed, (retrained / 2) as u64, "retraining");
+        let parameters = if retrained.is_multiple_of(2) {
+            uniform(plan, Purpose::Retrain, seed)
+        } else {
+            let found = records.iter().find(|record| record.number == winner.trial);
+            repeat(found.expect("the winner is one of the records"), Purpose::Retrain, seed)
+        };
+        return Ok(Proposal::Add(Box::new(parameters)));
+    }
+    let pending = records.iter().any(|record| record.standing == TrialStanding::Pending);
+    Ok(if pending { Proposal::Wait } else { Proposal::Finished })
+}
+
+/// The best search trials by posterior mean, the uniform sampler left out, with that mean.
+fn finalists<'a>(plan: &Plan, records: &'a [TrialRecord]) -> Result<Vec<(&'a TrialRecord, f64)>, PolicyError> {
+    let searched = search_trials(records);
+    let succeeded: Vec<&TrialRecord> = searched
+        .iter()
+        .copied()
+        .filter(|record| record.parameters.purpose != Purpose::Baseline && record.objective().is_some())
+        .collect();
+    if succeeded.is_empty() {
+        return Err(PolicyError::NothingSucceeded(searched.len()));
+    }
+    let surrogate = Surrogate::learn(plan, records, plan.trials as u64)?;
+    let mut ranked: Vec<(&TrialRecord, f64)> = succeeded
+        .into_iter()
+        .map(|record| {
+            let observed = record.objective().expect("only successes were kept");
+            // With too few observations for a surrogate, an objective speaks for itself.
+            (record, surrogate.as_ref().map_or(observed, |s| s.gp.posterior(&record.parameters.point).mean))
+        })
+        .collect();
+    ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.number.cmp(&b.0.number)));
+    ranked.dedup_by(|a, b| a.0.parameters.point == b.0.parameters.point);
+    ranked.truncate(plan.finalists.max(1));
+    Ok(ranked)
+}
+
+/// The finalist of best mean under fresh seeds; `None` while confirmations are missing.
+fn winner(plan: &Plan, records: &[TrialRecord]) -> Result<Option<Winner>, PolicyError> {
+    let finalists = finalists(plan, records)?;
+    let confirmations: Vec<&TrialRecord> =
+        records.iter().filter(|record| record.parameters.purpose == Purpose::Confirm).collect();
+    let expected = if plan.finalists == 0 { 0 } else { finalists.len() * plan.finalist_seeds };
+    if confirmations.len() < expected || confirmations.iter().any(|r| r.standing == TrialStanding::Pending) {
+        return Ok(None);
+    }
+    let best = finalists
+        .iter()
+        .filter_map(|(finalist, _)| {
+            let fresh = objectives(records, |record| {
+                record.parameters.purpose == Purpose::Confirm && record.parameters.repeats == Some(finalist.number)
+            });
+            mean(&fresh).map(|objective| Winner { trial: finalist.number, objective })
+        })
+        // On a tie the better posterior mean, which comes first, stays.
+        .reduce(|best, next| if next.objective > best.objective { next } else { best });
+    let (first, posterior_mean) = finalists[0];
+    Ok(Some(best.unwrap_or(Winner { trial: first.number, objective: posterior_mean })))
+}
+
+fn repeat(record: &TrialRecord, purpose: Purpose, seed: u64) -> TrialParameters {
+    TrialParameters { purpose, seed, repeats: Some(record.number), refused: None, ..record.parameters.clone() }
+}
+
+fn search_trials(records: &[TrialRecord]) -> Vec<&TrialRecord> {
+    records.iter().filter(|record| record.parameters.purpose.is_search()).collect()
+}
+
+fn objectives(records: &[TrialRecord], of: impl Fn(&TrialRecord) -> bool) -> Vec<f64> {
+    records.iter().filter(|record| of(record)).filter_map(TrialRecord::objective).collect()
+}
+
+fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}

@@ -1,0 +1,62 @@
+//! The surrogate of a study's search trials.
+
+use super::{OBSERVATIONS_MIN, Plan, PolicyError, TrialRecord, TrialStanding};
+use crate::gp::GaussianProcess;
+use crate::randomness::seed_for;
+
+/// A fitted surrogate and the trials it knows.
+pub(super) struct Surrogate {
+    pub(super) gp: GaussianProcess,
+    /// Finished trials.
+    pub(super) observations: usize,
+    /// Points under way.
+    pub(super) pending: Vec<Vec<f64>>,
+    observed: Vec<Vec<f64>>,
+}
+
+impl Surrogate {
+    /// Fits the surrogate to search trials; `None` while too few have ended.
+    ///
+    /// An infeasible trial is imputed half a standard deviation below the worst objective: bad, but not so far out that it
+    /// flattens the differences between the others. A failed trial is left out.
+    pub(super) fn learn(plan: &Plan, records: &[TrialRecord], number: u64) -> Result<Option<Self>, PolicyError> {
+        let search: Vec<&TrialRecord> = records.iter().filter(|r| r.parameters.purpose.is_search()).collect();
+        let objectives: Vec<f64> = search.iter().filter_map(|record| record.objective()).collect();
+        if objectives.len() < OBSERVATIONS_MIN {
+            return Ok(None);
+        }
+        let imputed = below_the_worst(&objectives);
+        let (mut points, mut values, mut pending) = (Vec::new(), Vec::new(), Vec::new());
+        for record in search {
+            let value = match record.standing {
+                TrialStanding::Succeeded(objective) => objective,
+                TrialStanding::Infeasible => imputed,
+                TrialStanding::Pending => {
+                    pending.push(record.parameters.point.clone());
+                    continue;
+                }
+                TrialStanding::Failed => continue,
+            };
+            points.push(record.parameters.point.clone());
+            values.push(value);
+        }
+        let gp = GaussianProcess::fit(&points, &values, seed_for(plan.seed, number, "fit"))?;
+        Ok(Some(Self { gp, observations: points.len(), pending, observed: points }))
+    }
+
+    /// Returns the distinct observed points by posterior mean, best first.
+    pub(super) fn incumbents(&self) -> Vec<Vec<f64>> {
+        let mut ranked: Vec<(f64, &Vec<f64>)> =
+            self.observed.iter().map(|point| (self.gp.posterior(point).mean, point)).collect();
+        ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
+        ranked.dedup_by(|a, b| a.1 == b.1);
+        ranked.into_iter().map(|(_, point)| point.clone()).collect()
+    }
+}
+
+fn below_the_worst(objectives: &[f64]) -> f64 {
+    let count = objectives.len() as f64;
+    let mean = objectives.iter().sum::<f64>() / count;
+    let sd = (objectives.iter().map(|y| (y - mean).powi(2)).sum::<f64>() / (count - 1.0)).sqrt();
+    objectives.iter().copied().fold(f64::INFINITY, f64::min) - 0.5 * sd.max(f64::EPSILON)
+}
