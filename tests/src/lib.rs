@@ -1,0 +1,15 @@
+//! What the process-level scenarios share: real binaries, started on free ports and stopped again.
+//!
+//! The binaries are those beside the test binary, in the target folder: `cargo build` first (as `make test` does).
+
+#![allow(clippy::missing_panics_doc, reason = "a scenario fails by panicking")]
+#![allow(clippy::expect_used, reason = "a scenario fails by panicking")]
+
+mod binaries;
+pub mod dataset;
+pub mod samplerctl;
+pub mod samplerd;
+
+pub use binaries::{binary, deadline};
+pub use samplerctl::{Failure, Samplerctl};
+pub use samplerd::Samplerd;

@@ -1,0 +1,134 @@
+//! A daemon of a scenario's own.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::{Samplerctl, binary, deadline};
+
+/// Longest wait for one answer over HTTP.
+const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A running `samplerd`; killed when dropped.
+pub struct Samplerd {
+    child: Child,
+    data_dir: PathBuf,
+    grpc: String,
+    http: String,
+    log: Arc<Mutex<String>>,
+}
+
+impl Samplerd {
+    /// Starts a daemon over `data_dir` on free ports and returns once it serves.
+    #[must_use]
+    pub fn start(data_dir: &Path) -> Self {
+        Self::start_with(data_dir, &[])
+    }
+
+    /// As [`Self::start`], with further arguments.
+    #[must_use]
+    pub fn start_with(data_dir: &Path, arguments: &[&str]) -> Self {
+        let mut child = Command::new(binary("samplerd"))
+            .arg("--data-dir")
+            .arg(data_dir)
+            .args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("samplerd starts");
+        let log = Arc::new(Mutex::new(String::new()));
+        let mut stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
+        let sink = Arc::clone(&log);
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            while stderr.read_line(&mut line).is_ok_and(|read| read > 0) {
+                sink.lock().expect("no holder panics").push_str(&line);
+                line.clear();
+            }
+        });
+        let mut first = String::new();
+        BufReader::new(child.stdout.take().expect("stdout is piped")).read_line(&mut first).expect("stdout is read");
+        let addresses: serde_json::Value = serde_json::from_str(&first).unwrap_or_else(|error| {
+            panic!("first line {first:?}: {error}; log: {}", log.lock().expect("no holder panics"))
+        });
+        let address = |name: &str| addresses[name].as_str().expect("both addresses are strings").to_owned();
+        Self { child, data_dir: data_dir.to_owned(), grpc: address("grpc"), http: address("http"), log }
+    }
+
+    /// Returns the gRPC address.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.grpc
+    }
+
+    /// Returns a `samplerctl` that speaks to this daemon.
+    #[must_use]
+    pub fn ctl(&self) -> Samplerctl {
+        Samplerctl::new(&self.grpc)
+    }
+
+    /// Returns what the daemon wrote to stderr so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.log.lock().expect("no holder panics").clone()
+    }
+
+    /// Asks for a path over HTTP/1.1 and returns status and body.
+    #[must_use]
+    pub fn http(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(&self.http).expect("the HTTP address accepts");
+        stream.set_read_timeout(Some(HTTP_TIMEOUT)).expect("a time-out above zero is valid");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.http)
+            .expect("the request is sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("the answer is read");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line");
+        (status, body.to_owned())
+    }
+
+    /// Returns the value of a metric, summed over its labels; `None` when it is not exported.
+    #[must_use]
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let (_, body) = self.http("/metrics");
+        let values: Vec<f64> = body
+            .lines()
+            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])))
+            .filter_map(|line| line.rsplit(' ').next()?.parse().ok())
+            .collect();
+        (!values.is_empty()).then(|| values.iter().sum())
+    }
+
+    /// Kills the daemon as `kill -9` does, and starts another over the same data.
+    #[must_use]
+    pub fn kill_and_restart(mut self) -> Self {
+        self.child.kill().expect("a running child can be killed");
+        self.child.wait().expect("a killed child ends");
+        let data_dir = self.data_dir.clone();
+        drop(self);
+        Self::start(&data_dir)
+    }
+
+    /// Sends SIGTERM.
+    pub fn terminate(&self) {
+        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        assert!(status.expect("kill is a POSIX command").success(), "the daemon is there to be terminated");
+    }
+
+    /// Waits for the daemon to end by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        deadline("samplerd ends", || self.child.try_wait().expect("the child is ours"))
+    }
+}
+
+impl Drop for Samplerd {
+    fn drop(&mut self) {
+        // It may have ended already; either way it is gone afterwards.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
