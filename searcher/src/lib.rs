@@ -7,6 +7,7 @@
 pub mod acquisition;
 pub mod gp;
 pub mod lbfgs;
+pub mod plot;
 pub mod policy;
 pub mod randomness;
 pub mod space;

@@ -1,0 +1,25 @@
+//! Pictures of what a search found, as SVG.
+
+mod history;
+mod sampler_curve;
+mod style;
+
+pub use history::{History, HistoryPoint, PointKind};
+pub use sampler_curve::{FeatureCurve, SamplerCurve};
+
+/// Why a picture cannot be drawn.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PlotError {
+    /// Nothing to show.
+    #[error("there is nothing to draw: {0}")]
+    Empty(&'static str),
+    /// The drawing library failed.
+    #[error("drawing failed: {0}")]
+    Drawing(String),
+}
+
+impl<E: std::error::Error + Send + Sync> From<plotters::drawing::DrawingAreaErrorKind<E>> for PlotError {
+    fn from(error: plotters::drawing::DrawingAreaErrorKind<E>) -> Self {
+        Self::Drawing(error.to_string())
+    }
+}
