@@ -1,0 +1,53 @@
+# Everything is set up by these targets; nothing has to be installed by hand but Rust and Python 3.11.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+EXP ?= fashion40
+
+# libtorch, as `scripts/setup-libtorch` unpacks it; one thread a process is what both cores are best used with.
+ENV := source scripts/env;
+TORCH := --features swift-sampler-searcher/torch
+
+.PHONY: help demo test build release check fmt bench experiments clean setup-torch setup-python
+
+help: ## Lists the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+demo: setup-torch ## Sets everything up and runs the main job on real data: features, daemon, search, hot swap, training
+	scripts/setup-python demo
+	$(MAKE) release
+	scripts/demo
+
+test: setup-torch ## Sets everything up and runs every test
+	scripts/setup-python test
+	$(MAKE) build
+	$(ENV) cargo test $(TORCH)
+	$(ENV) SWIFTSAMPLER_BIN_DIR=$$PWD/target/debug .venv/bin/python -m pytest -q client/python/tests
+
+build: setup-torch ## Builds every binary for tests
+	$(ENV) cargo build $(TORCH) --bins
+
+release: setup-torch ## Builds the optimised binaries
+	$(ENV) cargo build --release $(TORCH) --bins
+
+check: setup-torch ## Formatting, lints and documentation, as CI checks them
+	cargo fmt --all --check
+	$(ENV) cargo clippy --workspace --all-targets $(TORCH) -- -D warnings
+	$(ENV) RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps $(TORCH)
+
+fmt: ## Formats the code
+	cargo fmt --all
+
+bench: release ## Measures serving on this machine
+	scripts/bench
+
+experiments: release ## Runs an experiment in full: make experiments EXP=fashion40
+	scripts/experiments $(EXP)
+
+clean: ## Removes what was built and downloaded
+	rm -rf target .cache .venv
+
+setup-torch:
+	scripts/setup-libtorch

@@ -1,0 +1,107 @@
+//! A whole search against a real daemon, with the closed-form target that needs no libtorch.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use swift_sampler_tests::samplerctl::DrawJob;
+use swift_sampler_tests::{Samplerd, binary, deadline};
+
+const TRIALS: u64 = 16;
+
+fn searcher(daemon: &Samplerd, work_dir: &Path) -> Command {
+    let mut command = Command::new(binary("searcher"));
+    command
+        .args(["--target", "simulated", "--study", "s", "--dataset", "d", "--seed", "1", "--label-noise", "0.4"])
+        .args(["--trials", &TRIALS.to_string(), "--jobs", "2", "--confirm", "2", "--output", "json"])
+        .args(["--daemon", daemon.address(), "--work-dir"])
+        .arg(work_dir);
+    command
+}
+
+fn report(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+fn show(daemon: &Samplerd) -> Value {
+    let output = Command::new(binary("searcher"))
+        .args(["show", "s", "--output", "json", "--daemon", daemon.address()])
+        .output()
+        .unwrap();
+    report(&output)
+}
+
+#[test]
+fn a_search_finds_a_better_sampler_and_swaps_it_into_a_running_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Samplerd::start(&folder.path().join("data"));
+    let output = searcher(&daemon, &folder.path().join("work")).output().unwrap();
+    let report = report(&output);
+    assert!(report["gain"].as_f64().unwrap() > 0.0, "{report}");
+
+    let dataset = daemon.ctl().one(&["dataset", "show", "d"]);
+    let active = dataset["active_version"].as_u64().unwrap();
+    assert!(active > 1, "the winner is active: {dataset}");
+    let job = DrawJob { name: "after", dataset: "d", seed: 1, batch_size: 64, follow: "step" };
+    assert!(daemon.ctl().draw(&job, 0..5, 0, 1).iter().all(|batch| batch["version"] == active));
+    // The study's other candidates are collected.
+    let versions = daemon.ctl().run(&["sampler", "list", "d"]).unwrap();
+    assert!(versions.len() <= 3, "{versions:?}");
+    for picture in ["history.svg", "sampler.svg"] {
+        let svg = std::fs::read_to_string(folder.path().join("work").join(picture)).unwrap();
+        assert!(svg.contains("<svg"), "{picture}");
+    }
+
+    // The same command again finds everything done and says the same.
+    let again = searcher(&daemon, &folder.path().join("work")).output().unwrap();
+    assert_eq!(self::report(&again)["gain"], report["gain"]);
+}
+
+#[test]
+fn a_killed_search_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Samplerd::start(&folder.path().join("data"));
+    let work_dir = folder.path().join("work");
+    let told = |daemon: &Samplerd| {
+        let output = Command::new(binary("searcher"))
+            .args(["show", "s", "--output", "json", "--daemon", daemon.address()])
+            .output()
+            .unwrap();
+        let study: Value = serde_json::from_slice(&output.stdout).ok()?;
+        let trials = study["trials"].as_array()?.clone();
+        Some(trials.into_iter().filter(|trial| trial["state"] == "succeeded").collect::<Vec<_>>())
+    };
+
+    let mut first = searcher(&daemon, &work_dir).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let before = deadline("some trials are told", || told(&daemon).filter(|trials| trials.len() >= 4));
+    first.kill().unwrap();
+    first.wait().unwrap();
+
+    // The daemon goes too; what was told is still there.
+    let daemon = daemon.kill_and_restart();
+    report(&searcher(&daemon, &work_dir).output().unwrap());
+    let trials = show(&daemon)["trials"].as_array().unwrap().clone();
+    for trial in before {
+        let number = usize::try_from(trial["number"].as_u64().unwrap()).unwrap();
+        assert_eq!(trials[number]["objective"], trial["objective"], "trial {number} was not run again");
+    }
+    let numbers: Vec<u64> = trials.iter().map(|trial| trial["number"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, (0..numbers.len() as u64).collect::<Vec<_>>(), "no trial lost or counted twice");
+    assert!(numbers.len() as u64 >= TRIALS);
+}
+
+#[test]
+fn without_a_daemon_the_searcher_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let output = Command::new(binary("searcher"))
+        .args(["--target", "simulated", "--daemon", &address, "--work-dir"])
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    assert!(String::from_utf8_lossy(&output.stderr).contains(&address));
+}
