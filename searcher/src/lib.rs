@@ -5,9 +5,11 @@
 //! [`acquisition`] how it looks ahead; [`space`] maps samplers to points.
 
 pub mod acquisition;
+pub mod data;
 pub mod gp;
 pub mod lbfgs;
 pub mod plot;
 pub mod policy;
 pub mod randomness;
 pub mod space;
+pub mod target;

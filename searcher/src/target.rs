@@ -1,0 +1,354 @@
+//! The seam between the search and the networks it trains: what a trial asks of a target, free of libtorch.
+
+mod shuffled;
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::{DataConfig, DataError};
+
+pub use shuffled::ShuffledEpochs;
+pub(crate) use shuffled::{below, shuffle};
+
+/// Where a training run's batches come from: positions in the training set.
+pub trait BatchSource {
+    /// Replaces `indices` by the examples of the next batch.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError::Batches`] when no batch can be had, [`TargetError::Interrupted`] when the source was told to stop.
+    fn next_batch(&mut self, indices: &mut Vec<u32>) -> Result<(), TargetError>;
+}
+
+/// The weights (and batch-norm buffers) a training run starts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Start {
+    /// Freshly initialised from the run's seed.
+    Scratch,
+    /// The start network after its last epoch. A fine-tuning from here shows what a sampler makes it forget.
+    Last,
+    /// The start network at its best validation accuracy.
+    Best,
+}
+
+/// One training run of a target.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainingRun {
+    /// Passes over the training set, each of ceil(examples / batch size) batches.
+    pub epochs: u32,
+    /// Examples a batch, which must agree with what the batch source gives.
+    pub batch_size: u32,
+    /// Seed of the initial weights; a run from a checkpoint draws no random numbers of its own.
+    pub seed: u64,
+    /// The weights to start from.
+    pub start: Start,
+    /// Overrides of the target's recipe.
+    pub recipe: RecipeOverrides,
+}
+
+/// How a target's optimiser (stochastic gradient descent) is set.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// Step size, constant over the run.
+    pub learning_rate: f64,
+    /// Share of the last update that is repeated; 0 is plain gradient descent.
+    pub momentum: f64,
+    /// Strength of the L2 penalty.
+    pub weight_decay: f64,
+}
+
+/// What a run sets differently from its target's [`Recipe`].
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RecipeOverrides {
+    /// Step size.
+    pub learning_rate: Option<f64>,
+    /// Momentum.
+    pub momentum: Option<f64>,
+    /// Weight decay.
+    pub weight_decay: Option<f64>,
+}
+
+impl RecipeOverrides {
+    /// Returns `recipe` with these overrides in place.
+    #[must_use]
+    pub fn apply(&self, recipe: Recipe) -> Recipe {
+        Recipe {
+            learning_rate: self.learning_rate.unwrap_or(recipe.learning_rate),
+            momentum: self.momentum.unwrap_or(recipe.momentum),
+            weight_decay: self.weight_decay.unwrap_or(recipe.weight_decay),
+        }
+    }
+}
+
+/// What one epoch came to.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct EpochReport {
+    /// Number of the epoch, from 1.
+    pub epoch: u32,
+    /// Mean cross-entropy of the batches, in nats, as the weights moved.
+    pub training_loss: f64,
+    /// Share of the validation set that is classified correctly after the epoch.
+    pub validation_accuracy: f64,
+    /// Wall-clock time of the epoch with its validation.
+    pub seconds: f64,
+}
+
+/// What a training run came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainingOutcome {
+    /// One report an epoch. A trial's objective is the validation accuracy of the last.
+    pub epochs: Vec<EpochReport>,
+    /// Share of the test set that is classified correctly at the end, where it was asked for.
+    pub test_accuracy: Option<f64>,
+}
+
+/// A network with its data: what a trial trains.
+pub trait Target {
+    /// Returns the number of training examples, which is the number of rows of the dataset at the daemon.
+    fn training_examples(&self) -> usize;
+
+    /// Trains on `batches` and calls `on_epoch` after each epoch; `Break` ends the run as [`TargetError::Interrupted`].
+    ///
+    /// Weights, batch-norm buffers and momentum are those of the start in every call, whatever ran before. The test
+    /// set is looked at only if `evaluate_test`, once, after the last epoch.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError::Infeasible`] if the loss stops being finite; [`TargetError::Interrupted`]; errors of the batches
+    /// or of libtorch.
+    fn train(
+        &mut self,
+        run: &TrainingRun,
+        batches: &mut dyn BatchSource,
+        evaluate_test: bool,
+        on_epoch: &mut dyn FnMut(&EpochReport) -> ControlFlow<()>,
+    ) -> Result<TrainingOutcome, TargetError>;
+}
+
+/// A built-in network architecture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Architecture {
+    /// Two hidden layers, 512 and 256 wide.
+    Mlp,
+    /// A small residual network for images of 28 to 64 pixels.
+    Cnn,
+    /// ResNet-18 with torchvision's parameter names.
+    Resnet18,
+}
+
+impl Architecture {
+    /// All architectures, in the order of their cost.
+    pub const ALL: [Self; 3] = [Self::Mlp, Self::Cnn, Self::Resnet18];
+
+    /// Returns the name on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mlp => "mlp",
+            Self::Cnn => "cnn",
+            Self::Resnet18 => "resnet18",
+        }
+    }
+
+    /// Returns the optimiser settings of the architecture.
+    #[must_use]
+    pub const fn recipe(self) -> Recipe {
+        match self {
+            Self::Mlp => Recipe { learning_rate: 0.05, momentum: 0.0, weight_decay: 0.0 },
+            Self::Cnn | Self::Resnet18 => Recipe { learning_rate: 0.05, momentum: 0.9, weight_decay: 5e-4 },
+        }
+    }
+}
+
+impl FromStr for Architecture {
+    type Err = TargetError;
+
+    fn from_str(name: &str) -> Result<Self, TargetError> {
+        Self::ALL
+            .into_iter()
+            .find(|architecture| architecture.name() == name)
+            .ok_or_else(|| TargetError::UnknownTarget { name: name.to_owned() })
+    }
+}
+
+/// Which checkpoint of the start network the features come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Checkpoint {
+    /// The epoch of the best validation accuracy: before wrong labels are memorised, its losses tell them apart best.
+    #[default]
+    Best,
+    /// The last epoch.
+    Last,
+}
+
+impl FromStr for Checkpoint {
+    type Err = TargetError;
+
+    fn from_str(name: &str) -> Result<Self, TargetError> {
+        match name {
+            "best" => Ok(Self::Best),
+            "last" => Ok(Self::Last),
+            _ => Err(TargetError::UnknownCheckpoint { name: name.to_owned() }),
+        }
+    }
+}
+
+/// What `searcher features` needs: which network is trained uniformly, on what, and which checkpoint gives features.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PrepareConfig {
+    /// The network.
+    pub target: Architecture,
+    /// The data and how it is split.
+    pub data: DataConfig,
+    /// Epochs of the start network.
+    pub epochs: u32,
+    /// Examples a batch.
+    pub batch_size: u32,
+    /// Seed of the start network's weights and of its batches.
+    pub seed: u64,
+    /// Overrides of the target's recipe for the start network.
+    pub recipe: RecipeOverrides,
+    /// The checkpoint that the features come from.
+    pub features_from: Checkpoint,
+}
+
+impl PrepareConfig {
+    /// Epochs of the start network unless told otherwise.
+    pub const EPOCHS: u32 = 20;
+    /// Examples a batch unless told otherwise.
+    pub const BATCH_SIZE: u32 = 128;
+
+    /// Returns the default preparation of `target` on `data`.
+    #[must_use]
+    pub fn new(target: Architecture, data: DataConfig) -> Self {
+        Self {
+            target,
+            data,
+            epochs: Self::EPOCHS,
+            batch_size: Self::BATCH_SIZE,
+            seed: 0,
+            recipe: RecipeOverrides::default(),
+            features_from: Checkpoint::default(),
+        }
+    }
+}
+
+/// What a preparation left behind.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prepared {
+    /// The start network after its last epoch.
+    pub start: PathBuf,
+    /// The start network at its best validation accuracy.
+    pub best: PathBuf,
+    /// One row a training example: `loss`, `entropy` and `grad_norm`.
+    pub features: PathBuf,
+    /// The epochs of the start network.
+    pub epochs: Vec<EpochReport>,
+    /// The epoch of `best`, from 1.
+    pub best_epoch: u32,
+    /// Whether all of it was there already.
+    pub reused: bool,
+}
+
+/// What a preparation is doing.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum PrepareProgress {
+    /// An epoch of the start network ended, of `epochs`.
+    Epoch {
+        /// What it came to.
+        report: EpochReport,
+        /// How many there will be.
+        epochs: u32,
+    },
+    /// Features of `done` of `total` examples are computed.
+    Features {
+        /// Examples done.
+        done: usize,
+        /// Examples in all.
+        total: usize,
+    },
+}
+
+/// Why a target could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// The training diverged: the trial says something about the sampler, not about the machine.
+    #[error("the training loss is {loss} at step {step} of epoch {epoch}: the run diverged")]
+    Infeasible {
+        /// The loss, NaN or infinite.
+        loss: f64,
+        /// Number of the step within the epoch, from 0.
+        step: u64,
+        /// Number of the epoch, from 1.
+        epoch: u32,
+    },
+    /// The run was told to stop.
+    #[error("interrupted")]
+    Interrupted,
+    /// The batch source has no batch.
+    #[error("no batch to train on: {reason}")]
+    Batches {
+        /// What the source said.
+        reason: String,
+    },
+    /// A batch names an example that the training set lacks.
+    #[error("a batch names example {index}, the training set has {examples}: was the dataset made from other data?")]
+    IndexOutOfRange {
+        /// The index.
+        index: u32,
+        /// How many examples there are.
+        examples: usize,
+    },
+    /// A run's settings cannot be trained with.
+    #[error("{field} is {value}: {expected}")]
+    InvalidRun {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What would be right.
+        expected: &'static str,
+    },
+    /// No architecture has this name.
+    #[error("no target is named {name:?}: the targets are mlp, cnn and resnet18")]
+    UnknownTarget {
+        /// The name.
+        name: String,
+    },
+    /// No checkpoint has this name.
+    #[error("no checkpoint is named {name:?}: best or last")]
+    UnknownCheckpoint {
+        /// The name.
+        name: String,
+    },
+    /// The renormed entropy (eq. 11) of two classes is 0 for every example.
+    #[error("the renormed entropy needs at least 3 classes, the data has {classes}: it would be 0 for every example")]
+    TooFewClasses {
+        /// How many classes the data has.
+        classes: usize,
+    },
+    /// The data is missing or wrong.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A file of the work folder cannot be read or written.
+    #[error("{path}: {reason}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        reason: String,
+    },
+    /// libtorch failed.
+    #[error("libtorch: {reason}")]
+    Torch {
+        /// What it said.
+        reason: String,
+    },
+}
