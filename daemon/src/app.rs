@@ -1,0 +1,235 @@
+//! A daemon from its parts to its end: built from a configuration, served on listeners, drained.
+
+use std::fs::{File, TryLockError};
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use swift_sampler_proto::v1;
+use swift_sampler_proto::v1::sampling_server::SamplingServer;
+use tokio::net::TcpListener;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::daemon::Daemon;
+use crate::error::Error;
+use crate::loaded::Loaded;
+use crate::metrics::Metrics;
+use crate::registry::{Backend, BackendError, Registry, Sqlite};
+use crate::store::{Store, StoreError};
+use crate::{grpc, http};
+
+/// How long calls may take to end once the daemon is told to.
+const DRAIN_MAX: Duration = Duration::from_secs(30);
+/// How often the registry is asked whether it is there, and whether another process changed it.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// How often a silent connection is probed.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
+/// How long a probed connection may stay silent before it is closed.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Calls open at once on one connection.
+const CALLS_A_CONNECTION_MAX: u32 = 256;
+/// What a client may send ahead on one call and on one connection, in bytes.
+const RECEIVE_WINDOW_BYTES: u32 = 4 << 20;
+/// Largest headers of a call, in bytes.
+const HEADERS_BYTES_MAX: u32 = 16 << 10;
+
+/// Why a daemon cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be used.
+    #[error("data directory {path}: {source}")]
+    DataDir {
+        /// Its path.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another daemon uses the data directory.
+    #[error("data directory {0} is in use by another samplerd")]
+    Locked(String),
+    /// The registry cannot be opened.
+    #[error(transparent)]
+    Registry(#[from] BackendError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The metrics clash.
+    #[error(transparent)]
+    Metrics(#[from] prometheus::Error),
+    /// The registry cannot be read.
+    #[error(transparent)]
+    Read(#[from] Error),
+}
+
+/// Why a daemon stopped serving.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// gRPC failed.
+    #[error("gRPC: {0}")]
+    Grpc(#[from] tonic::transport::Error),
+    /// The descriptors of the protocol are not usable.
+    #[error("reflection: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// HTTP failed.
+    #[error("HTTP: {0}")]
+    Http(#[from] std::io::Error),
+}
+
+/// A daemon, not yet serving.
+#[derive(Debug)]
+pub struct App {
+    daemon: Arc<Daemon>,
+    metrics: prometheus::Registry,
+    /// Held until the end: no other daemon may use the data directory.
+    _lock: File,
+}
+
+impl App {
+    /// Opens everything under the configuration's data directory, and checks every dataset. Blocks.
+    ///
+    /// A damaged dataset is logged and refused when it is asked for; the others are served.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn build(config: &Config) -> Result<Self, StartError> {
+        Self::build_with_clock(config, Arc::new(SystemClock))
+    }
+
+    /// As [`Self::build`], on a clock of the caller's.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn build_with_clock(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        let lock = lock(&config.data_dir)?;
+        let backend: Arc<dyn Backend> = Arc::new(Sqlite::open(&config.data_dir.join("registry.sqlite"))?);
+        let store = Store::open(&config.data_dir)?;
+        let metrics = prometheus::Registry::new();
+        let daemon =
+            Daemon::new(Registry::new(backend, clock), Loaded::new(store), Metrics::register(&metrics)?, config.limits);
+        daemon.registry.poll().map_err(Error::from)?;
+        daemon.metrics.registry_up.set(1);
+        daemon.show_datasets()?;
+        Ok(Self { daemon: Arc::new(daemon), metrics, _lock: lock })
+    }
+
+    /// Serves until `shutdown` is done, then ends streams at a batch boundary and waits, for a limited time, until all
+    /// calls have ended.
+    ///
+    /// # Errors
+    /// [`ServeError`] when a listener fails.
+    pub async fn serve(
+        self,
+        grpc_listener: TcpListener,
+        http_listener: TcpListener,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
+        let stop = self.daemon.shutdown.clone();
+        let poll = tokio::spawn(poll(Arc::clone(&self.daemon)));
+        let mut grpc = tokio::spawn(serve_grpc(Arc::clone(&self.daemon), grpc_listener));
+        let mut http = tokio::spawn(http::serve(Arc::clone(&self.daemon), self.metrics.clone(), http_listener));
+        let failed = tokio::select! {
+            () = shutdown => None,
+            ended = &mut grpc => Some(flatten(ended)),
+            ended = &mut http => Some(flatten(ended)),
+        };
+        stop.cancel();
+        if let Some(failed) = failed {
+            return failed;
+        }
+        tracing::info!("draining: streams end at a batch boundary");
+        let drained = tokio::time::timeout(DRAIN_MAX, async {
+            let grpc = flatten((&mut grpc).await);
+            let http = flatten((&mut http).await);
+            let poll = poll.await.map_err(|error| ServeError::Http(std::io::Error::other(error)));
+            grpc.and(http).and(poll)
+        });
+        match drained.await {
+            Ok(result) => result,
+            Err(_elapsed) => {
+                tracing::warn!("calls were still open after {DRAIN_MAX:?}: closing them");
+                grpc.abort();
+                http.abort();
+                Ok(())
+            }
+        }
+    }
+}
+
+fn flatten(ended: Result<Result<(), ServeError>, tokio::task::JoinError>) -> Result<(), ServeError> {
+    ended.unwrap_or_else(|error| Err(ServeError::Http(std::io::Error::other(error))))
+}
+
+async fn serve_grpc(daemon: Arc<Daemon>, listener: TcpListener) -> Result<(), ServeError> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<SamplingServer<grpc::SamplingService>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    let stop = daemon.shutdown.clone();
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    Server::builder()
+        .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
+        .max_concurrent_streams(CALLS_A_CONNECTION_MAX)
+        .initial_stream_window_size(RECEIVE_WINDOW_BYTES)
+        .initial_connection_window_size(RECEIVE_WINDOW_BYTES)
+        .http2_max_header_list_size(HEADERS_BYTES_MAX)
+        .add_service(health_service)
+        .add_service(reflection)
+        .add_service(grpc::sampling(&daemon))
+        .add_service(grpc::control(&daemon))
+        .add_service(grpc::studies(&daemon))
+        .serve_with_incoming_shutdown(incoming, async move {
+            stop.cancelled().await;
+            health.set_not_serving::<SamplingServer<grpc::SamplingService>>().await;
+        })
+        .await?;
+    Ok(())
+}
+
+/// Asks the registry at intervals, and brings gauges up to date when another process changed it.
+async fn poll(daemon: Arc<Daemon>) {
+    let mut known = 0;
+    loop {
+        tokio::select! {
+            () = daemon.shutdown.cancelled() => return,
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
+        }
+        let polled = daemon
+            .with_registry(move |daemon| {
+                let generation = daemon.registry.poll()?;
+                if generation != known {
+                    daemon.show_datasets()?;
+                }
+                Ok::<_, Error>(generation)
+            })
+            .await;
+        match polled {
+            Ok(generation) => {
+                known = generation;
+                daemon.metrics.registry_up.set(1);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the registry did not answer");
+                daemon.metrics.registry_up.set(0);
+            }
+        }
+    }
+}
+
+fn lock(data_dir: &Path) -> Result<File, StartError> {
+    let path = || data_dir.display().to_string();
+    let unusable = |source| StartError::DataDir { path: path(), source };
+    std::fs::create_dir_all(data_dir).map_err(unusable)?;
+    let file =
+        File::options().create(true).truncate(false).write(true).open(data_dir.join("lock")).map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StartError::Locked(path())),
+        Err(TryLockError::Error(source)) => Err(unusable(source)),
+    }
+}

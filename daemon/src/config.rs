@@ -1,0 +1,215 @@
+//! How a daemon is to run: flags, else environment, else the file, else defaults.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, ValueEnum};
+use serde::Deserialize;
+
+use crate::daemon::Limits;
+
+/// Streams open at once unless told otherwise.
+const STREAMS_MAX_DEFAULT: usize = 1024;
+/// Bytes of one import unless told otherwise.
+const IMPORT_BYTES_MAX_DEFAULT: u64 = 64 << 30;
+/// Rows of one dataset unless told otherwise.
+const ROWS_MAX_DEFAULT: usize = 1 << 30;
+
+/// Serves weighted batches of examples to training jobs.
+#[derive(Debug, Clone, Default, Parser)]
+#[command(name = "samplerd", version, about)]
+pub struct Flags {
+    /// Directory of the registry and of imported columns; created if it is not there.
+    #[arg(long, env = "SAMPLERD_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Address of gRPC; port 0 takes a free one. [default: 127.0.0.1:7431]
+    #[arg(long, env = "SAMPLERD_LISTEN", value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Address of metrics, health and the page; port 0 takes a free one. [default: 127.0.0.1:7432]
+    #[arg(long, env = "SAMPLERD_HTTP", value_name = "ADDRESS:PORT")]
+    pub http: Option<SocketAddr>,
+    /// Where records are kept: "sqlite" (in the data directory). [default: sqlite]
+    #[arg(long, env = "SAMPLERD_REGISTRY", value_name = "REGISTRY")]
+    pub registry: Option<String>,
+    /// TOML file with any of these settings, named as the flags with underscores.
+    #[arg(long, env = "SAMPLERD_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Accepts addresses that other machines reach; there is no encryption and no authentication.
+    #[arg(long, env = "SAMPLERD_INSECURE")]
+    pub insecure: bool,
+    /// What is logged, to stderr: error, warn, info, debug, trace, or filters by module. [default: info]
+    #[arg(long, env = "SAMPLERD_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+    /// How it is logged. [default: text]
+    #[arg(long, env = "SAMPLERD_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// Streams open at once. [default: 1024]
+    #[arg(long, env = "SAMPLERD_STREAMS_MAX", value_name = "COUNT")]
+    pub streams_max: Option<usize>,
+    /// Bytes of one import. [default: 64 GiB]
+    #[arg(long, env = "SAMPLERD_IMPORT_BYTES_MAX", value_name = "BYTES")]
+    pub import_bytes_max: Option<u64>,
+    /// Rows of one dataset. [default: 2^30]
+    #[arg(long, env = "SAMPLERD_ROWS_MAX", value_name = "COUNT")]
+    pub rows_max: Option<usize>,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The settings in a file; all may be left out.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileSettings {
+    data_dir: Option<PathBuf>,
+    listen: Option<SocketAddr>,
+    http: Option<SocketAddr>,
+    registry: Option<String>,
+    insecure: Option<bool>,
+    log: Option<String>,
+    log_format: Option<LogFormat>,
+    streams_max: Option<usize>,
+    import_bytes_max: Option<u64>,
+    rows_max: Option<usize>,
+}
+
+/// How a daemon is to run, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Directory of the registry and of imported columns.
+    pub data_dir: PathBuf,
+    /// Address of gRPC.
+    pub listen: SocketAddr,
+    /// Address of HTTP.
+    pub http: SocketAddr,
+    /// What is logged.
+    pub log: String,
+    /// How it is logged.
+    pub log_format: LogFormat,
+    /// What may be asked of it.
+    pub limits: Limits,
+}
+
+/// Why the settings do not make a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("config file {path}: {reason}")]
+    File {
+        /// Its path.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// No data directory.
+    #[error("no data directory: give --data-dir DIR, SAMPLERD_DATA_DIR, or data_dir in the config file")]
+    NoDataDir,
+    /// A registry this version does not have.
+    #[error("registry {0:?} is not available in this version: use sqlite")]
+    Registry(String),
+    /// An address that other machines reach.
+    #[error(
+        "{name} {address} can be reached from other machines, and there is no encryption or authentication: use a \
+         loopback address such as 127.0.0.1, or say --insecure"
+    )]
+    Exposed {
+        /// The flag.
+        name: &'static str,
+        /// The address.
+        address: SocketAddr,
+    },
+}
+
+impl Config {
+    /// Brings flags, environment, file and defaults together.
+    ///
+    /// # Errors
+    /// [`ConfigError`] naming the setting that is wrong.
+    pub fn resolve(flags: Flags) -> Result<Self, ConfigError> {
+        let file = flags.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
+        let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let config = Self {
+            data_dir: flags.data_dir.or(file.data_dir).ok_or(ConfigError::NoDataDir)?,
+            listen: flags.listen.or(file.listen).unwrap_or(loopback(7431)),
+            http: flags.http.or(file.http).unwrap_or(loopback(7432)),
+            log: flags.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
+            log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
+            limits: Limits {
+                streams_max: flags.streams_max.or(file.streams_max).unwrap_or(STREAMS_MAX_DEFAULT),
+                import_bytes_max: flags.import_bytes_max.or(file.import_bytes_max).unwrap_or(IMPORT_BYTES_MAX_DEFAULT),
+                rows_max: flags.rows_max.or(file.rows_max).unwrap_or(ROWS_MAX_DEFAULT),
+            },
+        };
+        if let Some(registry) = flags.registry.or(file.registry)
+            && registry != "sqlite"
+        {
+            return Err(ConfigError::Registry(registry));
+        }
+        if !(flags.insecure || file.insecure.unwrap_or(false)) {
+            for (name, address) in [("--listen", config.listen), ("--http", config.http)] {
+                if !address.ip().is_loopback() {
+                    return Err(ConfigError::Exposed { name, address });
+                }
+            }
+        }
+        Ok(config)
+    }
+}
+
+fn read_file(path: &Path) -> Result<FileSettings, ConfigError> {
+    let error = |reason: String| ConfigError::File { path: path.display().to_string(), reason };
+    let text = std::fs::read_to_string(path).map_err(|source| error(source.to_string()))?;
+    toml::from_str(&text).map_err(|source| error(source.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags(arguments: &[&str]) -> Flags {
+        Flags::try_parse_from([&["samplerd"], arguments].concat()).unwrap()
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_defaults() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("samplerd.toml");
+        std::fs::write(&path, "data_dir = \"/file\"\nlisten = \"127.0.0.1:1\"\nstreams_max = 7\n").unwrap();
+        let path = path.to_str().unwrap();
+        let config = Config::resolve(flags(&["--config", path, "--listen", "127.0.0.1:2"])).unwrap();
+        assert_eq!(config.data_dir, Path::new("/file"));
+        assert_eq!((config.listen.port(), config.http.port()), (2, 7432));
+        assert_eq!(config.limits.streams_max, 7);
+    }
+
+    #[test]
+    fn an_exposed_address_needs_to_be_meant() {
+        let exposed = ["--data-dir", "/d", "--listen", "0.0.0.0:0"];
+        let error = Config::resolve(flags(&exposed)).unwrap_err().to_string();
+        assert!(error.contains("--insecure"), "{error}");
+        assert!(Config::resolve(flags(&[&exposed[..], &["--insecure"]].concat())).is_ok());
+    }
+
+    #[test]
+    fn a_registry_that_is_not_built_is_refused() {
+        let error = Config::resolve(flags(&["--data-dir", "/d", "--registry", "redis://127.0.0.1:6379"])).unwrap_err();
+        assert!(error.to_string().contains("redis://127.0.0.1:6379"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_setting_in_the_file_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("samplerd.toml");
+        std::fs::write(&path, "data_dri = \"/file\"\n").unwrap();
+        let error = Config::resolve(flags(&["--config", path.to_str().unwrap()])).unwrap_err().to_string();
+        assert!(error.contains("data_dri"), "{error}");
+    }
+}

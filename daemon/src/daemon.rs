@@ -1,0 +1,141 @@
+//! What all calls share.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{Error, off_runtime};
+use crate::loaded::Loaded;
+use crate::metrics::{DatasetGauges, Metrics};
+use crate::registry::{DatasetRecord, Registry};
+
+/// What one daemon may be asked to do.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Streams open at once.
+    pub streams_max: usize,
+    /// Bytes of one import.
+    pub import_bytes_max: u64,
+    /// Rows of one dataset.
+    pub rows_max: usize,
+}
+
+/// Imports at work at once; others wait.
+const IMPORTS_MAX: usize = 2;
+
+/// What all calls share: the registry, what is in memory, counters and limits.
+#[derive(Debug)]
+pub struct Daemon {
+    /// The records and their rules.
+    pub registry: Registry,
+    /// Datasets and samplers in memory.
+    pub loaded: Loaded,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Limits.
+    pub limits: Limits,
+    /// Cancelled when the daemon goes down.
+    pub shutdown: CancellationToken,
+    /// When it started.
+    pub started: Instant,
+    streams: Arc<Semaphore>,
+    imports: Arc<Semaphore>,
+    placing: Mutex<()>,
+}
+
+impl Daemon {
+    /// Brings the parts together.
+    #[must_use]
+    pub fn new(registry: Registry, loaded: Loaded, metrics: Metrics, limits: Limits) -> Self {
+        Self {
+            registry,
+            loaded,
+            metrics,
+            limits,
+            shutdown: CancellationToken::new(),
+            started: Instant::now(),
+            streams: Arc::new(Semaphore::new(limits.streams_max)),
+            imports: Arc::new(Semaphore::new(IMPORTS_MAX)),
+            placing: Mutex::new(()),
+        }
+    }
+
+    /// Admits a stream.
+    ///
+    /// # Errors
+    /// [`Error::Exhausted`] when as many are open as may be.
+    pub fn admit_stream(&self) -> Result<OwnedSemaphorePermit, Error> {
+        Arc::clone(&self.streams).try_acquire_owned().map_err(|_full| {
+            Error::Exhausted(format!("{} streams are open, as many as this samplerd serves", self.limits.streams_max))
+        })
+    }
+
+    /// Waits until an import may start.
+    ///
+    /// # Errors
+    /// [`Error::ShuttingDown`].
+    pub async fn admit_import(&self) -> Result<OwnedSemaphorePermit, Error> {
+        tokio::select! {
+            permit = Arc::clone(&self.imports).acquire_owned() => permit.map_err(|_closed| Error::ShuttingDown),
+            () = self.shutdown.cancelled() => Err(Error::ShuttingDown),
+        }
+    }
+
+    /// Keeps others from adding or removing stored columns while the registry is told of them. Blocks.
+    pub fn place(&self) -> MutexGuard<'_, ()> {
+        self.placing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs a rule of the registry off the async runtime.
+    ///
+    /// # Errors
+    /// The rule's.
+    pub async fn with_registry<T, E>(
+        self: &Arc<Self>,
+        rule: impl FnOnce(&Self) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        E: Into<Error> + Send + 'static,
+    {
+        let daemon = Arc::clone(self);
+        off_runtime(move || rule(&daemon)).await
+    }
+
+    /// Brings the gauges of all datasets up to date. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Registry`] when it cannot be read.
+    pub fn show_datasets(&self) -> Result<(), Error> {
+        let datasets = self.registry.datasets()?;
+        self.metrics.keep_datasets(&datasets.iter().map(|dataset| dataset.name.as_str()).collect::<Vec<_>>());
+        for dataset in datasets {
+            self.show_dataset(&dataset)?;
+        }
+        Ok(())
+    }
+
+    fn show_dataset(&self, dataset: &DatasetRecord) -> Result<(), Error> {
+        let active = self.registry.active(&dataset.name)?;
+        let sampler = self.registry.sampler(&dataset.name, active.version)?;
+        let up = match self.loaded.dataset(&dataset.hash) {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::error!(dataset = dataset.name, %error, "a dataset cannot be served");
+                false
+            }
+        };
+        self.metrics.show_dataset(
+            &dataset.name,
+            DatasetGauges {
+                active_version: active.version,
+                effective_sample_size: sampler.effective_sample_size,
+                rows: dataset.rows,
+                up,
+            },
+        );
+        Ok(())
+    }
+}

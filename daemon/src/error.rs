@@ -1,0 +1,68 @@
+//! Why a call fails, whichever part of the daemon refuses it.
+
+use swift_sampler::job::ShardError;
+use swift_sampler::{DatasetError, FeatureTableError};
+
+use crate::import::ImportError;
+use crate::loaded::LoadError;
+use crate::registry::RegistryError;
+use crate::store::StoreError;
+
+/// Why a call fails.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The registry refuses, or cannot answer.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// A user's file is refused.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// Imported columns do not make a table.
+    #[error(transparent)]
+    Table(#[from] FeatureTableError),
+    /// Imported columns do not make a dataset.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// The store refuses.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A sampler that is stored cannot be served.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A sampler that is put cannot be built.
+    #[error(transparent)]
+    PutSampler(swift_sampler::SamplerError),
+    /// A rank its world does not have.
+    #[error(transparent)]
+    Shard(#[from] ShardError),
+    /// A request is malformed.
+    #[error("{0}")]
+    Invalid(String),
+    /// What is asked for is not built.
+    #[error("{0}")]
+    Unimplemented(String),
+    /// A limit of this daemon is reached.
+    #[error("{0}")]
+    Exhausted(String),
+    /// The job was removed, and maybe another opened under its name, while it was read.
+    #[error("job {0:?} was removed while it was read")]
+    JobReplaced(String),
+    /// The daemon is going down.
+    #[error("samplerd is shutting down: continue at the next step with another, or when it is back")]
+    ShuttingDown,
+    /// A task of the daemon's died.
+    #[error("internal: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+/// Runs blocking work off the async runtime.
+///
+/// # Errors
+/// The work's error, or [`Error::Task`] when it panicked.
+pub async fn off_runtime<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, Error>
+where
+    T: Send + 'static,
+    E: Into<Error> + Send + 'static,
+{
+    tokio::task::spawn_blocking(work).await?.map_err(Into::into)
+}

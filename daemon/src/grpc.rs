@@ -1,0 +1,43 @@
+//! The gRPC services: requests are checked and converted here; the rules stand in `registry`, the draws in `batches`.
+
+mod control;
+mod convert;
+mod import;
+mod sampling;
+mod status;
+mod stream;
+mod studies;
+mod watch;
+
+use std::sync::Arc;
+
+use swift_sampler_proto::v1::control_server::ControlServer;
+use swift_sampler_proto::v1::sampling_server::SamplingServer;
+use swift_sampler_proto::v1::studies_server::StudiesServer;
+
+use crate::daemon::Daemon;
+
+pub use control::ControlService;
+pub use sampling::SamplingService;
+pub use studies::StudiesService;
+
+/// Largest request accepted, in bytes: a chunk of an import with some room.
+const REQUEST_BYTES_MAX: usize = 4 << 20;
+
+/// Returns the service of batches.
+#[must_use]
+pub fn sampling(daemon: &Arc<Daemon>) -> SamplingServer<SamplingService> {
+    SamplingServer::new(SamplingService::new(Arc::clone(daemon))).max_decoding_message_size(REQUEST_BYTES_MAX)
+}
+
+/// Returns the service of datasets, samplers and jobs.
+#[must_use]
+pub fn control(daemon: &Arc<Daemon>) -> ControlServer<ControlService> {
+    ControlServer::new(ControlService::new(Arc::clone(daemon))).max_decoding_message_size(REQUEST_BYTES_MAX)
+}
+
+/// Returns the service of studies and trials.
+#[must_use]
+pub fn studies(daemon: &Arc<Daemon>) -> StudiesServer<StudiesService> {
+    StudiesServer::new(StudiesService::new(Arc::clone(daemon))).max_decoding_message_size(REQUEST_BYTES_MAX)
+}

@@ -1,0 +1,140 @@
+//! Between messages and records.
+
+use swift_sampler::job::{Follow, Shard};
+use swift_sampler_proto::v1;
+use swift_sampler_proto::v1::follow_policy::Policy;
+
+use crate::error::Error;
+use crate::registry::{
+    ActiveRecord, DatasetRecord, JobRecord, Mode, OriginRecord, SamplerRecord, StudyRecord, StudyState, TrialRecord,
+    TrialState,
+};
+
+pub(super) fn mode(mode: i32) -> Result<Mode, Error> {
+    let unimplemented =
+        |name| Err(Error::Unimplemented(format!("replacement mode {name} is not available yet: use independent")));
+    match v1::ReplacementMode::try_from(mode) {
+        Ok(v1::ReplacementMode::Unspecified | v1::ReplacementMode::Independent) => Ok(Mode::Independent),
+        Ok(v1::ReplacementMode::Stratified) => unimplemented("stratified"),
+        Ok(v1::ReplacementMode::Distinct) => unimplemented("distinct"),
+        Err(_) => Err(Error::Invalid(format!("mode is {mode}, which names no replacement mode"))),
+    }
+}
+
+pub(super) fn follow(policy: Option<v1::FollowPolicy>) -> Follow {
+    match policy.and_then(|policy| policy.policy) {
+        None | Some(Policy::Step(_)) => Follow::Step,
+        Some(Policy::Epoch(_)) => Follow::Epoch,
+        Some(Policy::Pinned(version)) => Follow::Pinned(version),
+    }
+}
+
+pub(super) fn shard(rank: u32, world_size: u32) -> Result<Shard, Error> {
+    Ok(Shard::new(rank, world_size.max(1))?)
+}
+
+pub(super) fn origin(origin: Option<v1::Origin>) -> OriginRecord {
+    let v1::Origin { study, trial, candidate } = origin.unwrap_or_default();
+    OriginRecord { study, trial, candidate }
+}
+
+pub(super) fn dataset(record: DatasetRecord, active: &ActiveRecord) -> v1::Dataset {
+    v1::Dataset {
+        name: record.name,
+        hash: record.hash,
+        rows: record.rows,
+        features: record.features,
+        gradient_norm: record.gradient_norm.unwrap_or_default(),
+        columns: record.columns,
+        cells: record.cells,
+        active_version: active.version,
+        created_at_ms: record.created_at_ms,
+    }
+}
+
+pub(super) fn sampler(record: SamplerRecord, active: &ActiveRecord) -> v1::Sampler {
+    let OriginRecord { study, trial, candidate } = record.origin;
+    v1::Sampler {
+        dataset: record.dataset,
+        version: record.version,
+        spec_json: record.spec_json,
+        origin: Some(v1::Origin { study, trial, candidate }),
+        effective_sample_size: record.effective_sample_size,
+        created_at_ms: record.created_at_ms,
+        active: record.version == active.version,
+    }
+}
+
+pub(super) fn active(dataset: String, record: &ActiveRecord) -> v1::ActiveSampler {
+    v1::ActiveSampler {
+        dataset,
+        version: record.version,
+        generation: record.generation,
+        previous_version: record.before.last().copied(),
+    }
+}
+
+pub(super) fn job(record: JobRecord) -> v1::Job {
+    let policy = match record.follow {
+        Follow::Step => Policy::Step(true),
+        Follow::Epoch => Policy::Epoch(true),
+        Follow::Pinned(version) => Policy::Pinned(version),
+    };
+    let log = record.log.changes().iter();
+    v1::Job {
+        log: log.map(|change| v1::VersionChange { from_step: change.from_step, version: change.version }).collect(),
+        horizon: record.log.horizon(),
+        name: record.name,
+        dataset: record.dataset,
+        seed: record.seed,
+        batch_size: record.batch_size,
+        mode: match record.mode {
+            Mode::Independent => v1::ReplacementMode::Independent.into(),
+        },
+        follow: Some(v1::FollowPolicy { policy: Some(policy) }),
+        dataset_rows: record.rows,
+        dataset_hash: record.dataset_hash,
+    }
+}
+
+pub(super) fn study(record: StudyRecord) -> v1::Study {
+    let state = match record.state {
+        StudyState::Running => v1::StudyState::Running,
+        StudyState::Ended => v1::StudyState::Ended,
+    };
+    v1::Study {
+        name: record.name,
+        dataset: record.dataset,
+        config_json: record.config_json,
+        state: state.into(),
+        result_json: record.result_json,
+        created_at_ms: record.created_at_ms,
+        attempts_max: record.attempts_max,
+        trials: record.trials,
+    }
+}
+
+pub(super) fn trial(record: TrialRecord) -> v1::Trial {
+    let state = match record.state {
+        TrialState::Pending => v1::TrialState::Pending,
+        TrialState::Running => v1::TrialState::Running,
+        TrialState::Succeeded => v1::TrialState::Succeeded,
+        TrialState::Infeasible => v1::TrialState::Infeasible,
+        TrialState::Failed => v1::TrialState::Failed,
+    };
+    v1::Trial {
+        study: record.study,
+        number: record.number,
+        parameters_json: record.parameters_json,
+        sampler_version: record.sampler_version,
+        state: state.into(),
+        attempt: record.attempt,
+        worker: record.worker,
+        objective: record.objective,
+        reason: record.reason,
+        report_json: record.report_json,
+        added_at_ms: record.added_at_ms,
+        ended_at_ms: record.ended_at_ms,
+        lease_expires_at_ms: record.lease_expires_at_ms,
+    }
+}

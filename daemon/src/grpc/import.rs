@@ -1,0 +1,149 @@
+//! Receives files, and makes a dataset of them.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use swift_sampler::{Dataset, FeatureTable};
+use swift_sampler_proto::v1;
+use swift_sampler_proto::v1::import_dataset_request::Part;
+use tonic::{Status, Streaming};
+
+use super::convert;
+use crate::daemon::Daemon;
+use crate::error::{Error, off_runtime};
+use crate::import::{self, Format, Selection, SourceFile};
+use crate::registry::{NewDataset, Registry};
+use crate::store::StoreError;
+
+/// Largest chunk, in bytes.
+const CHUNK_BYTES_MAX: usize = 1 << 20;
+/// Most files of one import.
+const FILES_MAX: usize = 4096;
+
+pub(super) async fn import(
+    daemon: &Arc<Daemon>,
+    mut parts: Streaming<v1::ImportDatasetRequest>,
+) -> Result<v1::Dataset, Status> {
+    let header = match parts.message().await?.and_then(|request| request.part) {
+        Some(Part::Header(header)) => header,
+        _ => return Err(Error::Invalid("the first message of an import must be its header".into()).into()),
+    };
+    Registry::check_dataset_name(&header.name).map_err(Error::from)?;
+    let _permit = daemon.admit_import().await?;
+    let scratch = daemon.with_registry(|daemon| daemon.loaded.store().scratch()).await?;
+    let files = source_files(&header, scratch.path())?;
+    receive(daemon, &mut parts, &files).await?;
+    let selection = Selection {
+        features: header.features,
+        gradient_norm: (!header.gradient_norm.is_empty()).then_some(header.gradient_norm),
+    };
+    let name = header.name;
+    let dataset = daemon
+        .with_registry(move |daemon| {
+            let made = make(daemon, name, &files, &selection);
+            drop(scratch);
+            made
+        })
+        .await?;
+    tracing::info!(dataset = dataset.name, rows = dataset.rows, hash = dataset.hash, "imported a dataset");
+    Ok(dataset)
+}
+
+fn source_files(header: &v1::ImportHeader, directory: &Path) -> Result<Vec<SourceFile>, Error> {
+    if header.files.len() > FILES_MAX {
+        return Err(Error::Invalid(format!("{} files: one import takes at most {FILES_MAX}", header.files.len())));
+    }
+    let source_file = |(position, file): (usize, &v1::ImportFile)| {
+        let format = match v1::FileFormat::try_from(file.format) {
+            Ok(v1::FileFormat::Unspecified) => Format::of_file_name(&file.name)?,
+            Ok(v1::FileFormat::Parquet) => Format::Parquet,
+            Ok(v1::FileFormat::Safetensors) => Format::Safetensors,
+            Ok(v1::FileFormat::Npz) => Format::Npz,
+            Ok(v1::FileFormat::Csv) => Format::Csv,
+            Err(_) => return Err(Error::Invalid(format!("format {} of file {:?} is none", file.format, file.name))),
+        };
+        Ok(SourceFile { name: file.name.clone(), path: directory.join(position.to_string()), format })
+    };
+    header.files.iter().enumerate().map(source_file).collect()
+}
+
+/// Writes the chunks to their files.
+async fn receive(
+    daemon: &Daemon,
+    parts: &mut Streaming<v1::ImportDatasetRequest>,
+    files: &[SourceFile],
+) -> Result<(), Status> {
+    let mut outputs = Vec::with_capacity(files.len());
+    let mut bytes_left = daemon.limits.import_bytes_max;
+    let mut last = 0;
+    for file in files {
+        outputs.push(Arc::new(std::fs::File::create(&file.path).map_err(|error| io_error(&file.path, error))?));
+    }
+    loop {
+        let part = tokio::select! {
+            part = parts.message() => part?,
+            () = daemon.shutdown.cancelled() => return Err(Error::ShuttingDown.into()),
+        };
+        let Some(request) = part else { return Ok(()) };
+        let Some(Part::Chunk(chunk)) = request.part else {
+            return Err(Error::Invalid("after the header of an import only chunks may follow".into()).into());
+        };
+        let (position, size) = (chunk.file as usize, chunk.data.len());
+        if position < last || position >= outputs.len() || size > CHUNK_BYTES_MAX {
+            return Err(Error::Invalid(format!(
+                "chunk of {size} bytes for file {position} after file {last} of {}: files follow in order, chunks have \
+                 at most {CHUNK_BYTES_MAX} bytes",
+                outputs.len()
+            ))
+            .into());
+        }
+        last = position;
+        bytes_left = bytes_left.checked_sub(size as u64).ok_or_else(|| {
+            Error::Exhausted(format!("the files have more than {} bytes", daemon.limits.import_bytes_max))
+        })?;
+        let (output, path) = (Arc::clone(&outputs[position]), files[position].path.clone());
+        off_runtime(move || (&*output).write_all(&chunk.data).map_err(|error| io_error(&path, error))).await?;
+    }
+}
+
+/// Reads, checks, stores and registers. Blocks.
+fn make(daemon: &Daemon, name: String, files: &[SourceFile], selection: &Selection) -> Result<v1::Dataset, Error> {
+    let imported = import::read(files, selection, daemon.limits.rows_max)?;
+    if !imported.skipped.is_empty() {
+        tracing::info!(dataset = name, columns = ?imported.skipped, "left out columns that are not numeric");
+    }
+    let table = FeatureTable::new(imported.columns)?;
+    let dataset = Dataset::new(table, imported.features, imported.gradient_norm)?;
+    let _placing = daemon.place();
+    let hash = daemon.loaded.store().put(&dataset)?;
+    let mut columns = dataset.table().names().to_vec();
+    columns.sort_unstable();
+    let new = NewDataset {
+        name,
+        hash,
+        rows: dataset.rows() as u64,
+        features: dataset.features().to_vec(),
+        gradient_norm: dataset.gradient_norm().map(ToOwned::to_owned),
+        columns,
+        cells: dataset.cells().len() as u64,
+    };
+    let (record, active) = match daemon.registry.create_dataset(&new) {
+        Ok(created) => created,
+        Err(error) => {
+            // The name is taken: what was just stored is not needed, unless another dataset has this content.
+            if daemon.registry.datasets()?.iter().all(|other| other.hash != new.hash) {
+                daemon.loaded.store().remove(&new.hash)?;
+            }
+            return Err(error.into());
+        }
+    };
+    // A damaged copy may have been replaced.
+    daemon.loaded.forget(&record.hash);
+    daemon.show_datasets()?;
+    Ok(convert::dataset(record, &active))
+}
+
+fn io_error(path: &Path, source: std::io::Error) -> Error {
+    StoreError::Io { path: path.display().to_string(), source }.into()
+}

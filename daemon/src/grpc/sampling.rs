@@ -1,0 +1,96 @@
+//! Jobs are opened and batches read.
+
+use std::sync::Arc;
+
+use swift_sampler_proto::v1;
+use swift_sampler_proto::v1::sampling_server::Sampling;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::{convert, stream};
+use crate::batches::{JobReader, Reading};
+use crate::daemon::Daemon;
+use crate::error::Error;
+use crate::registry::JobParameters;
+
+/// Most batches of one unary answer.
+const STEPS_MAX: u32 = 4096;
+/// Most draws of one unary answer.
+const DRAWS_MAX: u64 = 4_194_304;
+
+/// Serves `swiftsampler.v1.Sampling`.
+#[derive(Debug)]
+pub struct SamplingService {
+    daemon: Arc<Daemon>,
+}
+
+impl SamplingService {
+    pub(super) fn new(daemon: Arc<Daemon>) -> Self {
+        Self { daemon }
+    }
+}
+
+#[tonic::async_trait]
+impl Sampling for SamplingService {
+    type StreamBatchesStream = ReceiverStream<Result<v1::BatchBlock, Status>>;
+
+    async fn open_job(&self, request: Request<v1::OpenJobRequest>) -> Result<Response<v1::Job>, Status> {
+        let request = request.into_inner();
+        let parameters = JobParameters {
+            mode: convert::mode(request.mode)?,
+            follow: convert::follow(request.follow),
+            name: request.name,
+            dataset: request.dataset,
+            seed: request.seed,
+            batch_size: request.batch_size,
+        };
+        let job = self.daemon.with_registry(move |daemon| daemon.registry.open_job(&parameters)).await?;
+        Ok(Response::new(convert::job(job)))
+    }
+
+    async fn stream_batches(
+        &self,
+        request: Request<v1::StreamBatchesRequest>,
+    ) -> Result<Response<Self::StreamBatchesStream>, Status> {
+        let request = request.into_inner();
+        if self.daemon.shutdown.is_cancelled() {
+            return Err(Error::ShuttingDown.into());
+        }
+        let permit = self.daemon.admit_stream()?;
+        let reading = Reading {
+            steps: request.from_step..request.to_step.unwrap_or(u64::MAX),
+            shard: convert::shard(request.rank, request.world_size)?,
+            job: request.job,
+            seek: request.seek,
+            probabilities: !request.without_probabilities,
+        };
+        let reader = JobReader::open(&self.daemon, reading).await?;
+        let batches = stream::spawn(Arc::clone(&self.daemon), reader, request.batches_per_message, permit);
+        Ok(Response::new(batches))
+    }
+
+    async fn get_batches(&self, request: Request<v1::GetBatchesRequest>) -> Result<Response<v1::BatchBlock>, Status> {
+        let request = request.into_inner();
+        if !(1..=STEPS_MAX).contains(&request.steps) {
+            let message = format!("steps is {}: it must be from 1 to {STEPS_MAX}", request.steps);
+            return Err(Error::Invalid(message).into());
+        }
+        let steps = u64::from(request.steps);
+        let reading = Reading {
+            steps: request.from_step..request.from_step.saturating_add(steps),
+            shard: convert::shard(request.rank, request.world_size)?,
+            job: request.job,
+            seek: request.seek,
+            probabilities: !request.without_probabilities,
+        };
+        let mut reader = JobReader::open(&self.daemon, reading).await?;
+        let draws = steps * u64::from(reader.draws_a_batch());
+        if draws > DRAWS_MAX {
+            let message = format!("{steps} steps are {draws} draws of this rank: ask for at most {DRAWS_MAX} at once");
+            return Err(Error::Invalid(message).into());
+        }
+        let block = reader.next_block(steps).await?;
+        stream::count(&self.daemon, &block);
+        Ok(Response::new(block))
+    }
+}

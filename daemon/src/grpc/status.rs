@@ -1,0 +1,65 @@
+//! The one place that maps errors to gRPC codes.
+
+use tonic::{Code, Status};
+
+use crate::error::Error;
+use crate::loaded::LoadError;
+use crate::registry::{BackendError, RegistryError};
+use crate::store::StoreError;
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        let code = code(&error);
+        let message = error.to_string();
+        match code {
+            Code::Internal | Code::DataLoss | Code::Unavailable => tracing::warn!(%code, message, "a call failed"),
+            _ => tracing::debug!(%code, message, "a call was refused"),
+        }
+        Self::new(code, message)
+    }
+}
+
+fn code(error: &Error) -> Code {
+    match error {
+        Error::Registry(error) => registry_code(error),
+        Error::Import(error) => match error {
+            crate::import::ImportError::TooManyRows { .. } => Code::ResourceExhausted,
+            _ => Code::InvalidArgument,
+        },
+        Error::Store(error) | Error::Load(LoadError::Store(error)) => store_code(error),
+        Error::Table(_) | Error::Dataset(_) | Error::PutSampler(_) | Error::Shard(_) | Error::Invalid(_) => {
+            Code::InvalidArgument
+        }
+        // It could be built when it was put.
+        Error::Load(LoadError::Sampler(_) | LoadError::Spec(_)) => Code::DataLoss,
+        Error::Unimplemented(_) => Code::Unimplemented,
+        Error::Exhausted(_) => Code::ResourceExhausted,
+        Error::JobReplaced(_) => Code::NotFound,
+        Error::ShuttingDown => Code::Unavailable,
+        Error::Task(_) => Code::Internal,
+    }
+}
+
+fn registry_code(error: &RegistryError) -> Code {
+    match error {
+        RegistryError::Backend(BackendError::Unavailable(_)) | RegistryError::Contended { .. } => Code::Unavailable,
+        RegistryError::Backend(BackendError::Unusable(_)) | RegistryError::Damaged { .. } => Code::DataLoss,
+        RegistryError::Name { .. } | RegistryError::Invalid(_) => Code::InvalidArgument,
+        RegistryError::NoDataset { .. }
+        | RegistryError::NoSampler { .. }
+        | RegistryError::NoJob(_)
+        | RegistryError::NoStudy(_)
+        | RegistryError::NoTrial { .. } => Code::NotFound,
+        RegistryError::Differs { .. } => Code::AlreadyExists,
+        RegistryError::TrialTaken { .. } => Code::Aborted,
+        RegistryError::Precondition(_) => Code::FailedPrecondition,
+    }
+}
+
+fn store_code(error: &StoreError) -> Code {
+    match error {
+        StoreError::Io { .. } => Code::Unavailable,
+        StoreError::Damaged { .. } => Code::DataLoss,
+        StoreError::Dataset(_) => Code::InvalidArgument,
+    }
+}

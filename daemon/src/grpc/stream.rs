@@ -1,0 +1,124 @@
+//! One stream of batches: computed ahead of the reader, but not far.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use swift_sampler_proto::v1;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::mpsc::{self, Sender};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+use crate::batches::JobReader;
+use crate::daemon::Daemon;
+use crate::error::Error;
+
+/// Finished messages that wait for the connection. What waits is frozen, so a long queue delays activations.
+const QUEUE_MESSAGES: usize = 2;
+/// Largest message, in bytes of its columns, unless a single batch is larger.
+const MESSAGE_BYTES_MAX: u64 = 256 << 10;
+/// Most batches a message.
+const BATCHES_A_MESSAGE_MAX: u64 = 4096;
+/// Bytes a draw: index and probability.
+const DRAW_BYTES: u64 = 8;
+/// A reader that takes a message this fast gets larger ones.
+const FAST: Duration = Duration::from_millis(2);
+/// A reader that takes this long gets smaller ones, so that little is frozen ahead of it.
+const SLOW: Duration = Duration::from_millis(50);
+
+/// Starts the task that feeds a stream, and returns the stream.
+pub(super) fn spawn(
+    daemon: Arc<Daemon>,
+    reader: JobReader,
+    batches_per_message: u32,
+    permit: OwnedSemaphorePermit,
+) -> ReceiverStream<Result<v1::BatchBlock, Status>> {
+    let (sender, receiver) = mpsc::channel(QUEUE_MESSAGES);
+    let open = OpenStream::new(daemon, permit);
+    tokio::spawn(async move {
+        if let Err(error) = feed(&open.daemon, reader, batches_per_message, &sender).await {
+            // The reader may be gone already.
+            sender.send(Err(error.into())).await.ok();
+        }
+    });
+    ReceiverStream::new(receiver)
+}
+
+async fn feed(
+    daemon: &Daemon,
+    mut reader: JobReader,
+    batches_per_message: u32,
+    sender: &Sender<Result<v1::BatchBlock, Status>>,
+) -> Result<(), Error> {
+    let mut size = MessageSize::new(reader.draws_a_batch(), batches_per_message);
+    while !reader.is_done() {
+        let block = tokio::select! {
+            biased;
+            () = daemon.shutdown.cancelled() => return Err(Error::ShuttingDown),
+            () = sender.closed() => return Ok(()),
+            block = reader.next_block(size.batches) => block?,
+        };
+        let started = Instant::now();
+        let permit = tokio::select! {
+            biased;
+            () = daemon.shutdown.cancelled() => return Err(Error::ShuttingDown),
+            permit = sender.reserve() => permit,
+        };
+        let Ok(permit) = permit else { return Ok(()) };
+        let waited = started.elapsed();
+        daemon.metrics.send_wait.observe(waited.as_secs_f64());
+        count(daemon, &block);
+        permit.send(Ok(block));
+        size.adapt(waited);
+    }
+    Ok(())
+}
+
+/// Counts the batches of a block as served.
+pub(super) fn count(daemon: &Daemon, block: &v1::BatchBlock) {
+    daemon.metrics.batches_served.inc_by(block.batches.len() as u64);
+    daemon.metrics.draws_served.inc_by(block.batches.iter().map(|batch| u64::from(batch.draws)).sum());
+}
+
+/// How many batches go in a message: one at first, so that training starts at once, then as many as the reader keeps up
+/// with.
+struct MessageSize {
+    batches: u64,
+    batches_max: u64,
+}
+
+impl MessageSize {
+    fn new(draws_a_batch: u32, batches_per_message: u32) -> Self {
+        let batch_bytes = (u64::from(draws_a_batch) * DRAW_BYTES).max(1);
+        let asked = if batches_per_message == 0 { BATCHES_A_MESSAGE_MAX } else { u64::from(batches_per_message) };
+        let batches_max = (MESSAGE_BYTES_MAX / batch_bytes).clamp(1, BATCHES_A_MESSAGE_MAX).min(asked);
+        Self { batches: 1, batches_max }
+    }
+
+    fn adapt(&mut self, waited: Duration) {
+        if waited < FAST {
+            self.batches = (self.batches * 2).min(self.batches_max);
+        } else if waited > SLOW {
+            self.batches = (self.batches / 2).max(1);
+        }
+    }
+}
+
+/// Counts a stream as open while it lives.
+struct OpenStream {
+    daemon: Arc<Daemon>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl OpenStream {
+    fn new(daemon: Arc<Daemon>, permit: OwnedSemaphorePermit) -> Self {
+        daemon.metrics.streams.inc();
+        Self { daemon, _permit: permit }
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.daemon.metrics.streams.dec();
+    }
+}

@@ -1,0 +1,122 @@
+//! Metrics, health and a page, over HTTP.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use prometheus::{Encoder, TextEncoder};
+use tokio::net::TcpListener;
+
+use crate::app::ServeError;
+use crate::daemon::Daemon;
+use crate::error::Error;
+
+#[derive(Clone)]
+struct Shared {
+    daemon: Arc<Daemon>,
+    metrics: prometheus::Registry,
+}
+
+/// Serves until the daemon goes down.
+///
+/// # Errors
+/// [`ServeError::Http`] when the listener fails.
+pub async fn serve(
+    daemon: Arc<Daemon>,
+    metrics: prometheus::Registry,
+    listener: TcpListener,
+) -> Result<(), ServeError> {
+    let stop = daemon.shutdown.clone();
+    let routes = Router::new()
+        .route("/", get(page))
+        .route("/metrics", get(show_metrics))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .with_state(Shared { daemon, metrics });
+    axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await?;
+    Ok(())
+}
+
+async fn show_metrics(State(shared): State<Shared>) -> Response {
+    shared.daemon.metrics.show_uptime(shared.daemon.started.elapsed());
+    let mut text = Vec::new();
+    let encoder = TextEncoder::new();
+    match encoder.encode(&shared.metrics.gather(), &mut text) {
+        Ok(()) => ([(header::CONTENT_TYPE, encoder.format_type().to_owned())], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+async fn ready(State(shared): State<Shared>) -> Response {
+    if shared.daemon.shutdown.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n").into_response();
+    }
+    match shared.daemon.with_registry(|daemon| daemon.registry.poll()).await {
+        Ok(_) => "ready\n".into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+    }
+}
+
+async fn page(State(shared): State<Shared>) -> Response {
+    match shared.daemon.with_registry(render).await {
+        Ok(page) => Html(page).into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+    }
+}
+
+/// Names are of letters, digits and `._-/` only, so nothing needs escaping.
+fn render(daemon: &Daemon) -> Result<String, Error> {
+    let mut datasets = String::new();
+    for dataset in daemon.registry.datasets()? {
+        let active = daemon.registry.active(&dataset.name)?;
+        let sampler = daemon.registry.sampler(&dataset.name, active.version)?;
+        #[allow(clippy::cast_precision_loss, reason = "datasets have fewer than 2^32 rows")]
+        let share = 100.0 * sampler.effective_sample_size / dataset.rows as f64;
+        row(
+            &mut datasets,
+            &[
+                &dataset.name,
+                &dataset.rows.to_string(),
+                &active.version.to_string(),
+                &format!("{:.0} ({share:.1}%)", sampler.effective_sample_size),
+            ],
+        );
+    }
+    let mut jobs = String::new();
+    for job in daemon.registry.jobs()? {
+        let changes = job.log.changes().iter();
+        let log: Vec<_> = changes.map(|change| format!("{} from step {}", change.version, change.from_step)).collect();
+        let horizon = match job.log.horizon() {
+            u64::MAX => "all".to_owned(),
+            horizon => horizon.to_string(),
+        };
+        row(&mut jobs, &[&job.name, &job.dataset, &job.batch_size.to_string(), &horizon, &log.join(", ")]);
+    }
+    let mut studies = String::new();
+    for study in daemon.registry.studies()? {
+        row(&mut studies, &[&study.name, &study.dataset, &study.trials.to_string(), &format!("{:?}", study.state)]);
+    }
+    let metrics = &daemon.metrics;
+    Ok(format!(
+        include_str!("page.html"),
+        version = env!("CARGO_PKG_VERSION"),
+        streams = metrics.streams.get(),
+        batches = metrics.batches_served.get(),
+        draws = metrics.draws_served.get(),
+        datasets = datasets,
+        jobs = jobs,
+        studies = studies,
+    ))
+}
+
+fn row(table: &mut String, cells: &[&str]) {
+    table.push_str("<tr>");
+    for cell in cells {
+        write!(table, "<td>{cell}</td>").expect("writing to a string cannot fail");
+    }
+    table.push_str("</tr>\n");
+}

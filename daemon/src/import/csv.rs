@@ -1,0 +1,47 @@
+//! Comma-separated values with a header line.
+
+use csv::{ReaderBuilder, StringRecord, Trim};
+
+use super::{Column, ImportError, SourceFile, Values};
+
+pub(super) fn read(file: &SourceFile, rows_max: usize) -> Result<Vec<Column>, ImportError> {
+    let mut reader =
+        ReaderBuilder::new().trim(Trim::All).from_path(&file.path).map_err(|error| file.unreadable(error))?;
+    let names = reader.headers().map_err(|error| file.unreadable(error))?.clone();
+    let mut columns: Vec<Column> = names.iter().map(|name| Column::numbers(name, Vec::new())).collect();
+    let mut record = StringRecord::new();
+    let mut row = 0;
+    while reader.read_record(&mut record).map_err(|error| file.unreadable(error))? {
+        file.check_rows(row + 1, rows_max)?;
+        for (column, text) in columns.iter_mut().zip(record.iter()) {
+            push(file, column, text, row)?;
+        }
+        row += 1;
+    }
+    Ok(columns)
+}
+
+/// Adds a value. The first row tells whether a column holds numbers or text.
+fn push(file: &SourceFile, column: &mut Column, text: &str, row: usize) -> Result<(), ImportError> {
+    let Values::Numbers(values) = &mut column.values else { return Ok(()) };
+    let (file, name) = (|| file.name.clone(), &column.name);
+    if text.is_empty() {
+        return Err(ImportError::Null { file: file(), column: name.clone(), row });
+    }
+    match parse(text) {
+        Some(value) => values.push(value),
+        None if row == 0 => column.values = Values::Other(format!("of text, starting with {text:?}")),
+        None => {
+            return Err(ImportError::NotANumber { file: file(), column: name.clone(), row, text: text.to_owned() });
+        }
+    }
+    Ok(())
+}
+
+fn parse(text: &str) -> Option<f64> {
+    match text {
+        "true" | "True" | "TRUE" => Some(1.0),
+        "false" | "False" | "FALSE" => Some(0.0),
+        _ => text.parse().ok(),
+    }
+}

@@ -1,0 +1,20 @@
+//! `samplerd`: holds features and the active sampler of each dataset, and streams weighted batches to training jobs.
+//!
+//! [`config::Config`] says how, [`app::App`] is a daemon from its parts to its end, [`daemon::Daemon`] is what all calls
+//! share. Records and their rules stand in [`registry`], columns in [`store`], what is held in memory in [`loaded`]; users'
+//! files are read by [`import`], batches computed by [`batches`], both served by [`grpc`]; [`http`] serves metrics, health
+//! and a page. Nothing is global: several daemons can run in one process.
+
+pub mod app;
+pub mod batches;
+pub mod clock;
+pub mod config;
+pub mod daemon;
+pub mod error;
+pub mod grpc;
+pub mod http;
+pub mod import;
+pub mod loaded;
+pub mod metrics;
+pub mod registry;
+pub mod store;

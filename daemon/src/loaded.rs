@@ -1,0 +1,133 @@
+//! Datasets and samplers held in memory, most recently used.
+//!
+//! Keys are content: a dataset's hash, and a hash with a canonical spec. So nothing here can be stale, and an evicted
+//! sampler is built again to the same draws.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use swift_sampler::{Dataset, Sampler, SamplerError, SamplerSpec};
+
+use crate::store::{Store, StoreError};
+
+/// Datasets held at once; their columns are mapped, their cells are in memory.
+const DATASETS_MAX: usize = 16;
+/// Samplers held at once. Streams hold on to the one they use.
+const SAMPLERS_MAX: usize = 64;
+
+/// Why a sampler cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Its dataset cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It cannot be built.
+    #[error(transparent)]
+    Sampler(#[from] SamplerError),
+    /// Its spec is not one.
+    #[error("sampler spec: {0}")]
+    Spec(serde_json::Error),
+}
+
+/// Datasets and samplers in memory.
+#[derive(Debug)]
+pub struct Loaded {
+    store: Store,
+    datasets: Recent<String, Arc<Dataset>>,
+    samplers: Recent<(String, String), Arc<Sampler>>,
+}
+
+impl Loaded {
+    /// Loads from a store.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self { store, datasets: Recent::new(DATASETS_MAX), samplers: Recent::new(SAMPLERS_MAX) }
+    }
+
+    /// Returns the store.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Returns a dataset, reading and checking it if it is not held. Blocks meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it is damaged.
+    pub fn dataset(&self, hash: &str) -> Result<Arc<Dataset>, StoreError> {
+        self.datasets.get_or_make(hash.to_owned(), || self.store.get(hash).map(Arc::new))
+    }
+
+    /// Returns a sampler, building it if it is not held. Blocks meanwhile.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub fn sampler(&self, hash: &str, spec_json: &str) -> Result<Arc<Sampler>, LoadError> {
+        self.samplers.get_or_make((hash.to_owned(), spec_json.to_owned()), || {
+            let spec: SamplerSpec = serde_json::from_str(spec_json).map_err(LoadError::Spec)?;
+            let dataset = self.dataset(hash)?;
+            Ok(Arc::new(Sampler::build(&spec, &dataset)?))
+        })
+    }
+
+    /// Lets go of a dataset and its samplers.
+    pub fn forget(&self, hash: &str) {
+        self.datasets.forget(|held| held == hash);
+        self.samplers.forget(|(held, _)| held == hash);
+    }
+}
+
+/// A place for one value; whoever finds it empty fills it while others who want the same value wait.
+type Slot<V> = Arc<Mutex<Option<V>>>;
+
+/// The most recently used values by key, each made once.
+#[derive(Debug)]
+struct Recent<K, V> {
+    capacity: usize,
+    state: Mutex<RecentState<K, V>>,
+}
+
+#[derive(Debug)]
+struct RecentState<K, V> {
+    /// Counts uses.
+    now: u64,
+    slots: HashMap<K, (u64, Slot<V>)>,
+}
+
+impl<K: Clone + Eq + Hash, V: Clone> Recent<K, V> {
+    fn new(capacity: usize) -> Self {
+        Self { capacity, state: Mutex::new(RecentState { now: 0, slots: HashMap::new() }) }
+    }
+
+    fn get_or_make<E>(&self, key: K, make: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
+        let slot = self.slot(key);
+        let mut value = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(value) = &*value {
+            return Ok(value.clone());
+        }
+        let made = make()?;
+        *value = Some(made.clone());
+        Ok(made)
+    }
+
+    fn slot(&self, key: K) -> Slot<V> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.now += 1;
+        let now = state.now;
+        if !state.slots.contains_key(&key) && state.slots.len() >= self.capacity {
+            let oldest = state.slots.iter().min_by_key(|(_, (used, _))| *used).map(|(key, _)| key.clone());
+            if let Some(oldest) = oldest {
+                state.slots.remove(&oldest);
+            }
+        }
+        let (used, slot) = state.slots.entry(key).or_default();
+        *used = now;
+        Arc::clone(slot)
+    }
+
+    fn forget(&self, unwanted: impl Fn(&K) -> bool) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.slots.retain(|key, _| !unwanted(key));
+    }
+}

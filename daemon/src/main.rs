@@ -1,0 +1,99 @@
+//! `samplerd`: configuration, listeners, one line on stdout, serve, drain.
+
+use std::io::{IsTerminal, Write, stderr, stdout};
+use std::process::ExitCode;
+
+use clap::Parser;
+use swift_sampler_daemon::app::{App, StartError};
+use swift_sampler_daemon::config::{Config, ConfigError, Flags, LogFormat};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Exit codes beyond success; clap exits with the one for usage by itself.
+#[derive(Debug, Clone, Copy)]
+enum Failure {
+    Failed = 1,
+    Usage = 2,
+    Config = 3,
+    Unavailable = 4,
+    BadData = 5,
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((failure, error)) => {
+            eprintln!("samplerd: {error:#}");
+            ExitCode::from(failure as u8)
+        }
+    }
+}
+
+fn run() -> Result<(), (Failure, anyhow::Error)> {
+    let config = Config::resolve(Flags::parse()).map_err(|error| (config_failure(&error), error.into()))?;
+    start_log(&config).map_err(|error| (Failure::Config, error))?;
+    let app = App::build(&config).map_err(|error| (start_failure(&error), error.into()))?;
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| (Failure::Failed, error.into()))?;
+    runtime.block_on(serve(&config, app))
+}
+
+async fn serve(config: &Config, app: App) -> Result<(), (Failure, anyhow::Error)> {
+    let grpc = bind(config.listen).await?;
+    let http = bind(config.http).await?;
+    let failed = |error: std::io::Error| (Failure::Failed, error.into());
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    announce(&grpc, &http).map_err(failed)?;
+    let shutdown = async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM"),
+            _ = interrupt.recv() => tracing::info!("SIGINT"),
+        }
+    };
+    app.serve(grpc, http, shutdown).await.map_err(|error| (Failure::Failed, error.into()))
+}
+
+async fn bind(address: std::net::SocketAddr) -> Result<TcpListener, (Failure, anyhow::Error)> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|error| (Failure::Unavailable, anyhow::anyhow!("cannot listen on {address}: {error}")))
+}
+
+/// Tells whoever started the daemon where it serves: connections are accepted from here on.
+fn announce(grpc: &TcpListener, http: &TcpListener) -> std::io::Result<()> {
+    let line = serde_json::json!({
+        "grpc": grpc.local_addr()?.to_string(),
+        "http": http.local_addr()?.to_string(),
+    });
+    let mut stdout = stdout().lock();
+    writeln!(stdout, "{line}")?;
+    stdout.flush()
+}
+
+fn start_log(config: &Config) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&config.log)
+        .map_err(|error| anyhow::anyhow!("--log {:?}: {error}: it must be a level or filters by module", config.log))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(stderr().is_terminal());
+    let started = match config.log_format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!("the log cannot be started: {error}"))
+}
+
+fn config_failure(error: &ConfigError) -> Failure {
+    match error {
+        ConfigError::NoDataDir => Failure::Usage,
+        _ => Failure::Config,
+    }
+}
+
+fn start_failure(error: &StartError) -> Failure {
+    use swift_sampler_daemon::registry::BackendError;
+    match error {
+        StartError::DataDir { .. } => Failure::Config,
+        StartError::Locked(_) | StartError::Registry(BackendError::Unavailable(_)) => Failure::Unavailable,
+        StartError::Registry(BackendError::Unusable(_)) | StartError::Read(_) => Failure::BadData,
+        StartError::Store(_) | StartError::Metrics(_) => Failure::Failed,
+    }
+}

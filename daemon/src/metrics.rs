@@ -1,0 +1,167 @@
+//! What the daemon counts, for Prometheus.
+
+use std::time::Duration;
+
+use prometheus::core::Collector;
+use prometheus::{Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
+
+/// Prefix of all names.
+const NAMESPACE: &str = "swiftsampler";
+
+/// Counters and gauges; labelled by dataset at most.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    /// Batches sent.
+    pub batches_served: IntCounter,
+    /// Draws sent.
+    pub draws_served: IntCounter,
+    /// Streams open now.
+    pub streams: IntGauge,
+    /// How long finished messages waited for their stream to take them.
+    pub send_wait: Histogram,
+    /// From the request to activate a sampler until it serves.
+    pub swap_duration: Histogram,
+    /// Changes of version that this daemon added to jobs.
+    pub swaps: IntCounter,
+    /// Whether the registry answered last time.
+    pub registry_up: IntGauge,
+    active_version: IntGaugeVec,
+    effective_sample_size_ratio: GaugeVec,
+    dataset_rows: IntGaugeVec,
+    dataset_up: IntGaugeVec,
+    uptime: Gauge,
+}
+
+/// The state of one dataset, as the gauges show it.
+#[derive(Debug, Clone, Copy)]
+pub struct DatasetGauges {
+    /// The active version.
+    pub active_version: u64,
+    /// Effective sample size of the active sampler, in examples.
+    pub effective_sample_size: f64,
+    /// Number of examples.
+    pub rows: u64,
+    /// Whether it can be read.
+    pub up: bool,
+}
+
+impl Metrics {
+    /// Creates the metrics and registers them.
+    ///
+    /// # Errors
+    /// When the registry has metrics of these names already.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let metrics = Self {
+            batches_served: counter("batches_served_total", "Batches sent to training jobs."),
+            draws_served: counter("draws_served_total", "Draws sent to training jobs."),
+            streams: gauge("streams", "Streams of batches open now."),
+            send_wait: histogram(
+                "send_wait_seconds",
+                "Time a finished message waited for its stream to take it; long where the reader is the slower side.",
+                &[1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0],
+            ),
+            swap_duration: histogram(
+                "swap_duration_seconds",
+                "Time from the request to activate a sampler until it serves.",
+                &[1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0],
+            ),
+            swaps: counter("swaps_total", "Changes of sampler version noted in jobs."),
+            registry_up: gauge("registry_up", "1 if the registry answered last time, else 0."),
+            active_version: by_dataset("active_version", "The active sampler version."),
+            effective_sample_size_ratio: GaugeVec::new(
+                options(
+                    "effective_sample_size_ratio",
+                    "1 / sum p^2 of the active sampler, as a share of the examples.",
+                ),
+                &["dataset"],
+            )
+            .expect(VALID),
+            dataset_rows: by_dataset("dataset_rows", "Examples in the dataset."),
+            dataset_up: by_dataset("dataset_up", "1 if the dataset's stored columns are whole, else 0."),
+            uptime: Gauge::with_opts(options("uptime_seconds", "Seconds since the daemon started.")).expect(VALID),
+        };
+        for collector in metrics.collectors() {
+            registry.register(collector)?;
+        }
+        Ok(metrics)
+    }
+
+    /// Shows the state of a dataset.
+    pub fn show_dataset(&self, name: &str, gauges: DatasetGauges) {
+        let label = &[name];
+        self.active_version.with_label_values(label).set(clamp(gauges.active_version));
+        self.dataset_rows.with_label_values(label).set(clamp(gauges.rows));
+        self.dataset_up.with_label_values(label).set(i64::from(gauges.up));
+        #[allow(clippy::cast_precision_loss, reason = "datasets have fewer than 2^32 rows")]
+        let ratio = gauges.effective_sample_size / gauges.rows as f64;
+        self.effective_sample_size_ratio.with_label_values(label).set(ratio);
+    }
+
+    /// Forgets all datasets but those of these names.
+    pub fn keep_datasets(&self, names: &[&str]) {
+        for family in self.dataset_rows.collect() {
+            for metric in family.get_metric() {
+                let Some(label) = metric.get_label().first() else { continue };
+                if !names.contains(&label.value()) {
+                    self.forget_dataset(label.value());
+                }
+            }
+        }
+    }
+
+    /// Shows how long the daemon has run.
+    pub fn show_uptime(&self, uptime: Duration) {
+        self.uptime.set(uptime.as_secs_f64());
+    }
+
+    fn forget_dataset(&self, name: &str) {
+        // An error says that the gauge was not there, which is what is wanted.
+        for gauge in [&self.active_version, &self.dataset_rows, &self.dataset_up] {
+            gauge.remove_label_values(&[name]).ok();
+        }
+        self.effective_sample_size_ratio.remove_label_values(&[name]).ok();
+    }
+
+    fn collectors(&self) -> Vec<Box<dyn Collector>> {
+        vec![
+            Box::new(self.batches_served.clone()),
+            Box::new(self.draws_served.clone()),
+            Box::new(self.streams.clone()),
+            Box::new(self.send_wait.clone()),
+            Box::new(self.swap_duration.clone()),
+            Box::new(self.swaps.clone()),
+            Box::new(self.registry_up.clone()),
+            Box::new(self.active_version.clone()),
+            Box::new(self.effective_sample_size_ratio.clone()),
+            Box::new(self.dataset_rows.clone()),
+            Box::new(self.dataset_up.clone()),
+            Box::new(self.uptime.clone()),
+        ]
+    }
+}
+
+const VALID: &str = "the names above are valid metric names";
+
+fn options(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace(NAMESPACE)
+}
+
+fn counter(name: &str, help: &str) -> IntCounter {
+    IntCounter::with_opts(options(name, help)).expect(VALID)
+}
+
+fn gauge(name: &str, help: &str) -> IntGauge {
+    IntGauge::with_opts(options(name, help)).expect(VALID)
+}
+
+fn by_dataset(name: &str, help: &str) -> IntGaugeVec {
+    IntGaugeVec::new(options(name, help), &["dataset"]).expect(VALID)
+}
+
+fn histogram(name: &str, help: &str, buckets: &[f64]) -> Histogram {
+    Histogram::with_opts(HistogramOpts::from(options(name, help)).buckets(buckets.to_vec())).expect(VALID)
+}
+
+fn clamp(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

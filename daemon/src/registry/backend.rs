@@ -1,0 +1,91 @@
+//! What a registry backend has to do, and no more: the rules stand above it and are written once.
+
+/// A stored record and the revision it carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The generation of the commit that wrote the record; no two states of a key share one.
+    pub revision: u64,
+    /// JSON text.
+    pub value: String,
+}
+
+/// What a write requires of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// No record.
+    Absent,
+    /// A record of this revision.
+    Revision(u64),
+}
+
+/// What a write does to its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Stores JSON text.
+    Put(String),
+    /// Deletes the record.
+    Delete,
+    /// Leaves it alone; only the expectation counts.
+    Keep,
+}
+
+/// One part of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// The key.
+    pub key: String,
+    /// What must be so for the commit to happen.
+    pub expected: Expected,
+    /// What happens.
+    pub change: Change,
+}
+
+/// How a commit ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Commit {
+    /// All of it happened; this is the new generation.
+    Done(u64),
+    /// None of it happened: this key was not as expected.
+    Conflict(String),
+}
+
+/// Why a backend could not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    /// The backend cannot be reached or refuses; trying again later may help.
+    #[error("the registry cannot be used: {0}")]
+    Unavailable(String),
+    /// The stored registry is of another version, or damaged.
+    #[error("the registry cannot be opened: {0}")]
+    Unusable(String),
+}
+
+/// A store of JSON records under string keys, with a compare-and-set over several keys.
+///
+/// Calls block; asynchronous callers move them off the runtime. A commit that returned [`Commit::Done`] survives a crash
+/// of the process and of the machine. Every implementation passes [`super::conformance`].
+pub trait Backend: Send + Sync + 'static {
+    /// Returns the record of `key`.
+    ///
+    /// # Errors
+    /// [`BackendError`] when the backend cannot answer.
+    fn get(&self, key: &str) -> Result<Option<Stored>, BackendError>;
+
+    /// Returns all records whose key starts with `prefix`, as of one moment, ascending in key.
+    ///
+    /// # Errors
+    /// [`BackendError`] when the backend cannot answer.
+    fn list(&self, prefix: &str) -> Result<Vec<(String, Stored)>, BackendError>;
+
+    /// Applies all writes, or none.
+    ///
+    /// # Errors
+    /// [`BackendError`] when the backend cannot answer; the commit may then have happened or not.
+    fn commit(&self, writes: &[Write]) -> Result<Commit, BackendError>;
+
+    /// Returns the generation of the last commit. It never decreases, and grows with every commit that changes a record.
+    ///
+    /// # Errors
+    /// [`BackendError`] when the backend cannot answer.
+    fn generation(&self) -> Result<u64, BackendError>;
+}

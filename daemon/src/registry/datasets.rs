@@ -1,0 +1,147 @@
+//! Datasets: created with a uniform sampler active, removed when no job reads them.
+
+use super::error::check_name;
+use super::records::{ActiveRecord, DatasetRecord, OriginRecord, SamplerRecord};
+use super::{Decision, Read, Registry, RegistryError, active_key, dataset_key, sampler_key, samplers_prefix};
+
+/// The spec of a dataset's first sampler.
+const UNIFORM: &str = r#"{"kind":"uniform"}"#;
+
+/// What an import found.
+#[derive(Debug, Clone)]
+pub struct NewDataset {
+    /// Its name.
+    pub name: String,
+    /// SHA-256 of its content, hexadecimal.
+    pub hash: String,
+    /// Number of examples.
+    pub rows: u64,
+    /// The features samplers combine by default.
+    pub features: Vec<String>,
+    /// The column of gradient norms.
+    pub gradient_norm: Option<String>,
+    /// All stored columns.
+    pub columns: Vec<String>,
+    /// Distinct quantised feature tuples.
+    pub cells: u64,
+}
+
+impl Registry {
+    /// Refuses a name that no dataset may have.
+    ///
+    /// # Errors
+    /// [`RegistryError::Name`].
+    pub fn check_dataset_name(name: &str) -> Result<(), RegistryError> {
+        check_name("dataset", name)
+    }
+
+    /// Creates a dataset with sampler version 1, uniform and active, or returns the one there is, if its content is the
+    /// same.
+    ///
+    /// # Errors
+    /// [`RegistryError::Differs`] when the name holds other content.
+    pub fn create_dataset(&self, new: &NewDataset) -> Result<(DatasetRecord, ActiveRecord), RegistryError> {
+        check_name("dataset", &new.name)?;
+        self.decide(|| {
+            let dataset: Read<DatasetRecord> = self.read(dataset_key(&new.name))?;
+            if let Some(stored) = dataset.record {
+                if stored.hash == new.hash {
+                    return Ok(Decision::Answer((stored, self.active(&new.name)?)));
+                }
+                let short = |hash: &str| format!("SHA-256 {hash:.12}…");
+                return Err(RegistryError::Differs {
+                    what: "dataset",
+                    name: new.name.clone(),
+                    field: "content",
+                    stored: short(&stored.hash),
+                    given: short(&new.hash),
+                });
+            }
+            let now = self.now_ms();
+            let record = DatasetRecord {
+                name: new.name.clone(),
+                hash: new.hash.clone(),
+                rows: new.rows,
+                features: new.features.clone(),
+                gradient_norm: new.gradient_norm.clone(),
+                columns: new.columns.clone(),
+                cells: new.cells,
+                created_at_ms: now,
+            };
+            let active = self.read(active_key(&new.name))?;
+            let active_record = ActiveRecord { version: 1, generation: 1, before: Vec::new(), next_version: 2 };
+            let sampler = self.read(sampler_key(&new.name, 1))?;
+            #[allow(clippy::cast_precision_loss, reason = "datasets have fewer than 2^32 rows")]
+            let sampler_record = SamplerRecord {
+                dataset: new.name.clone(),
+                version: 1,
+                spec_json: UNIFORM.to_owned(),
+                origin: OriginRecord::default(),
+                effective_sample_size: new.rows as f64,
+                created_at_ms: now,
+            };
+            let writes = vec![dataset.put(&record), active.put(&active_record), sampler.put(&sampler_record)];
+            Ok(Decision::Commit(writes, (record, active_record)))
+        })
+    }
+
+    /// Returns a dataset.
+    ///
+    /// # Errors
+    /// [`RegistryError::NoDataset`].
+    pub fn dataset(&self, name: &str) -> Result<DatasetRecord, RegistryError> {
+        let dataset: Read<DatasetRecord> = self.read(dataset_key(name))?;
+        dataset.record.map_or_else(|| Err(self.no_dataset(name)), Ok)
+    }
+
+    /// Returns all datasets, ascending in name.
+    ///
+    /// # Errors
+    /// [`RegistryError::Backend`].
+    pub fn datasets(&self) -> Result<Vec<DatasetRecord>, RegistryError> {
+        self.records("dataset/")
+    }
+
+    /// Removes a dataset with its samplers, and returns its hash if no other dataset has the same content.
+    ///
+    /// # Errors
+    /// [`RegistryError::NoDataset`], or [`RegistryError::Precondition`] while jobs or studies refer to it.
+    pub fn remove_dataset(&self, name: &str) -> Result<Option<String>, RegistryError> {
+        self.decide(|| {
+            let dataset: Read<DatasetRecord> = self.read(dataset_key(name))?;
+            let Some(record) = &dataset.record else { return Err(self.no_dataset(name)) };
+            if let Some(job) = self.jobs()?.iter().find(|job| job.dataset == name) {
+                return Err(RegistryError::Precondition(format!(
+                    "dataset {name:?} is read by job {:?}: remove its jobs first",
+                    job.name
+                )));
+            }
+            if let Some(study) = self.studies()?.iter().find(|study| study.dataset == name) {
+                return Err(RegistryError::Precondition(format!(
+                    "dataset {name:?} is searched by study {:?}: remove its studies first",
+                    study.name
+                )));
+            }
+            // A job or study that is opened meanwhile moves the active record's revision, and this is decided again.
+            let active: Read<ActiveRecord> = self.read(active_key(name))?;
+            let mut writes = vec![dataset.delete(), active.delete()];
+            for sampler in self.list::<SamplerRecord>(&samplers_prefix(name))? {
+                writes.push(sampler.delete());
+            }
+            let shared = self.datasets()?.iter().any(|other| other.name != name && other.hash == record.hash);
+            let orphan = (!shared).then(|| record.hash.clone());
+            Ok(Decision::Commit(writes, orphan))
+        })
+    }
+
+    pub(super) fn no_dataset(&self, name: &str) -> RegistryError {
+        let known = match self.datasets() {
+            Ok(datasets) if !datasets.is_empty() => {
+                let names: Vec<_> = datasets.into_iter().map(|dataset| dataset.name).collect();
+                format!(": there are {}", names.join(", "))
+            }
+            _ => ": import one first".to_owned(),
+        };
+        RegistryError::NoDataset { name: name.to_owned(), known }
+    }
+}

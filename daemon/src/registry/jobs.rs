@@ -1,0 +1,203 @@
+//! Jobs: which sampler version is in force at which step.
+//!
+//! Steps below a job's horizon are frozen. Whoever needs a step at or above it extends the horizon by a lease, in one
+//! compare-and-set that also notes the active version if it changed. So every rank, wherever it reads, switches at the
+//! same step.
+
+use std::ops::Range;
+
+use swift_sampler::job::{Follow, JobLog};
+
+use super::error::check_job_name;
+use super::records::{JobRecord, Mode, SamplerRecord};
+use super::{Decision, Read, Registry, RegistryError, job_key, sampler_key};
+
+/// Steps by which a horizon is extended at once: fewer commits, against a later switch after an activation.
+pub const LEASE_STEPS: u64 = 64;
+/// How far beyond the horizon a request may reach, in steps, unless it says that it is a seek. A reader of an unfrozen
+/// step freezes all before it, so one that is far off by mistake would hold back activations.
+pub const STEPS_BEYOND_HORIZON_MAX: u64 = 4096;
+/// Range of the global batch size.
+const BATCH_SIZE_RANGE: Range<u32> = 1..16_777_217;
+
+/// What a job is opened with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobParameters {
+    /// Its name.
+    pub name: String,
+    /// Its dataset.
+    pub dataset: String,
+    /// Key of its random draws.
+    pub seed: u64,
+    /// Global batch size.
+    pub batch_size: u32,
+    /// Replacement mode.
+    pub mode: Mode,
+    /// When it takes up an activated version.
+    pub follow: Follow,
+}
+
+/// A job of which the steps asked for are frozen.
+#[derive(Debug, Clone)]
+pub struct Frozen {
+    /// The job.
+    pub job: JobRecord,
+    /// Changes of version that this call added to its log.
+    pub changes_added: usize,
+}
+
+impl Registry {
+    /// Opens a job, creating it if it is new.
+    ///
+    /// # Errors
+    /// [`RegistryError::Differs`] when it exists with other parameters, [`RegistryError::NoDataset`],
+    /// [`RegistryError::NoSampler`] for a pinned version that is not there, [`RegistryError::Invalid`] for a field out
+    /// of range.
+    pub fn open_job(&self, parameters: &JobParameters) -> Result<JobRecord, RegistryError> {
+        check_job_name(&parameters.name)?;
+        if !BATCH_SIZE_RANGE.contains(&parameters.batch_size) {
+            return Err(RegistryError::Invalid(format!(
+                "batch_size is {}: it must be from {} to {}",
+                parameters.batch_size,
+                BATCH_SIZE_RANGE.start,
+                BATCH_SIZE_RANGE.end - 1
+            )));
+        }
+        self.decide(|| {
+            let job: Read<JobRecord> = self.read(job_key(&parameters.name))?;
+            if let Some(stored) = job.record {
+                check_equal(&stored, parameters)?;
+                return Ok(Decision::Answer(stored));
+            }
+            let dataset = self.dataset(&parameters.dataset)?;
+            let active = self.read_active(&parameters.dataset)?;
+            let Some(active_record) = &active.record else { return Err(self.no_dataset(&parameters.dataset)) };
+            // Written, though unchanged: whoever removes the dataset, or collects the sampler, having seen no job refer
+            // to it, then finds another revision and looks again.
+            let mut writes = vec![active.put(active_record)];
+            if let Follow::Pinned(version) = parameters.follow {
+                let sampler: Read<SamplerRecord> = self.read(sampler_key(&parameters.dataset, version))?;
+                let Some(sampler_record) = &sampler.record else {
+                    return Err(RegistryError::NoSampler { dataset: parameters.dataset.clone(), version });
+                };
+                writes.push(sampler.put(sampler_record));
+            }
+            let record = JobRecord {
+                name: parameters.name.clone(),
+                dataset: parameters.dataset.clone(),
+                dataset_hash: dataset.hash,
+                rows: dataset.rows,
+                seed: parameters.seed,
+                batch_size: parameters.batch_size,
+                mode: parameters.mode,
+                follow: parameters.follow,
+                log: JobLog::new(active_record.version, parameters.follow),
+                created_at_ms: self.now_ms(),
+            };
+            writes.push(job.put(&record));
+            Ok(Decision::Commit(writes, record))
+        })
+    }
+
+    /// Returns a job.
+    ///
+    /// # Errors
+    /// [`RegistryError::NoJob`].
+    pub fn job(&self, name: &str) -> Result<JobRecord, RegistryError> {
+        self.read_job(name)?.record.ok_or_else(|| RegistryError::NoJob(name.to_owned()))
+    }
+
+    /// Returns all jobs, ascending in name.
+    ///
+    /// # Errors
+    /// [`RegistryError::Backend`].
+    pub fn jobs(&self) -> Result<Vec<JobRecord>, RegistryError> {
+        self.records("job/")
+    }
+
+    /// Removes a job.
+    ///
+    /// # Errors
+    /// [`RegistryError::NoJob`].
+    pub fn remove_job(&self, name: &str) -> Result<(), RegistryError> {
+        self.decide(|| {
+            let job = self.read_job(name)?;
+            if job.record.is_none() {
+                return Err(RegistryError::NoJob(name.to_owned()));
+            }
+            Ok(Decision::Commit(vec![job.delete()], ()))
+        })
+    }
+
+    /// Freezes the steps up to and including `step`, and a lease beyond it, where they are not frozen yet.
+    ///
+    /// # Errors
+    /// [`RegistryError::NoJob`], or [`RegistryError::Precondition`] when the step is far beyond the horizon and this is
+    /// not a seek.
+    pub fn freeze(&self, name: &str, step: u64, seek: bool) -> Result<Frozen, RegistryError> {
+        self.decide(|| {
+            let read = self.read_job(name)?;
+            let Some(mut job) = read.record.clone() else { return Err(RegistryError::NoJob(name.to_owned())) };
+            let horizon = job.log.horizon();
+            if step < horizon {
+                return Ok(Decision::Answer(Frozen { job, changes_added: 0 }));
+            }
+            if !seek && step - horizon > STEPS_BEYOND_HORIZON_MAX {
+                return Err(RegistryError::Precondition(format!(
+                    "step {step} of job {name:?} is more than {STEPS_BEYOND_HORIZON_MAX} steps beyond its horizon \
+                     {horizon}: set seek if that is meant"
+                )));
+            }
+            let active = self.read_active(&job.dataset)?;
+            let Some(active_record) = &active.record else { return Err(self.no_dataset(&job.dataset)) };
+            let (follow, steps) = (job.follow, job.steps());
+            let before = job.log.changes().to_vec();
+            job.log.extend(step, LEASE_STEPS, active_record.version, follow, steps);
+            let changes_added = job.log.changes().iter().filter(|change| !before.contains(change)).count();
+            // The version noted must be the active one at the moment of the commit: an activation that was
+            // acknowledged before is taken up by every step frozen after.
+            let writes = vec![active.keep(), read.put(&job)];
+            Ok(Decision::Commit(writes, Frozen { job, changes_added }))
+        })
+    }
+
+    fn read_job(&self, name: &str) -> Result<Read<JobRecord>, RegistryError> {
+        self.read(job_key(name))
+    }
+}
+
+fn check_equal(stored: &JobRecord, given: &JobParameters) -> Result<(), RegistryError> {
+    let differs = |field, stored_value: String, given_value: String| {
+        Err(RegistryError::Differs {
+            what: "job",
+            name: stored.name.clone(),
+            field,
+            stored: stored_value,
+            given: given_value,
+        })
+    };
+    if stored.dataset != given.dataset {
+        return differs("dataset", format!("{:?}", stored.dataset), format!("{:?}", given.dataset));
+    }
+    if stored.seed != given.seed {
+        return differs("seed", stored.seed.to_string(), given.seed.to_string());
+    }
+    if stored.batch_size != given.batch_size {
+        return differs("batch_size", stored.batch_size.to_string(), given.batch_size.to_string());
+    }
+    if stored.mode != given.mode {
+        return differs("mode", format!("{:?}", stored.mode), format!("{:?}", given.mode));
+    }
+    if stored.follow != given.follow {
+        return differs("follow policy", follow_name(stored.follow), follow_name(given.follow));
+    }
+    Ok(())
+}
+
+fn follow_name(follow: Follow) -> String {
+    match follow {
+        Follow::Step => "step".to_owned(),
+        Follow::Epoch => "epoch".to_owned(),
+        Follow::Pinned(version) => format!("version {version}"),
+    }
+}

@@ -1,0 +1,126 @@
+//! Sampler versions of a dataset, and which is active.
+
+use super::records::{ActiveRecord, OriginRecord, SamplerRecord};
+use super::{Decision, Read, Registry, RegistryError, active_key, sampler_key, samplers_prefix};
+
+/// How many rollbacks in a row are possible.
+const ROLLBACKS_MAX: usize = 64;
+
+impl Registry {
+    /// Stores a sampler as the dataset's next version. The caller has built it: what is stored can be served.
+    ///
+    /// # Errors
+    /// [`RegistryError::NoDataset`].
+    pub fn put_sampler(
+        &self,
+        dataset: &str,
+        spec_json: &str,
+        origin: &OriginRecord,
+        effective_sample_size: f64,
+    ) -> Result<SamplerRecord, RegistryError> {
+        self.decide(|| {
+            let active = self.read_active(dataset)?;
+            let Some(mut counters) = active.record.clone() else { return Err(self.no_dataset(dataset)) };
+            let version = counters.next_version;
+            counters.next_version += 1;
+            let record = SamplerRecord {
+                dataset: dataset.to_owned(),
+                version,
+                spec_json: spec_json.to_owned(),
+                origin: origin.clone(),
+                effective_sample_size,
+                created_at_ms: self.now_ms(),
+            };
+            let sampler = self.read(sampler_key(dataset, version))?;
+            Ok(Decision::Commit(vec![active.put(&counters), sampler.put(&record)], record))
+        })
+    }
+
+    /// Returns a sampler version.
+    ///
+    /// # Errors
+    /// [`RegistryError::NoDataset`] or [`RegistryError::NoSampler`].
+    pub fn sampler(&self, dataset: &str, version: u64) -> Result<SamplerRecord, RegistryError> {
+        let sampler: Read<SamplerRecord> = self.read(sampler_key(dataset, version))?;
+        match sampler.record {
+            Some(record) => Ok(record),
+            None => {
+                self.dataset(dataset)?;
+                Err(RegistryError::NoSampler { dataset: dataset.to_owned(), version })
+            }
+        }
+    }
+
+    /// Returns all versions, ascending.
+    ///
+    /// # Errors
+    /// [`RegistryError::NoDataset`].
+    pub fn samplers(&self, dataset: &str) -> Result<Vec<SamplerRecord>, RegistryError> {
+        self.dataset(dataset)?;
+        self.records(&samplers_prefix(dataset))
+    }
+
+    /// Returns which version is active.
+    ///
+    /// # Errors
+    /// [`RegistryError::NoDataset`].
+    pub fn active(&self, dataset: &str) -> Result<ActiveRecord, RegistryError> {
+        self.read_active(dataset)?.record.map_or_else(|| Err(self.no_dataset(dataset)), Ok)
+    }
+
+    /// Makes a version the active one; a trial's candidate thereby becomes an ordinary version. Activating the active
+    /// version changes nothing.
+    ///
+    /// # Errors
+    /// [`RegistryError::NoDataset`] or [`RegistryError::NoSampler`].
+    pub fn activate(&self, dataset: &str, version: u64) -> Result<ActiveRecord, RegistryError> {
+        self.decide(|| {
+            let active = self.read_active(dataset)?;
+            let Some(mut record) = active.record.clone() else { return Err(self.no_dataset(dataset)) };
+            let sampler: Read<SamplerRecord> = self.read(sampler_key(dataset, version))?;
+            let Some(mut sampler_record) = sampler.record.clone() else {
+                return Err(RegistryError::NoSampler { dataset: dataset.to_owned(), version });
+            };
+            if record.version == version {
+                return Ok(Decision::Answer(record));
+            }
+            record.before.push(record.version);
+            if record.before.len() > ROLLBACKS_MAX {
+                record.before.remove(0);
+            }
+            record.version = version;
+            record.generation += 1;
+            let sampler_write = if sampler_record.origin.candidate {
+                sampler_record.origin.candidate = false;
+                sampler.put(&sampler_record)
+            } else {
+                sampler.keep()
+            };
+            Ok(Decision::Commit(vec![active.put(&record), sampler_write], record))
+        })
+    }
+
+    /// Activates the version that was active before the present one; called again, the one before that.
+    ///
+    /// # Errors
+    /// [`RegistryError::NoDataset`], or [`RegistryError::Precondition`] when nothing was active before.
+    pub fn rollback(&self, dataset: &str) -> Result<ActiveRecord, RegistryError> {
+        self.decide(|| {
+            let active = self.read_active(dataset)?;
+            let Some(mut record) = active.record.clone() else { return Err(self.no_dataset(dataset)) };
+            let Some(version) = record.before.pop() else {
+                return Err(RegistryError::Precondition(format!(
+                    "dataset {dataset:?}: no version was active before version {}",
+                    record.version
+                )));
+            };
+            record.version = version;
+            record.generation += 1;
+            Ok(Decision::Commit(vec![active.put(&record)], record))
+        })
+    }
+
+    pub(super) fn read_active(&self, dataset: &str) -> Result<Read<ActiveRecord>, RegistryError> {
+        self.read(active_key(dataset))
+    }
+}
