@@ -1,0 +1,75 @@
+//! The calls of the `Sampling` service.
+
+use swift_sampler_proto::v1;
+use swift_sampler_proto::v1::follow_policy::Policy;
+
+use super::unary;
+use crate::{Batch, BatchStream, BatchesRequest, Client, ClientError, batch};
+
+/// The parameters of a job; they never change once it is open.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobConfig {
+    /// Name: 1 to 128 characters of `[A-Za-z0-9._/-]`.
+    pub name: String,
+    /// Dataset to draw from.
+    pub dataset: String,
+    /// Seed of every draw.
+    pub seed: u64,
+    /// Global batch size, over all ranks.
+    pub batch_size: u32,
+    /// How draws of one epoch relate to each other.
+    pub mode: v1::ReplacementMode,
+    /// When a newly activated sampler is taken up.
+    pub follow: Policy,
+}
+
+impl JobConfig {
+    /// A job with seed 0, independent draws, that takes up new samplers at the next step.
+    #[must_use]
+    pub fn new(name: &str, dataset: &str, batch_size: u32) -> Self {
+        Self {
+            name: name.into(),
+            dataset: dataset.into(),
+            seed: 0,
+            batch_size,
+            mode: v1::ReplacementMode::Independent,
+            follow: Policy::Step(true),
+        }
+    }
+}
+
+/// Jobs and their batches.
+impl Client {
+    /// Opens a job, creating it if it is new.
+    ///
+    /// # Errors
+    /// [`ClientError::AlreadyExists`] when it exists with other parameters, [`ClientError::NotFound`] without the
+    /// dataset, [`ClientError::Invalid`] when a parameter is out of range.
+    pub async fn open_job(&self, config: &JobConfig) -> Result<v1::Job, ClientError> {
+        let request = v1::OpenJobRequest {
+            name: config.name.clone(),
+            dataset: config.dataset.clone(),
+            seed: config.seed,
+            batch_size: config.batch_size,
+            mode: config.mode.into(),
+            follow: Some(v1::FollowPolicy { policy: Some(config.follow) }),
+        };
+        unary!(self, Safe, sampling.open_job, request)
+    }
+
+    /// Streams the batches of one rank; see [`BatchStream`].
+    #[must_use]
+    pub fn batches(&self, request: BatchesRequest) -> BatchStream {
+        BatchStream::new(self.clone(), request)
+    }
+
+    /// Returns a few consecutive batches in one answer.
+    ///
+    /// # Errors
+    /// As [`BatchStream::next`].
+    pub async fn get_batches(&self, request: v1::GetBatchesRequest) -> Result<Vec<Batch>, ClientError> {
+        let from_step = request.from_step;
+        let block = unary!(self, Safe, sampling.get_batches, request)?;
+        batch::unpack(&block, from_step)
+    }
+}

@@ -1,0 +1,164 @@
+//! Sending feature files to the daemon.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use swift_sampler_proto::v1;
+use swift_sampler_proto::v1::import_dataset_request::Part;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::client::Repeat;
+use crate::{Client, ClientError};
+
+/// Bytes of a file sent in one message.
+const CHUNK_BYTES: usize = 1 << 20;
+/// Chunks read ahead of what is sent.
+const CHUNKS_AHEAD_MAX: usize = 4;
+
+/// A dataset to import.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImportRequest {
+    /// Its name: 1 to 128 characters of `[A-Za-z0-9._-]`.
+    pub name: String,
+    /// Files whose rows follow each other; all have the same columns.
+    pub files: Vec<PathBuf>,
+    /// The files' format; `Unspecified`: told by their extensions.
+    pub format: v1::FileFormat,
+    /// Columns that samplers combine; empty: loss and entropy.
+    pub features: Vec<String>,
+    /// Column of gradient norms; `None`: grad_norm where there is one.
+    pub gradient_norm: Option<String>,
+}
+
+impl ImportRequest {
+    /// Files with the usual columns, whose extensions tell their format.
+    #[must_use]
+    pub fn new(name: &str, files: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
+        Self {
+            name: name.into(),
+            files: files.into_iter().map(Into::into).collect(),
+            format: v1::FileFormat::Unspecified,
+            features: Vec::new(),
+            gradient_norm: None,
+        }
+    }
+}
+
+/// How far an upload is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImportProgress {
+    /// Bytes sent.
+    pub sent_bytes: u64,
+    /// Bytes of all files.
+    pub total_bytes: u64,
+}
+
+type Progress = Arc<dyn Fn(ImportProgress) + Send + Sync>;
+
+impl Client {
+    /// Imports files as a dataset, telling `progress` after every chunk.
+    ///
+    /// # Errors
+    /// [`ClientError::File`] when a file cannot be read here; [`ClientError::Invalid`] when its content is refused;
+    /// [`ClientError::AlreadyExists`] when the name holds other content.
+    pub async fn import_dataset(
+        &self,
+        request: &ImportRequest,
+        progress: impl Fn(ImportProgress) + Send + Sync + 'static,
+    ) -> Result<v1::Dataset, ClientError> {
+        let total_bytes = total_bytes(&request.files)?;
+        let header = header(request);
+        let progress: Progress = Arc::new(progress);
+        // An upload takes as long as the files are large; a dead connection is noticed by its keep-alive.
+        let answer = self.unary(Repeat::Safe, None, || {
+            let (header, files, progress) = (header.clone(), request.files.clone(), Arc::clone(&progress));
+            let mut service = self.control();
+            async move {
+                let (parts, receiver) = mpsc::channel(CHUNKS_AHEAD_MAX);
+                let mut reader = tokio::task::spawn_blocking(move || {
+                    let read = send_files(&parts, header, &files, total_bytes, &progress);
+                    // Kept open after a failure: a stream that ends reads as complete files.
+                    (read, parts)
+                });
+                let upload = service.import_dataset(ReceiverStream::new(receiver));
+                tokio::pin!(upload);
+                tokio::select! {
+                    biased;
+                    answer = &mut upload => answer.map(|response| response.map(Ok)),
+                    read = &mut reader => match read {
+                        Ok((Ok(()), parts)) => {
+                            drop(parts);
+                            upload.await.map(|response| response.map(Ok))
+                        }
+                        Ok((Err(error), _open)) => Ok(tonic::Response::new(Err(error))),
+                        Err(stopped) => Err(tonic::Status::internal(stopped.to_string())),
+                    },
+                }
+            }
+        });
+        answer.await?
+    }
+}
+
+fn header(request: &ImportRequest) -> v1::ImportHeader {
+    let file = |path: &PathBuf| v1::ImportFile {
+        name: path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+        format: request.format.into(),
+    };
+    v1::ImportHeader {
+        name: request.name.clone(),
+        features: request.features.clone(),
+        gradient_norm: request.gradient_norm.clone().unwrap_or_default(),
+        files: request.files.iter().map(file).collect(),
+    }
+}
+
+fn total_bytes(files: &[PathBuf]) -> Result<u64, ClientError> {
+    let bytes = |path: &PathBuf| {
+        File::open(path)
+            .and_then(|file| file.metadata())
+            .map(|metadata| metadata.len())
+            .map_err(|error| in_file(path, error))
+    };
+    files.iter().map(bytes).sum()
+}
+
+fn in_file(path: &Path, source: std::io::Error) -> ClientError {
+    ClientError::File { path: path.to_owned(), source }
+}
+
+/// Reads the files into a queue, until its reader has gone.
+fn send_files(
+    parts: &mpsc::Sender<v1::ImportDatasetRequest>,
+    header: v1::ImportHeader,
+    files: &[PathBuf],
+    total_bytes: u64,
+    progress: &Progress,
+) -> Result<(), ClientError> {
+    let send = |part| parts.blocking_send(v1::ImportDatasetRequest { part: Some(part) }).is_ok();
+    if !send(Part::Header(header)) {
+        return Ok(());
+    }
+    let mut sent_bytes = 0;
+    for (file, path) in (0u32..).zip(files) {
+        let mut open = File::open(path).map_err(|error| in_file(path, error))?;
+        loop {
+            let mut data = Vec::with_capacity(CHUNK_BYTES);
+            let limit = CHUNK_BYTES as u64;
+            let read = (&mut open).take(limit).read_to_end(&mut data).map_err(|error| in_file(path, error))?;
+            if read == 0 {
+                break;
+            }
+            if !send(Part::Chunk(v1::ImportChunk { file, data: Bytes::from(data) })) {
+                return Ok(());
+            }
+            sent_bytes += read as u64;
+            progress(ImportProgress { sent_bytes, total_bytes });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! Client of the Swift Sampler daemon, `samplerd`.
+//!
+//! [`Client`] is asynchronous, [`blocking::Client`] is not. Both connect when first used, reconnect when the connection
+//! is lost, and continue a stream of batches at the next step not yet delivered: a batch is a pure function of the job
+//! and the step, so asking again is always safe.
+//!
+//! ```no_run
+//! use swift_sampler_client::{BatchesRequest, JobConfig, blocking::Client};
+//!
+//! let client = Client::connect("127.0.0.1:7431")?;
+//! client.open_job(&JobConfig::new("train", "fashion", 128))?;
+//! for batch in client.batches(BatchesRequest { to_step: Some(10), ..BatchesRequest::new("train", 0) }) {
+//!     let batch = batch?;
+//!     println!("step {}: {} examples", batch.step, batch.indices.len());
+//! }
+//! # Ok::<(), swift_sampler_client::ClientError>(())
+//! ```
+
+mod batch;
+pub mod blocking;
+mod client;
+mod config;
+mod error;
+mod import;
+mod retry;
+mod stream;
+mod watch;
+
+pub use batch::Batch;
+pub use client::{Client, JobConfig};
+pub use config::ClientConfig;
+pub use error::ClientError;
+pub use import::{ImportProgress, ImportRequest};
+pub use stream::{BatchStream, BatchesRequest};
+pub use swift_sampler_proto::v1 as proto;
+pub use watch::ActiveSamplerWatch;

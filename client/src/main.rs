@@ -1,0 +1,2 @@
+//! Placeholder until the commands follow.
+fn main() {}
