@@ -1,0 +1,108 @@
+//! The commands: arguments in, calls of the client, results out.
+
+mod bench;
+mod dataset;
+mod draw;
+mod job;
+mod sampler;
+
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use swift_sampler_client::ClientConfig;
+use swift_sampler_client::blocking::Client;
+
+use crate::print::{Output, Printer};
+
+/// Datasets, samplers, jobs and draws of a Swift Sampler daemon.
+#[derive(Debug, Parser)]
+#[command(
+    name = "samplerctl",
+    version,
+    after_help = "\
+Examples:
+  samplerctl dataset import fashion features.parquet
+  echo '{\"kind\":\"column\",\"column\":\"loss\"}' | samplerctl sampler put fashion -
+  samplerctl sampler activate fashion 2
+  samplerctl draw fashion --job train --batch-size 128 --steps 0..10
+
+Exit codes: 0 ok, 1 failed, 2 usage, 3 config, 4 unavailable, 5 bad data"
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    connection: Connection,
+
+    /// Form of the results
+    #[arg(long, value_enum, default_value = "table", global = true)]
+    output: Output,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct Connection {
+    /// Address of samplerd; several replicas' addresses separated by commas
+    #[arg(
+        long,
+        env = "SWIFTSAMPLER_DAEMON",
+        value_name = "HOST:PORT",
+        default_value = ClientConfig::ADDRESS_DEFAULT,
+        global = true
+    )]
+    daemon: String,
+
+    /// How long an unreachable daemon is tried again
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, global = true)]
+    retry_seconds: u64,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Import, list, show and remove datasets
+    #[command(subcommand)]
+    Dataset(dataset::Dataset),
+    /// Store, list, show, activate and roll back sampler versions
+    #[command(subcommand)]
+    Sampler(sampler::Sampler),
+    /// Print the batches of a job, one JSON line a step
+    Draw(draw::Draw),
+    /// List, show and remove jobs
+    #[command(subcommand)]
+    Job(job::Job),
+    /// Measure how fast a dataset's batches arrive
+    Bench(bench::Bench),
+}
+
+impl Cli {
+    /// Does what was asked for.
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let retry_deadline = Duration::from_secs(self.connection.retry_seconds);
+        let config = ClientConfig {
+            retry_deadline,
+            first_contact_deadline: retry_deadline,
+            ..ClientConfig::new(&self.connection.daemon)
+        };
+        let client = Client::new(config)?;
+        let mut printer = Printer::new(self.output);
+        match self.command {
+            Command::Dataset(dataset) => dataset.run(&client, &mut printer),
+            Command::Sampler(sampler) => sampler.run(&client, &mut printer),
+            Command::Draw(draw) => draw.run(&client, &mut printer),
+            Command::Job(job) => job.run(&client, &mut printer),
+            Command::Bench(bench) => bench.run(&client, &mut printer),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,159 @@
+//! `samplerctl dataset`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use swift_sampler_client::ImportRequest;
+use swift_sampler_client::blocking::Client;
+use swift_sampler_client::proto;
+
+use crate::print::{Printer, Row};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Dataset {
+    /// Import feature columns; row i is example i
+    #[command(after_help = "\
+Examples:
+  samplerctl dataset import fashion features.parquet
+  samplerctl dataset import crops part-0.npz part-1.npz --features loss,margin --grad-norm grad_norm")]
+    Import(Import),
+    /// List the datasets
+    List,
+    /// Show a dataset
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// Remove a dataset and its samplers
+    Remove {
+        /// Its name
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// Name of the new dataset
+    name: String,
+    /// Parquet, safetensors, npz or CSV files; the rows of the second follow those of the first
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Columns that samplers combine [default: loss,entropy]
+    #[arg(long, value_delimiter = ',', value_name = "COLUMN")]
+    features: Vec<String>,
+    /// Column of gradient norms [default: grad_norm where there is one]
+    #[arg(long, value_name = "COLUMN")]
+    grad_norm: Option<String>,
+    /// Format of the files [default: as their extensions say]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    Parquet,
+    Safetensors,
+    Npz,
+    Csv,
+}
+
+impl Dataset {
+    pub(crate) fn run(self, client: &Client, printer: &mut Printer) -> anyhow::Result<()> {
+        match self {
+            Self::Import(import) => printer.one(&Shown::from(import.run(client)?))?,
+            Self::List => {
+                let datasets: Vec<Shown> = client.list_datasets()?.into_iter().map(Shown::from).collect();
+                printer.list(&datasets)?;
+            }
+            Self::Show { name } => printer.one(&Shown::from(client.get_dataset(&name)?))?,
+            Self::Remove { name } => {
+                client.remove_dataset(&name)?;
+                printer.done(&format!("dataset {name} is removed"), &serde_json::json!({ "removed": name }))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Import {
+    fn run(self, client: &Client) -> anyhow::Result<proto::Dataset> {
+        let request = ImportRequest {
+            name: self.name,
+            files: self.files,
+            format: self.format.map_or(proto::FileFormat::Unspecified, proto::FileFormat::from),
+            features: self.features,
+            gradient_norm: self.grad_norm,
+        };
+        // Drawn on standard error, and only where that is a terminal.
+        let bar = ProgressBar::new(0)
+            .with_style(ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}")?);
+        let drawn = bar.clone();
+        let dataset = client.import_dataset(&request, move |progress| {
+            drawn.set_length(progress.total_bytes);
+            drawn.set_position(progress.sent_bytes);
+        });
+        bar.finish_and_clear();
+        Ok(dataset?)
+    }
+}
+
+impl From<Format> for proto::FileFormat {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Parquet => Self::Parquet,
+            Format::Safetensors => Self::Safetensors,
+            Format::Npz => Self::Npz,
+            Format::Csv => Self::Csv,
+        }
+    }
+}
+
+/// A dataset as it is printed.
+#[derive(Debug, Serialize)]
+struct Shown {
+    name: String,
+    rows: u64,
+    features: Vec<String>,
+    gradient_norm: Option<String>,
+    columns: Vec<String>,
+    cells: u64,
+    active_version: u64,
+    hash: String,
+    created_at_ms: u64,
+}
+
+impl From<proto::Dataset> for Shown {
+    fn from(dataset: proto::Dataset) -> Self {
+        Self {
+            name: dataset.name,
+            rows: dataset.rows,
+            features: dataset.features,
+            gradient_norm: Some(dataset.gradient_norm).filter(|name| !name.is_empty()),
+            columns: dataset.columns,
+            cells: dataset.cells,
+            active_version: dataset.active_version,
+            hash: dataset.hash,
+            created_at_ms: dataset.created_at_ms,
+        }
+    }
+}
+
+impl Row for Shown {
+    const HEADS: &'static [&'static str] =
+        &["name", "rows", "features", "gradient norm", "columns", "cells", "active version", "hash"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.name.clone(),
+            self.rows.to_string(),
+            self.features.join(","),
+            self.gradient_norm.clone().unwrap_or_else(|| "-".into()),
+            self.columns.join(","),
+            self.cells.to_string(),
+            self.active_version.to_string(),
+            self.hash.chars().take(12).collect(),
+        ]
+    }
+}
