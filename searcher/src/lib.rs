@@ -2,14 +2,32 @@
 //! trains a network on batches that a daemon draws.
 //!
 //! [`policy`] decides, as a pure function of a study's trials, which trial comes next; [`gp`] is its surrogate and
-//! [`acquisition`] how it looks ahead; [`space`] maps samplers to points.
+//! [`acquisition`] how it looks ahead; [`space`] maps samplers to points. [`search`] drives a study: it keeps
+//! [`worker`] processes busy and ends with a [`report`]. Trials live in the daemon's registry, never in this process.
+//! [`target`] is the seam to what is trained: a network (feature `torch`), or a closed formula ([`simulated`]).
 
 pub mod acquisition;
+pub mod cli;
 pub mod data;
+pub mod error;
+pub mod features_file;
 pub mod gp;
 pub mod lbfgs;
+pub mod listing;
 pub mod plot;
 pub mod policy;
+pub mod preparation;
+pub mod progress;
 pub mod randomness;
+pub mod report;
+pub mod search;
+pub mod simulated;
 pub mod space;
+pub mod stop;
+pub mod study;
 pub mod target;
+#[cfg(feature = "torch")]
+pub mod torch;
+pub mod work_dir;
+pub mod worker;
+pub mod worker_pool;

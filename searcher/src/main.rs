@@ -1,2 +1,101 @@
-//! Placeholder.
-fn main() {}
+//! `searcher`: finds a better sampler and swaps it into the daemon.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use swift_sampler_client::blocking::Client;
+use swift_sampler_searcher::cli::{Cli, Command, Output, PrepareOptions, WorkerOptions};
+use swift_sampler_searcher::error::SearcherError;
+use swift_sampler_searcher::listing::Listing;
+use swift_sampler_searcher::preparation::prepare;
+use swift_sampler_searcher::progress::Progress;
+use swift_sampler_searcher::report::print_table;
+use swift_sampler_searcher::stop::Stop;
+use swift_sampler_searcher::work_dir::WorkDir;
+use swift_sampler_searcher::worker::{self, WorkerConfig};
+use swift_sampler_searcher::{search, worker_pool};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_logging(matches!(cli.command, Some(Command::Worker(_))));
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // With standard error closed there is nobody to tell.
+            drop(writeln!(std::io::stderr(), "searcher: {error}"));
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<(), SearcherError> {
+    let stop = Stop::default();
+    match &cli.command {
+        None => {
+            stop.on_signals().map_err(SearcherError::file("signals"))?;
+            let mut progress = Progress::new();
+            let report = search::run(&cli.search.config()?, &stop, &mut progress)?;
+            progress.finish();
+            match cli.search.output {
+                Output::Json => print_json(&serde_json::to_value(&report).expect("a report is plain data")),
+                Output::Table => print_table(&report, &mut std::io::stdout().lock()).map_err(stdout_failed),
+            }
+        }
+        Some(Command::Features(options)) => features(options),
+        Some(Command::Worker(options)) => work(options, &stop),
+        Some(Command::Show(options)) => {
+            let listing = Listing::fetch(&Client::connect(&options.study.daemon.daemon)?, &options.study.study)?;
+            match options.output {
+                Output::Json => print_json(&listing.json()),
+                Output::Table => listing.print(&mut std::io::stdout().lock()).map_err(stdout_failed),
+            }
+        }
+        Some(Command::Export(options)) => {
+            let listing = Listing::fetch(&Client::connect(&options.daemon.daemon)?, &options.study)?;
+            listing.export(&mut std::io::stdout().lock()).map_err(stdout_failed)
+        }
+    }
+}
+
+fn features(options: &PrepareOptions) -> Result<(), SearcherError> {
+    let target = options.target()?;
+    let work_dir = WorkDir::open(&options.work_dir(&options.default_study()?))?;
+    let mut progress = Progress::new();
+    let preparation = prepare(&target, work_dir.path(), &mut |step| {
+        progress.prepare(step);
+        std::ops::ControlFlow::Continue(())
+    })?;
+    print_json(&serde_json::json!({ "features": preparation.features, "reused": preparation.reused }))
+}
+
+fn work(options: &WorkerOptions, stop: &Stop) -> Result<(), SearcherError> {
+    if options.until_stdin_closes {
+        stop.on_stdin_closed().map_err(SearcherError::file("standard input"))?;
+    }
+    stop.on_signals().map_err(SearcherError::file("signals"))?;
+    let config = WorkerConfig {
+        daemon: options.daemon.daemon.clone(),
+        study: options.study.clone(),
+        work_dir: options.work_dir.clone(),
+        name: options.name.clone().unwrap_or_else(worker_pool::process_name),
+    };
+    worker::run(&config, stop)
+}
+
+fn print_json(value: &serde_json::Value) -> Result<(), SearcherError> {
+    writeln!(std::io::stdout().lock(), "{value}").map_err(stdout_failed)
+}
+
+fn stdout_failed(error: std::io::Error) -> SearcherError {
+    SearcherError::Failed(format!("standard output: {error}"))
+}
+
+/// Logs go to standard error; `RUST_LOG` says which. A search has its own progress lines and logs warnings only.
+fn start_logging(worker: bool) {
+    let default = if worker { "info" } else { "warn" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_unset| EnvFilter::new(default));
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
+}

@@ -1,0 +1,115 @@
+//! What a study trains, and what has to be there before its first trial.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::SearcherError;
+use crate::simulated::{SimulatedConfig, SimulatedTarget};
+use crate::target::{PrepareConfig, PrepareProgress, Target};
+
+/// What a study trains.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum TargetConfig {
+    /// The closed-form target, [`crate::simulated`].
+    Simulated(SimulatedConfig),
+    /// A network, through libtorch.
+    Network(PrepareConfig),
+}
+
+/// What a preparation left behind.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Preparation {
+    /// One row a training example.
+    pub features: PathBuf,
+    /// Epochs the start network was trained for.
+    pub start_epochs: u32,
+    /// Whether everything was there already.
+    pub reused: bool,
+}
+
+impl TargetConfig {
+    /// Returns the target's name on the command line.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Simulated(_) => "simulated",
+            Self::Network(config) => config.target.name(),
+        }
+    }
+
+    /// Returns what distinguishes good from bad examples, where it is known: which labels are wrong. For reports only.
+    ///
+    /// # Errors
+    /// [`SearcherError`] when the data cannot be read.
+    pub fn wrong_labels(&self) -> Result<Option<Vec<bool>>, SearcherError> {
+        match self {
+            Self::Simulated(config) => Ok((config.label_noise > 0.0).then(|| config.wrong_labels())),
+            Self::Network(config) if config.data.label_noise > 0.0 => {
+                let split = config.data.load().map_err(|error| SearcherError::Data(error.to_string()))?;
+                Ok(Some(split.train.wrong_labels()))
+            }
+            Self::Network(_) => Ok(None),
+        }
+    }
+}
+
+/// Trains the start network and extracts features, or finds both in the work folder; `Break` of `progress` ends it.
+///
+/// # Errors
+/// [`SearcherError`] when data is missing, training fails, or the binary lacks libtorch.
+pub fn prepare(
+    config: &TargetConfig,
+    work_dir: &Path,
+    progress: &mut dyn FnMut(&PrepareProgress) -> ControlFlow<()>,
+) -> Result<Preparation, SearcherError> {
+    match config {
+        TargetConfig::Simulated(config) => {
+            let features = config.write_features(work_dir).map_err(|error| SearcherError::Data(error.to_string()))?;
+            Ok(Preparation { features, start_epochs: 0, reused: false })
+        }
+        TargetConfig::Network(config) => prepare_network(config, work_dir, progress),
+    }
+}
+
+/// Opens the target for training, in the process that trains.
+///
+/// # Errors
+/// [`SearcherError`] when the work folder lacks the start network, or the binary libtorch.
+pub fn open_target(config: &TargetConfig, work_dir: &Path) -> Result<Box<dyn Target>, SearcherError> {
+    match config {
+        TargetConfig::Simulated(config) => Ok(Box::new(SimulatedTarget::new(config))),
+        TargetConfig::Network(config) => open_network(config, work_dir),
+    }
+}
+
+#[cfg(feature = "torch")]
+fn prepare_network(
+    config: &PrepareConfig,
+    work_dir: &Path,
+    progress: &mut dyn FnMut(&PrepareProgress) -> ControlFlow<()>,
+) -> Result<Preparation, SearcherError> {
+    let prepared = crate::torch::prepare(config, work_dir, progress)?;
+    Ok(Preparation { features: prepared.features, start_epochs: config.epochs, reused: prepared.reused })
+}
+
+#[cfg(feature = "torch")]
+fn open_network(config: &PrepareConfig, work_dir: &Path) -> Result<Box<dyn Target>, SearcherError> {
+    Ok(crate::torch::open_target(config, work_dir)?)
+}
+
+#[cfg(not(feature = "torch"))]
+fn prepare_network(
+    config: &PrepareConfig,
+    _: &Path,
+    _: &mut dyn FnMut(&PrepareProgress) -> ControlFlow<()>,
+) -> Result<Preparation, SearcherError> {
+    Err(SearcherError::WithoutTorch { target: config.target.name() })
+}
+
+#[cfg(not(feature = "torch"))]
+fn open_network(config: &PrepareConfig, _: &Path) -> Result<Box<dyn Target>, SearcherError> {
+    Err(SearcherError::WithoutTorch { target: config.target.name() })
+}

@@ -1,0 +1,317 @@
+//! What a study came to: numbers for people and scripts, and pictures.
+
+mod table;
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use swift_sampler::{Dataset, Sampler, SamplerSpec};
+use swift_sampler_client::proto;
+
+use crate::error::SearcherError;
+use crate::features_file;
+use crate::plot::{History, HistoryPoint, PointKind, SamplerCurve};
+use crate::policy::{Purpose, TrialStanding, standing};
+use crate::preparation::{Preparation, TargetConfig};
+use crate::study::{StoredTrial, StudyConfig};
+use crate::work_dir::WorkDir;
+
+pub use table::print as print_table;
+
+/// What a study came to. Accuracies and gains are shares, not percent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The study.
+    pub study: String,
+    /// Its dataset.
+    pub dataset: String,
+    /// What was trained.
+    pub target: String,
+    /// Seeds everything.
+    pub seed: u64,
+    /// Short trials of the search, baseline included.
+    pub trials: usize,
+    /// Epochs of each.
+    pub epochs_a_trial: u32,
+    /// Mean objective of the uniform sampler's short trials.
+    pub baseline_objective: Option<f64>,
+    /// The sampler that was found.
+    pub winner: WinnerReport,
+    /// After retraining: the uniform sampler first, then the winner.
+    pub samplers: Vec<SamplerReport>,
+    /// Mean test accuracy under the winner minus under the uniform sampler, in shares; `None` without retraining.
+    pub gain: Option<f64>,
+    /// Epochs spent.
+    pub epochs: EpochsSpent,
+    /// Time spent, in seconds.
+    pub seconds: SecondsSpent,
+    /// Where report, features and pictures lie.
+    pub work_dir: PathBuf,
+}
+
+/// The sampler that was found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WinnerReport {
+    /// The trial that found it.
+    pub trial: u64,
+    /// Mean objective under fresh seeds.
+    pub objective: f64,
+    /// The version activated in the daemon; `None` if it did not beat the uniform sampler.
+    pub activated_version: Option<u64>,
+    /// The sampler.
+    pub sampler: SamplerSpec,
+}
+
+/// How networks retrained from scratch under a sampler.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SamplerReport {
+    /// "uniform" or "found".
+    pub name: String,
+    /// Accuracy on the test set.
+    pub test_accuracy: Option<Summary>,
+    /// Accuracy on the validation set.
+    pub validation_accuracy: Option<Summary>,
+    /// Probability that a draw has a wrong label, where labels are known to be wrong.
+    pub noisy_mass: Option<f64>,
+    /// Effective sample size as a share of the examples.
+    pub effective_sample_size_ratio: f64,
+}
+
+/// Mean and spread over seeds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Mean.
+    pub mean: f64,
+    /// Sample standard deviation; 0 of a single value.
+    pub sd: f64,
+    /// The values, by seed.
+    pub values: Vec<f64>,
+}
+
+/// Epochs spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochsSpent {
+    /// On the start network.
+    pub start: u32,
+    /// On the trials of the search.
+    pub search: u32,
+    /// On confirming finalists.
+    pub confirmation: u32,
+    /// On training one network.
+    pub training: u32,
+    /// One network with its search.
+    pub with_search: u32,
+    /// One network without.
+    pub without_search: u32,
+}
+
+/// Time spent, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SecondsSpent {
+    /// From the study's creation to its report, interruptions included.
+    pub wall: f64,
+    /// Of workers on trials.
+    pub trials: f64,
+}
+
+/// The dataset as it is at hand, for what a report says of samplers.
+#[derive(Debug)]
+pub struct Evidence {
+    dataset: Dataset,
+    wrong_labels: Option<Vec<bool>>,
+    start_epochs: u32,
+}
+
+impl Evidence {
+    /// Reads features and labels.
+    ///
+    /// # Errors
+    /// [`SearcherError::Data`] when either cannot be read.
+    pub fn gather(target: &TargetConfig, preparation: &Preparation) -> Result<Self, SearcherError> {
+        let data = |error: &dyn std::fmt::Display| SearcherError::Data(error.to_string());
+        let table = features_file::read(&preparation.features).map_err(|error| data(&error))?;
+        let gradient_norm = table.names().iter().find(|name| *name == "grad_norm").cloned();
+        let features = vec!["loss".to_owned(), "entropy".to_owned()];
+        let dataset = Dataset::new(table, features, gradient_norm).map_err(|error| data(&error))?;
+        Ok(Self { dataset, wrong_labels: target.wrong_labels()?, start_epochs: preparation.start_epochs })
+    }
+
+    fn sampler(&self, spec: &SamplerSpec) -> Result<Sampler, SearcherError> {
+        Sampler::build(spec, &self.dataset).map_err(|error| SearcherError::Data(error.to_string()))
+    }
+
+    fn noisy_mass(&self, sampler: &Sampler) -> Option<f64> {
+        let wrong = self.wrong_labels.as_ref()?;
+        Some(sampler.probabilities().iter().zip(wrong).filter(|(_, wrong)| **wrong).map(|(p, _)| p).sum())
+    }
+}
+
+impl Report {
+    /// Sums a finished study up.
+    ///
+    /// # Errors
+    /// [`SearcherError`] when the study has no winner or its sampler does not fit the features.
+    pub fn compute(
+        study: &proto::Study,
+        config: &StudyConfig,
+        trials: &[StoredTrial],
+        evidence: &Evidence,
+        activated_version: Option<u64>,
+        work_dir: PathBuf,
+    ) -> Result<Self, SearcherError> {
+        let records: Vec<_> = trials.iter().map(|trial| trial.record.clone()).collect();
+        let standing = standing(&config.plan, &records)?;
+        let winner = standing.winner.ok_or_else(|| SearcherError::Failed("the study has no winner yet".to_owned()))?;
+        let found = records
+            .iter()
+            .find(|record| record.number == winner.trial)
+            .map(|record| record.parameters.sampler.clone())
+            .ok_or_else(|| SearcherError::Failed(format!("trial {} is gone", winner.trial)))?;
+        let samplers = vec![
+            evidence.sampler_report("uniform", &SamplerSpec::Uniform {}, trials)?,
+            evidence.sampler_report("found", &found, trials)?,
+        ];
+        let gain = match (&samplers[0].test_accuracy, &samplers[1].test_accuracy) {
+            (Some(uniform), Some(found)) => Some(found.mean - uniform.mean),
+            _ => None,
+        };
+        Ok(Self {
+            study: study.name.clone(),
+            dataset: study.dataset.clone(),
+            target: config.target.name().to_owned(),
+            seed: config.plan.seed,
+            trials: config.plan.trials,
+            epochs_a_trial: config.training.epochs,
+            baseline_objective: standing.baseline,
+            winner: WinnerReport {
+                trial: winner.trial,
+                objective: winner.objective,
+                activated_version,
+                sampler: found,
+            },
+            samplers,
+            gain,
+            epochs: EpochsSpent::of(config, trials, evidence.start_epochs),
+            seconds: SecondsSpent {
+                wall: seconds_since(study.created_at_ms),
+                trials: trials.iter().map(|trial| trial.report.seconds).sum(),
+            },
+            work_dir,
+        })
+    }
+
+    /// Reads the report that an ended study keeps.
+    ///
+    /// # Errors
+    /// [`SearcherError::Record`] when there is none, as in a study that was ended early.
+    pub fn read(study: &proto::Study) -> Result<Self, SearcherError> {
+        serde_json::from_str(&study.result_json).map_err(|error| SearcherError::Record {
+            study: study.name.clone(),
+            reason: format!("it has ended without a report ({error}); give another --study"),
+        })
+    }
+
+    /// Writes `report.json`.
+    ///
+    /// # Errors
+    /// [`SearcherError::File`].
+    pub fn write(&self, work_dir: &WorkDir) -> Result<(), SearcherError> {
+        let json = serde_json::to_string_pretty(self).map_err(|error| SearcherError::Failed(error.to_string()))?;
+        work_dir.write("report.json", &(json + "\n"))
+    }
+
+    /// Draws `sampler.svg` and `history.svg`.
+    ///
+    /// # Errors
+    /// [`SearcherError`] when a picture cannot be drawn or written.
+    pub fn draw(
+        &self,
+        work_dir: &WorkDir,
+        config: &StudyConfig,
+        trials: &[StoredTrial],
+        evidence: &Evidence,
+    ) -> Result<(), SearcherError> {
+        let failed = |error: &dyn std::fmt::Display| SearcherError::Failed(error.to_string());
+        let sampler = evidence.sampler(&self.winner.sampler)?;
+        let title = format!("Sampler found by study {} (trial {})", self.study, self.winner.trial);
+        let features = &config.plan.space.features;
+        let curve =
+            SamplerCurve::measure(title, &sampler, &evidence.dataset, features, evidence.wrong_labels.as_deref())
+                .map_err(|error| failed(&error))?;
+        work_dir.write("sampler.svg", &curve.svg().map_err(|error| failed(&error))?)?;
+        let history = History {
+            title: format!("Study {}: {} trials of {} epochs", self.study, self.trials, self.epochs_a_trial),
+            points: trials.iter().filter_map(history_point).collect(),
+        };
+        work_dir.write("history.svg", &history.svg().map_err(|error| failed(&error))?)
+    }
+}
+
+impl Evidence {
+    fn sampler_report(
+        &self,
+        name: &str,
+        spec: &SamplerSpec,
+        trials: &[StoredTrial],
+    ) -> Result<SamplerReport, SearcherError> {
+        let sampler = self.sampler(spec)?;
+        let retrained = || {
+            trials.iter().filter(|trial| {
+                let uniform = trial.record.parameters.repeats.is_none();
+                trial.record.parameters.purpose == Purpose::Retrain && uniform == (name == "uniform")
+            })
+        };
+        Ok(SamplerReport {
+            name: name.to_owned(),
+            test_accuracy: Summary::of(retrained().filter_map(|trial| trial.report.test_accuracy).collect()),
+            validation_accuracy: Summary::of(retrained().filter_map(|trial| trial.record.objective()).collect()),
+            noisy_mass: self.noisy_mass(&sampler),
+            effective_sample_size_ratio: sampler.effective_sample_size() / self.dataset.rows() as f64,
+        })
+    }
+}
+
+impl Summary {
+    fn of(values: Vec<f64>) -> Option<Self> {
+        if values.is_empty() {
+            return None;
+        }
+        let count = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        let sd = if values.len() > 1 { (squares / (count - 1.0)).sqrt() } else { 0.0 };
+        Some(Self { mean, sd, values })
+    }
+}
+
+impl EpochsSpent {
+    fn of(config: &StudyConfig, trials: &[StoredTrial], start: u32) -> Self {
+        let epochs = |of: &dyn Fn(Purpose) -> bool| -> u32 {
+            let trained = trials.iter().filter(|trial| of(trial.record.parameters.purpose));
+            trained.map(|trial| u32::try_from(trial.report.epochs.len()).unwrap_or(u32::MAX)).sum()
+        };
+        let search = epochs(&Purpose::is_search);
+        let confirmation = epochs(&|purpose| purpose == Purpose::Confirm);
+        let training = config.training.retrain_epochs;
+        let with_search = start + search + confirmation + training;
+        Self { start, search, confirmation, training, with_search, without_search: training }
+    }
+}
+
+fn history_point(trial: &StoredTrial) -> Option<HistoryPoint> {
+    let kind = match (trial.record.parameters.purpose, trial.record.standing) {
+        (Purpose::Retrain, _) | (_, TrialStanding::Failed | TrialStanding::Pending) => return None,
+        (_, TrialStanding::Infeasible) => PointKind::Infeasible,
+        (Purpose::Baseline, _) => PointKind::Baseline,
+        (Purpose::Initial, _) => PointKind::Initial,
+        (Purpose::Search, _) => PointKind::Search,
+        (Purpose::Confirm, _) => PointKind::Confirm,
+    };
+    Some(HistoryPoint { number: trial.record.number, kind, objective: trial.record.objective() })
+}
+
+fn seconds_since(unix_ms: u64) -> f64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |now| now.as_secs_f64());
+    (now - unix_ms as f64 / 1000.0).max(0.0)
+}

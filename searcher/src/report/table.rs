@@ -1,0 +1,68 @@
+//! A report as a table.
+
+use std::io::{self, Write};
+
+use super::{Report, SamplerReport, Summary};
+
+/// Writes the table.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn print(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let Report { study, dataset, target, seed, trials, epochs_a_trial, .. } = report;
+    writeln!(
+        out,
+        "study {study}: target {target}, dataset {dataset}, seed {seed}, {trials} trials of {epochs_a_trial} epochs"
+    )?;
+    writeln!(out)?;
+    writeln!(
+        out,
+        "{:<22} {:>16} {:>16} {:>11} {:>10}",
+        "retrained under", "test accuracy", "validation", "noisy mass", "ESS / n"
+    )?;
+    for sampler in &report.samplers {
+        writeln!(
+            out,
+            "{:<22} {:>16} {:>16} {:>11} {:>10}",
+            label(report, sampler),
+            percent(sampler.test_accuracy.as_ref()),
+            percent(sampler.validation_accuracy.as_ref()),
+            sampler.noisy_mass.map_or_else(|| "-".to_owned(), |mass| format!("{mass:.3}")),
+            format!("{:.0}%", 100.0 * sampler.effective_sample_size_ratio),
+        )?;
+    }
+    writeln!(out)?;
+    if let Some(gain) = report.gain {
+        writeln!(out, "gain          {:+.2} points of test accuracy", 100.0 * gain)?;
+    }
+    match report.winner.activated_version {
+        Some(version) => writeln!(out, "active        version {version} of {dataset}")?,
+        None => writeln!(out, "active        unchanged: the sampler found does not beat the uniform one")?,
+    }
+    let epochs = &report.epochs;
+    writeln!(
+        out,
+        "epochs        {} with the search ({} start, {} trials, {} confirmation, {} training), {} without",
+        epochs.with_search, epochs.start, epochs.search, epochs.confirmation, epochs.training, epochs.without_search
+    )?;
+    writeln!(
+        out,
+        "time          {:.0} s since the study began, {:.0} s of trials",
+        report.seconds.wall, report.seconds.trials
+    )?;
+    let spec = serde_json::to_string(&report.winner.sampler).map_err(io::Error::other)?;
+    writeln!(out, "sampler       {spec}")?;
+    writeln!(out, "files         {}: report.json, sampler.svg, history.svg", report.work_dir.display())
+}
+
+fn label(report: &Report, sampler: &SamplerReport) -> String {
+    if sampler.name == "found" { format!("found (trial {})", report.winner.trial) } else { sampler.name.clone() }
+}
+
+fn percent(summary: Option<&Summary>) -> String {
+    match summary {
+        None => "-".to_owned(),
+        Some(summary) if summary.values.len() == 1 => format!("{:.2}%", 100.0 * summary.mean),
+        Some(summary) => format!("{:.2} ± {:.2}%", 100.0 * summary.mean, 100.0 * summary.sd),
+    }
+}

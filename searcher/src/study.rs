@@ -1,0 +1,156 @@
+//! A study and its trials, as the registry keeps them.
+
+use serde::{Deserialize, Serialize};
+use swift_sampler_client::proto;
+
+use crate::error::SearcherError;
+use crate::policy::{Plan, Purpose, TrialParameters, TrialRecord, TrialStanding};
+use crate::preparation::TargetConfig;
+use crate::target::{EpochReport, RecipeOverrides, Start, TrainingRun};
+
+/// Version of the records this program writes.
+pub const FORMAT: u32 = 1;
+
+/// Everything that decides what a study does; a study is created with it once, and the same command finds it again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StudyConfig {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// What is trained.
+    pub target: TargetConfig,
+    /// SHA-256 of the dataset's content.
+    pub dataset_hash: String,
+    /// What is searched, and how long.
+    pub plan: Plan,
+    /// How trials are trained.
+    pub training: TrainingConfig,
+}
+
+/// How trials are trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingConfig {
+    /// Epochs of a short trial.
+    pub epochs: u32,
+    /// Weights a short trial starts from.
+    pub start: Start,
+    /// Epochs of a retraining from scratch.
+    pub retrain_epochs: u32,
+    /// Examples a batch.
+    pub batch_size: u32,
+    /// Overrides of the target's recipe.
+    pub recipe: RecipeOverrides,
+}
+
+impl TrainingConfig {
+    /// Returns the training run of a trial.
+    #[must_use]
+    pub fn run(&self, parameters: &TrialParameters) -> TrainingRun {
+        let (epochs, start) = match parameters.purpose {
+            Purpose::Retrain => (self.retrain_epochs, Start::Scratch),
+            _ => (self.epochs, self.start),
+        };
+        TrainingRun { epochs, batch_size: self.batch_size, seed: parameters.seed, start, recipe: self.recipe }
+    }
+}
+
+/// What a worker reports of a trial, while it runs and at its end.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TrialReport {
+    /// Epochs so far.
+    pub epochs: Vec<EpochReport>,
+    /// Accuracy on the test set, after a retraining.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_accuracy: Option<f64>,
+    /// Time the worker spent, in seconds.
+    pub seconds: f64,
+}
+
+/// A trial as the registry keeps it, read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredTrial {
+    /// As the policy sees it.
+    pub record: TrialRecord,
+    /// Its stored state.
+    pub state: proto::TrialState,
+    /// The sampler version it trains under.
+    pub version: u64,
+    /// Attempts so far.
+    pub attempt: u32,
+    /// Why it is infeasible or failed.
+    pub reason: String,
+    /// The worker's report.
+    pub report: TrialReport,
+    /// Unix time in milliseconds, 0 until it ends.
+    pub ended_at_ms: u64,
+}
+
+impl StoredTrial {
+    /// Reads a trial.
+    ///
+    /// # Errors
+    /// [`SearcherError::Record`] when its parameters were written by something else.
+    pub fn read(trial: &proto::Trial) -> Result<Self, SearcherError> {
+        let broken = |what: &str, error: &serde_json::Error| SearcherError::Record {
+            study: trial.study.clone(),
+            reason: format!("trial {}: {what} were not written by this searcher: {error}", trial.number),
+        };
+        let parameters: TrialParameters =
+            serde_json::from_str(&trial.parameters_json).map_err(|error| broken("its parameters", &error))?;
+        let report = if trial.report_json.is_empty() {
+            TrialReport::default()
+        } else {
+            serde_json::from_str(&trial.report_json).map_err(|error| broken("its results", &error))?
+        };
+        let standing = match (trial.state(), trial.objective) {
+            (proto::TrialState::Succeeded, Some(objective)) => TrialStanding::Succeeded(objective),
+            (proto::TrialState::Infeasible, _) => TrialStanding::Infeasible,
+            (proto::TrialState::Failed, _) => TrialStanding::Failed,
+            _ => TrialStanding::Pending,
+        };
+        Ok(Self {
+            record: TrialRecord { number: trial.number, parameters, standing },
+            state: trial.state(),
+            version: trial.sampler_version,
+            attempt: trial.attempt,
+            reason: trial.reason.clone(),
+            report,
+            ended_at_ms: trial.ended_at_ms,
+        })
+    }
+
+    /// Reads trials in order of number.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_all(trials: &[proto::Trial]) -> Result<Vec<Self>, SearcherError> {
+        trials.iter().map(Self::read).collect()
+    }
+
+    /// Returns the state's name in tables and JSON.
+    #[must_use]
+    pub const fn state_name(&self) -> &'static str {
+        match self.state {
+            proto::TrialState::Pending | proto::TrialState::Unspecified => "pending",
+            proto::TrialState::Running => "running",
+            proto::TrialState::Succeeded => "succeeded",
+            proto::TrialState::Infeasible => "infeasible",
+            proto::TrialState::Failed => "failed",
+        }
+    }
+}
+
+/// Reads a study's config.
+///
+/// # Errors
+/// [`SearcherError::Record`] when something else wrote it, or another version of this program.
+pub fn read_config(study: &proto::Study) -> Result<StudyConfig, SearcherError> {
+    let broken = |reason: String| SearcherError::Record { study: study.name.clone(), reason };
+    let config: StudyConfig = serde_json::from_str(&study.config_json)
+        .map_err(|error| broken(format!("its config was not written by this searcher: {error}")))?;
+    if config.format != FORMAT {
+        return Err(broken(format!("its records have format {}, this searcher reads {FORMAT}", config.format)));
+    }
+    Ok(config)
+}

@@ -1,0 +1,224 @@
+//! A worker: leases trials, trains them on batches from the daemon and tells how they ended.
+
+mod batches;
+mod heartbeat;
+
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use swift_sampler_client::blocking::Client;
+use swift_sampler_client::{ClientConfig, ClientError, proto};
+
+use crate::error::SearcherError;
+use crate::policy::{Purpose, TrialParameters};
+use crate::preparation::open_target;
+use crate::stop::Stop;
+use crate::study::{StudyConfig, TrialReport, read_config};
+use crate::target::{Target, TargetError, TrainingOutcome};
+use batches::DaemonBatches;
+use heartbeat::Heartbeat;
+
+/// A trial whose worker has not been heard of for this long is given to another.
+const LEASE: Duration = Duration::from_secs(30);
+/// Pause before asking again when no trial is to be had.
+const IDLE_PAUSE: Duration = Duration::from_millis(200);
+
+/// Where a worker works.
+#[derive(Debug, Clone)]
+pub struct WorkerConfig {
+    /// Address of the daemon.
+    pub daemon: String,
+    /// The study.
+    pub study: String,
+    /// Folder with the start network.
+    pub work_dir: PathBuf,
+    /// The worker's name, unique among those of the study; one that returns under its name gets its trial back.
+    pub name: String,
+}
+
+impl WorkerConfig {
+    /// A worker is started by or after something that reached the daemon, so it waits as long for it to come back.
+    fn connect(&self) -> Result<Client, ClientError> {
+        let config = ClientConfig::new(&self.daemon);
+        Client::new(ClientConfig { first_contact_deadline: config.retry_deadline, ..config })
+    }
+}
+
+/// How an attempt ended.
+enum Outcome {
+    Objective(f64),
+    Infeasible(String),
+    Failed(String),
+    /// The study ended or another worker has the trial: there is nothing to tell.
+    Lost,
+}
+
+/// Runs trials until the study ends or `stop` is set.
+///
+/// # Errors
+/// [`SearcherError`] when the daemon stays unreachable, the study is unknown or the target cannot be opened; a trial that
+/// fails is told and does not end the worker, but one that panics does, because its target is in an unknown state.
+pub fn run(config: &WorkerConfig, stop: &Stop) -> Result<(), SearcherError> {
+    let client = config.connect()?;
+    let study = client.get_study(&config.study)?;
+    let study_config = read_config(&study)?;
+    let mut target = open_target(&study_config.target, &config.work_dir)?;
+    let worker = Worker { config, client, dataset: study.dataset, study_config };
+    tracing::info!(study = config.study, worker = config.name, "worker ready");
+    while !stop.is_set() {
+        let lease = worker.client.lease_trial(proto::LeaseTrialRequest {
+            study: config.study.clone(),
+            worker: config.name.clone(),
+            lease_ms: lease_ms(),
+        })?;
+        match lease.trial {
+            Some(trial) => worker.run_trial(&trial, target.as_mut(), stop)?,
+            None if lease.study_ended => return Ok(()),
+            None if stop.wait_timeout(IDLE_PAUSE) => return Ok(()),
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+struct Worker<'a> {
+    config: &'a WorkerConfig,
+    client: Client,
+    dataset: String,
+    study_config: StudyConfig,
+}
+
+impl Worker<'_> {
+    fn run_trial(&self, trial: &proto::Trial, target: &mut dyn Target, stop: &Stop) -> Result<(), SearcherError> {
+        let started = Instant::now();
+        let heartbeat = Heartbeat::start(self.config, trial, LEASE, stop)?;
+        let mut report = TrialReport::default();
+        let attempted =
+            catch_unwind(AssertUnwindSafe(|| self.attempt(trial, target, &heartbeat, started, &mut report)));
+        let lost = heartbeat.finish();
+        let panicked = attempted.is_err();
+        let outcome = attempted.unwrap_or_else(|panic| Outcome::Failed(panic_message(panic.as_ref())));
+        report.seconds = started.elapsed().as_secs_f64();
+        match outcome {
+            Outcome::Lost => return Ok(()),
+            _ if lost || stop.is_set() => return Ok(()),
+            outcome => self.tell(trial, outcome, &report)?,
+        }
+        if panicked {
+            return Err(SearcherError::Failed(format!("trial {} panicked; starting afresh", trial.number)));
+        }
+        self.remove_job(trial);
+        Ok(())
+    }
+
+    fn attempt(
+        &self,
+        trial: &proto::Trial,
+        target: &mut dyn Target,
+        heartbeat: &Heartbeat,
+        started: Instant,
+        report: &mut TrialReport,
+    ) -> Outcome {
+        let parameters: TrialParameters = match serde_json::from_str(&trial.parameters_json) {
+            Ok(parameters) => parameters,
+            Err(error) => return Outcome::Failed(format!("the trial's parameters cannot be read: {error}")),
+        };
+        if let Some(reason) = parameters.refused {
+            return Outcome::Infeasible(reason);
+        }
+        let mut run = self.study_config.training.run(&parameters);
+        run.seed = parameters.seed;
+        let steps_an_epoch = target.training_examples().div_ceil(run.batch_size as usize) as u64;
+        let steps = steps_an_epoch * u64::from(run.epochs);
+        let mut batches = match DaemonBatches::open(self, trial, &parameters, steps, heartbeat) {
+            Ok(batches) => batches,
+            Err(error) => return Outcome::Failed(format!("its job cannot be opened: {error}")),
+        };
+        let evaluate_test = parameters.purpose == Purpose::Retrain;
+        let mut on_epoch = |epoch: &crate::target::EpochReport| {
+            tracing::debug!(trial = trial.number, epoch = epoch.epoch, accuracy = epoch.validation_accuracy, "epoch");
+            report.epochs.push(*epoch);
+            report.seconds = started.elapsed().as_secs_f64();
+            heartbeat.report(report);
+            if heartbeat.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let trained = target.train(&run, &mut batches, evaluate_test, &mut on_epoch);
+        match trained {
+            Ok(outcome) => {
+                report.test_accuracy = outcome.test_accuracy;
+                judge(&outcome)
+            }
+            Err(TargetError::Interrupted) => Outcome::Lost,
+            Err(error @ TargetError::Infeasible { .. }) => Outcome::Infeasible(error.to_string()),
+            Err(error) => Outcome::Failed(error.to_string()),
+        }
+    }
+
+    fn tell(&self, trial: &proto::Trial, outcome: Outcome, report: &TrialReport) -> Result<(), SearcherError> {
+        use proto::tell_trial_request::Outcome as Told;
+        let told = match outcome {
+            Outcome::Objective(objective) => Told::Objective(objective),
+            Outcome::Infeasible(reason) => Told::Infeasible(reason),
+            Outcome::Failed(reason) => Told::Failed(reason),
+            Outcome::Lost => return Ok(()),
+        };
+        tracing::info!(trial = trial.number, attempt = trial.attempt, outcome = ?told, seconds = report.seconds, "told");
+        let request = proto::TellTrialRequest {
+            study: trial.study.clone(),
+            number: trial.number,
+            attempt: trial.attempt,
+            worker: self.config.name.clone(),
+            outcome: Some(told),
+            report_json: serde_json::to_string(report).expect("a report is plain data"),
+        };
+        match self.client.tell_trial(request) {
+            Ok(_) => Ok(()),
+            // The lease ran out meanwhile and another worker has the trial: its result will stand.
+            Err(ClientError::FailedPrecondition(reason)) => {
+                tracing::warn!(trial = trial.number, reason, "result not taken");
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A told trial's job is of no more use; one that stays does no harm, so failing to remove it is no failure.
+    fn remove_job(&self, trial: &proto::Trial) {
+        match self.client.remove_job(&job_name(&trial.study, trial.number)) {
+            Ok(()) | Err(ClientError::NotFound(_)) => {}
+            Err(error) => tracing::warn!(trial = trial.number, %error, "its job stays"),
+        }
+    }
+}
+
+/// Returns the name of a trial's job.
+#[must_use]
+pub fn job_name(study: &str, number: u64) -> String {
+    format!("{study}/trial-{number}")
+}
+
+/// The objective of a finished training: the last epoch's validation accuracy, if everything stayed finite.
+fn judge(outcome: &TrainingOutcome) -> Outcome {
+    let Some(last) = outcome.epochs.last() else {
+        return Outcome::Failed("the training had no epochs".to_owned());
+    };
+    if let Some(epoch) = outcome.epochs.iter().find(|epoch| !epoch.training_loss.is_finite()) {
+        return Outcome::Infeasible(format!("the training loss of epoch {} is {}", epoch.epoch, epoch.training_loss));
+    }
+    if !last.validation_accuracy.is_finite() {
+        return Outcome::Infeasible(format!("the validation accuracy is {}", last.validation_accuracy));
+    }
+    Outcome::Objective(last.validation_accuracy)
+}
+
+fn lease_ms() -> u32 {
+    u32::try_from(LEASE.as_millis()).expect("a lease is well below 49 days")
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text =
+        panic.downcast_ref::<&str>().map(ToString::to_string).or_else(|| panic.downcast_ref::<String>().cloned());
+    format!("panicked: {}", text.unwrap_or_else(|| "without a message".to_owned()))
+}
