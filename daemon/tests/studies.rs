@@ -1,0 +1,272 @@
+//! Trials are leased, lost, told and collected; time is an argument.
+
+use std::sync::Arc;
+
+use swift_sampler::job::Follow;
+use swift_sampler_daemon::registry::{
+    JobParameters, Lease, Mode, NewDataset, NewStudy, NewTrial, OriginRecord, Outcome, Registry, RegistryError, Report,
+    TrialState,
+};
+use swift_sampler_proto::v1;
+use tempfile::TempDir;
+use tonic::Code;
+
+use crate::harness::{ManualClock, registry, server_with_dataset};
+
+const LEASE_MS: u32 = 10_000;
+
+struct Setup {
+    registry: Registry,
+    clock: Arc<ManualClock>,
+    _directory: TempDir,
+}
+
+/// A study "s" of up to 2 attempts a trial, with so many trials, whose candidates are versions 2, 3, …
+fn setup(trials: u64) -> Setup {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = ManualClock::at(1_000_000);
+    let registry = registry(directory.path(), Arc::clone(&clock) as _);
+    let dataset = NewDataset {
+        name: "d".into(),
+        hash: "0".into(),
+        rows: 100,
+        features: vec![],
+        gradient_norm: None,
+        columns: vec!["loss".into()],
+        cells: 1,
+    };
+    registry.create_dataset(&dataset).unwrap();
+    registry.create_study(&study("{\"seed\":0}")).unwrap();
+    for trial in 0..trials {
+        let origin = OriginRecord { study: "s".into(), trial, candidate: true };
+        let version = registry.put_sampler("d", "{}", &origin, 1.0).unwrap().version;
+        registry.add_trial(&new_trial(trial, version, "{}")).unwrap();
+    }
+    Setup { registry, clock, _directory: directory }
+}
+
+fn study(config: &str) -> NewStudy {
+    NewStudy { name: "s".into(), dataset: "d".into(), config_json: config.into(), attempts_max: 2 }
+}
+
+fn new_trial(number: u64, sampler_version: u64, parameters: &str) -> NewTrial {
+    NewTrial { study: "s".into(), number, parameters_json: parameters.into(), sampler_version }
+}
+
+fn report(number: u64, attempt: u32, worker: &str) -> Report {
+    Report { study: "s".into(), number, attempt, worker: worker.into(), report_json: String::new() }
+}
+
+fn lease(setup: &Setup, worker: &str) -> Lease {
+    setup.registry.lease_trial("s", worker, LEASE_MS).unwrap()
+}
+
+fn leased(setup: &Setup, worker: &str) -> (u64, u32) {
+    let trial = lease(setup, worker).trial.expect("a trial is to be had");
+    (trial.number, trial.attempt)
+}
+
+#[test]
+fn a_study_is_created_again_only_with_an_equal_config() {
+    let setup = setup(0);
+    setup.registry.create_study(&study("{ \"seed\": 0 }")).unwrap();
+    let error = setup.registry.create_study(&study("{\"seed\":1}")).unwrap_err();
+    assert!(matches!(error, RegistryError::Differs { field: "config", .. }), "{error}");
+    assert!(matches!(setup.registry.create_study(&study("{")), Err(RegistryError::Invalid(_))));
+}
+
+#[test]
+fn trials_are_added_in_order_and_once() {
+    let setup = setup(1);
+    assert_eq!(setup.registry.add_trial(&new_trial(0, 2, "{ }")).unwrap().number, 0);
+    let other = setup.registry.add_trial(&new_trial(0, 2, "{\"x\":1}")).unwrap_err();
+    assert!(matches!(other, RegistryError::TrialTaken { number: 0, .. }), "{other}");
+    let gap = setup.registry.add_trial(&new_trial(2, 2, "{}")).unwrap_err();
+    assert!(matches!(gap, RegistryError::Precondition(_)), "{gap}");
+    let unknown = setup.registry.add_trial(&new_trial(1, 99, "{}")).unwrap_err();
+    assert!(matches!(unknown, RegistryError::NoSampler { version: 99, .. }), "{unknown}");
+}
+
+#[test]
+fn a_worker_gets_its_own_trial_back_and_others_the_next() {
+    let setup = setup(2);
+    assert_eq!(leased(&setup, "a"), (0, 1));
+    assert_eq!(leased(&setup, "a"), (0, 1));
+    assert_eq!(leased(&setup, "b"), (1, 1));
+    let none = lease(&setup, "c");
+    assert!(none.trial.is_none() && !none.study_ended);
+}
+
+#[test]
+fn of_many_workers_asking_at_once_no_two_get_the_same_trial() {
+    let setup = setup(8);
+    let workers: Vec<_> = (0..8)
+        .map(|worker| {
+            let registry = setup.registry.clone();
+            std::thread::spawn(move || {
+                registry.lease_trial("s", &format!("w{worker}"), LEASE_MS).unwrap().trial.unwrap().number
+            })
+        })
+        .collect();
+    let mut numbers: Vec<_> = workers.into_iter().map(|worker| worker.join().unwrap()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..8).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_lease_that_ran_out_goes_to_another_worker_and_the_first_one_stops() {
+    let setup = setup(1);
+    assert_eq!(leased(&setup, "a"), (0, 1));
+    setup.clock.advance(9_999);
+    assert!(lease(&setup, "b").trial.is_none());
+    setup.clock.advance(1);
+    assert_eq!(setup.registry.trials("s").unwrap()[0].state, TrialState::Pending);
+    assert_eq!(leased(&setup, "b"), (0, 2));
+    let error = setup.registry.heartbeat_trial(&report(0, 1, "a"), LEASE_MS).unwrap_err();
+    assert!(error.to_string().contains("lost its lease to attempt 2"), "{error}");
+    let error = setup.registry.tell_trial(&report(0, 1, "a"), &Outcome::Objective(0.5)).unwrap_err();
+    assert!(matches!(error, RegistryError::Precondition(_)), "{error}");
+    let told = setup.registry.tell_trial(&report(0, 2, "b"), &Outcome::Objective(0.7)).unwrap();
+    assert_eq!((told.state, told.objective), (TrialState::Succeeded, Some(0.7)));
+}
+
+#[test]
+fn heartbeats_keep_a_lease_and_record_progress() {
+    let setup = setup(1);
+    leased(&setup, "a");
+    for epoch in 0..5 {
+        setup.clock.advance(9_000);
+        let progress = Report { report_json: format!("{{\"epoch\":{epoch}}}"), ..report(0, 1, "a") };
+        assert!(!setup.registry.heartbeat_trial(&progress, LEASE_MS).unwrap());
+    }
+    let trial = &setup.registry.trials("s").unwrap()[0];
+    assert_eq!((trial.state, trial.attempt, trial.report_json.as_str()), (TrialState::Running, 1, "{\"epoch\":4}"));
+}
+
+#[test]
+fn a_trial_fails_when_its_attempts_are_used_up() {
+    let setup = setup(1);
+    leased(&setup, "a");
+    let told = setup.registry.tell_trial(&report(0, 1, "a"), &Outcome::Failed("crashed".into())).unwrap();
+    assert_eq!((told.state, told.reason.as_str()), (TrialState::Pending, "crashed"));
+    assert_eq!(leased(&setup, "b"), (0, 2));
+    setup.clock.advance(u64::from(LEASE_MS));
+    let trial = setup.registry.trials("s").unwrap().remove(0);
+    assert_eq!(trial.state, TrialState::Failed);
+    assert!(trial.reason.contains("attempt 2 by worker \"b\" ran out"), "{}", trial.reason);
+    assert!(lease(&setup, "c").trial.is_none());
+    let late = setup.registry.tell_trial(&report(0, 2, "b"), &Outcome::Objective(1.0)).unwrap_err();
+    assert!(matches!(late, RegistryError::Precondition(_)), "{late}");
+}
+
+#[test]
+fn the_first_report_of_an_attempt_stands() {
+    let setup = setup(1);
+    leased(&setup, "a");
+    let first = setup.registry.tell_trial(&report(0, 1, "a"), &Outcome::Objective(0.5)).unwrap();
+    setup.clock.advance(5);
+    assert_eq!(setup.registry.tell_trial(&report(0, 1, "a"), &Outcome::Objective(0.9)).unwrap(), first);
+    let never = setup.registry.tell_trial(&report(0, 2, "a"), &Outcome::Objective(0.9)).unwrap_err();
+    assert!(never.to_string().contains("never leased"), "{never}");
+}
+
+#[test]
+fn an_objective_that_is_not_finite_is_infeasible() {
+    let setup = setup(2);
+    for (number, objective) in [(0, f64::NAN), (1, f64::INFINITY)] {
+        leased(&setup, "a");
+        let told = setup.registry.tell_trial(&report(number, 1, "a"), &Outcome::Objective(objective)).unwrap();
+        assert_eq!((told.state, told.objective), (TrialState::Infeasible, None));
+        assert!(told.reason.contains("not finite"), "{}", told.reason);
+    }
+}
+
+#[test]
+fn an_ended_study_stops_workers_and_collects_its_candidates() {
+    let setup = setup(4);
+    let registry = &setup.registry;
+    let open = |name: &str, version| {
+        let follow = Follow::Pinned(version);
+        let parameters = JobParameters {
+            name: name.into(),
+            dataset: "d".into(),
+            seed: 0,
+            batch_size: 8,
+            mode: Mode::Independent,
+            follow,
+        };
+        registry.open_job(&parameters).unwrap();
+    };
+    open("s/trial-0", 2);
+    open("mine", 3);
+    registry.activate("d", 4).unwrap();
+    leased(&setup, "a");
+    registry.end_study("s", "{\"best\":2}").unwrap();
+    assert!(registry.heartbeat_trial(&report(0, 1, "a"), LEASE_MS).unwrap(), "the worker is told to stop");
+    assert!(lease(&setup, "b").study_ended);
+    let added = registry.add_trial(&new_trial(4, 4, "{}")).unwrap_err();
+    assert!(matches!(added, RegistryError::Precondition(_)), "{added}");
+    let jobs: Vec<_> = registry.jobs().unwrap().into_iter().map(|job| job.name).collect();
+    assert_eq!(jobs, ["mine"]);
+    let versions: Vec<_> =
+        registry.samplers("d").unwrap().into_iter().map(|s| (s.version, s.origin.candidate)).collect();
+    // Uniform, the candidate a person's job reads, and the one that was activated, an ordinary version since.
+    assert_eq!(versions, [(1, false), (3, true), (4, false)]);
+    registry.end_study("s", "{\"best\":2}").unwrap();
+    assert!(registry.end_study("s", "{\"best\":3}").is_err());
+}
+
+#[test]
+fn a_study_is_removed_unless_a_trial_is_running() {
+    let setup = setup(2);
+    leased(&setup, "a");
+    let error = setup.registry.remove_study("s").unwrap_err();
+    assert!(error.to_string().contains("trial 0 of study \"s\" is running"), "{error}");
+    assert!(setup.registry.remove_dataset("d").unwrap_err().to_string().contains("study \"s\""));
+    setup.clock.advance(u64::from(LEASE_MS));
+    setup.registry.remove_study("s").unwrap();
+    assert!(matches!(setup.registry.trials("s"), Err(RegistryError::NoStudy(_))));
+    assert_eq!(setup.registry.samplers("d").unwrap().len(), 1);
+    setup.registry.remove_dataset("d").unwrap();
+}
+
+#[tokio::test]
+async fn a_study_runs_over_the_wire() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = server_with_dataset(directory.path(), 100).await;
+    let mut studies = server.studies();
+    let create =
+        v1::CreateStudyRequest { name: "s".into(), dataset: "d".into(), config_json: "{}".into(), attempts_max: 0 };
+    assert_eq!(studies.create_study(create.clone()).await.unwrap().into_inner().attempts_max, 3);
+    let missing = v1::CreateStudyRequest { dataset: "nowhere".into(), name: "t".into(), ..create };
+    assert_eq!(studies.create_study(missing).await.unwrap_err().code(), Code::NotFound);
+    let add = v1::AddTrialRequest { study: "s".into(), number: 0, parameters_json: "[0.5]".into(), sampler_version: 1 };
+    studies.add_trial(add.clone()).await.unwrap();
+    let other = v1::AddTrialRequest { parameters_json: "[0.6]".into(), ..add };
+    assert_eq!(studies.add_trial(other).await.unwrap_err().code(), Code::Aborted);
+    let lease = v1::LeaseTrialRequest { study: "s".into(), worker: "w".into(), lease_ms: 0 };
+    let trial = studies.lease_trial(lease.clone()).await.unwrap().into_inner().trial.unwrap();
+    let heartbeat = v1::HeartbeatTrialRequest {
+        study: "s".into(),
+        number: 0,
+        attempt: trial.attempt,
+        worker: "w".into(),
+        lease_ms: 0,
+        report_json: "{\"epoch\":1}".into(),
+    };
+    assert!(!studies.heartbeat_trial(heartbeat).await.unwrap().into_inner().stop);
+    let tell = v1::TellTrialRequest {
+        study: "s".into(),
+        number: 0,
+        attempt: trial.attempt,
+        worker: "w".into(),
+        outcome: Some(v1::tell_trial_request::Outcome::Objective(0.25)),
+        report_json: String::new(),
+    };
+    studies.tell_trial(tell).await.unwrap();
+    let trials = studies.list_trials(v1::ListTrialsRequest { study: "s".into() }).await.unwrap().into_inner().trials;
+    assert_eq!((trials.len(), trials[0].objective, trials[0].report_json.as_str()), (1, Some(0.25), "{\"epoch\":1}"));
+    studies.end_study(v1::EndStudyRequest { name: "s".into(), result_json: "{}".into() }).await.unwrap();
+    assert!(studies.lease_trial(lease).await.unwrap().into_inner().study_ended);
+    server.stopped().await;
+}
