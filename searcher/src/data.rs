@@ -53,7 +53,7 @@ impl DataConfig {
     ///
     /// Names the file and what is wrong with it, or the setting that the data does not allow.
     pub fn load(&self) -> Result<Split, DataError> {
-        Split::new(self, idx::read_labelled(&self.path, "train")?, idx::read_labelled(&self.path, "t10k")?)
+        Split::new(self, &idx::read_labelled(&self.path, "train")?, idx::read_labelled(&self.path, "t10k")?)
     }
 }
 

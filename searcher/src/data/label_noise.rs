@@ -27,7 +27,7 @@ pub fn add_label_noise(images: &mut LabelledImages, rate: f64, seed: u64) -> Res
         for &member in &members[..noisy_count(rate, members.len())] {
             let other = below(&mut randomness, classes - 1);
             let label = if other < class { other } else { other + 1 };
-            images.labels[member] = u8::try_from(label).expect("a class of the labels, which are bytes");
+            images.labels[member] = label_byte(label);
         }
     }
     Ok(())
@@ -36,6 +36,11 @@ pub fn add_label_noise(images: &mut LabelledImages, rate: f64, seed: u64) -> Res
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the product lies in 0..=members")]
 fn noisy_count(rate: f64, members: usize) -> usize {
     ((rate * members as f64).round() as usize).min(members)
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "labels are bytes, and so are the classes made from them")]
+const fn label_byte(class: usize) -> u8 {
+    class as u8
 }
 
 #[cfg(test)]

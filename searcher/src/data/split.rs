@@ -24,7 +24,7 @@ impl Split {
     /// # Errors
     ///
     /// If `source` is too small, the shapes differ or the noise rate is impossible.
-    pub fn new(config: &DataConfig, source: LabelledImages, test: LabelledImages) -> Result<Self, DataError> {
+    pub fn new(config: &DataConfig, source: &LabelledImages, test: LabelledImages) -> Result<Self, DataError> {
         let (train, validation) = (config.train_examples, config.validation_examples);
         for (field, examples) in [("train_examples", train), ("validation_examples", validation)] {
             if examples == 0 {
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn train_and_validation_are_disjoint_and_keep_pixels_with_labels() {
         let source = numbered(100);
-        let split = Split::new(&config(60, 30), source.clone(), numbered(10)).unwrap();
+        let split = Split::new(&config(60, 30), &source, numbered(10)).unwrap();
         let mut seen = Vec::new();
         for set in [&split.train, &split.validation] {
             for (position, pixels) in set.pixels.chunks(set.shape.pixels()).enumerate() {
@@ -96,10 +96,10 @@ mod tests {
     #[test]
     fn only_training_labels_carry_noise_unless_asked() {
         let clean = |images: &LabelledImages| images.labels == images.true_labels;
-        let split = Split::new(&config(60, 30), numbered(100), numbered(10)).unwrap();
+        let split = Split::new(&config(60, 30), &numbered(100), numbered(10)).unwrap();
         assert!(!clean(&split.train) && clean(&split.validation) && clean(&split.test));
         let noisy = DataConfig { noisy_validation: true, ..config(60, 30) };
-        let split = Split::new(&noisy, numbered(100), numbered(10)).unwrap();
+        let split = Split::new(&noisy, &numbered(100), numbered(10)).unwrap();
         assert!(!clean(&split.train) && !clean(&split.validation) && clean(&split.test));
     }
 
@@ -107,7 +107,7 @@ mod tests {
     fn the_seed_decides_the_split() {
         let train = |seed| {
             let config = DataConfig { seed, ..config(60, 30) };
-            Split::new(&config, numbered(100), numbered(10)).unwrap().train
+            Split::new(&config, &numbered(100), numbered(10)).unwrap().train
         };
         assert_eq!(train(1), train(1));
         assert_ne!(train(1), train(2));
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn impossible_sizes_are_refused() {
-        let split = |train, validation| Split::new(&config(train, validation), numbered(100), numbered(10));
+        let split = |train, validation| Split::new(&config(train, validation), &numbered(100), numbered(10));
         assert!(matches!(split(80, 30), Err(DataError::TooFewExamples { available: 100, .. })));
         assert!(matches!(split(usize::MAX, 2), Err(DataError::TooFewExamples { .. })));
         assert!(matches!(split(0, 30), Err(DataError::EmptySplit { field: "train_examples" })));

@@ -1,0 +1,122 @@
+//! Networks through libtorch: the start network with its features, and the target that trials train.
+//!
+//! Only this module and its children know libtorch. A process trains on one intra-op thread: trials run side by side,
+//! and threads of several libtorch processes spin against each other.
+
+mod cuda;
+mod features;
+mod images;
+mod layers;
+mod manifest;
+mod networks;
+mod prepare;
+mod training;
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use tch::Device;
+
+use crate::target::{
+    BatchSource, EpochReport, PrepareConfig, Start, Target, TargetError, TrainingOutcome, TrainingRun,
+};
+
+pub use features::{FeatureColumns, features_of, write_features};
+pub use images::DeviceImages;
+pub use networks::{Activations, Model};
+pub use prepare::prepare;
+
+/// Threads that libtorch uses within one operation on the CPU.
+const INTRA_OP_THREADS: i32 = 1;
+
+/// The start network after its last epoch, in the work folder.
+const START_FILE: &str = "start.safetensors";
+/// The start network at its best validation accuracy.
+const BEST_FILE: &str = "best.safetensors";
+/// One row of features a training example.
+const FEATURES_FILE: &str = "features.parquet";
+
+impl From<tch::TchError> for TargetError {
+    fn from(error: tch::TchError) -> Self {
+        Self::Torch { reason: error.to_string() }
+    }
+}
+
+/// Sets libtorch up for this process and returns the device to compute on: the first GPU, or else the CPU.
+///
+/// May be called any number of times.
+pub fn device() -> Device {
+    tch::set_num_threads(INTRA_OP_THREADS);
+    cuda::device()
+}
+
+/// Opens the target that `config` describes: reads its data, and takes its checkpoints from `work_dir` as
+/// [`prepare`] left them there.
+///
+/// # Errors
+///
+/// Errors of the data; [`TargetError::File`] if `work_dir` was prepared for something else. A missing checkpoint is
+/// only an error of a run that starts from it.
+pub fn open_target(config: &PrepareConfig, work_dir: &Path) -> Result<Box<dyn Target>, TargetError> {
+    manifest::check_prepared_for(config, work_dir)?;
+    Ok(Box::new(TorchTarget::new(config, work_dir)?))
+}
+
+/// A network with its data on one device.
+struct TorchTarget {
+    config: PrepareConfig,
+    work_dir: PathBuf,
+    device: Device,
+    classes: usize,
+    train: DeviceImages,
+    validation: DeviceImages,
+    test: DeviceImages,
+}
+
+impl TorchTarget {
+    fn new(config: &PrepareConfig, work_dir: &Path) -> Result<Self, TargetError> {
+        let device = device();
+        let split = config.data.load()?;
+        let train = DeviceImages::new(&split.train, None, device);
+        let validation = DeviceImages::new(&split.validation, Some(&train), device);
+        let test = DeviceImages::new(&split.test, Some(&train), device);
+        let (config, work_dir) = (config.clone(), work_dir.to_owned());
+        Ok(Self { config, work_dir, device, classes: split.classes(), train, validation, test })
+    }
+
+    fn fresh_model(&self, seed: u64) -> Model {
+        Model::new(self.config.target, self.train.shape(), self.classes, seed, self.device)
+    }
+}
+
+impl Target for TorchTarget {
+    fn training_examples(&self) -> usize {
+        self.train.len()
+    }
+
+    fn train(
+        &mut self,
+        run: &TrainingRun,
+        batches: &mut dyn BatchSource,
+        evaluate_test: bool,
+        on_epoch: &mut dyn FnMut(&EpochReport) -> ControlFlow<()>,
+    ) -> Result<TrainingOutcome, TargetError> {
+        let mut model = self.fresh_model(run.seed);
+        match run.start {
+            Start::Scratch => {}
+            Start::Last => model.load(&self.work_dir.join(START_FILE))?,
+            Start::Best => model.load(&self.work_dir.join(BEST_FILE))?,
+        }
+        let recipe = run.recipe.apply(self.config.target.recipe());
+        let plan = training::Plan { epochs: run.epochs, batch_size: run.batch_size, recipe };
+        let epochs =
+            training::train(&model, &self.train, &self.validation, &plan, batches, &mut |_, report| match on_epoch(
+                report,
+            ) {
+                ControlFlow::Continue(()) => Ok(()),
+                ControlFlow::Break(()) => Err(TargetError::Interrupted),
+            })?;
+        let test_accuracy = evaluate_test.then(|| training::accuracy(&model, &self.test));
+        Ok(TrainingOutcome { epochs, test_accuracy })
+    }
+}

@@ -1,0 +1,113 @@
+//! The features of every training example under a network: loss, renormed entropy and last-layer gradient norm.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use parquet::basic::Compression;
+use parquet::data_type::DoubleType;
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
+use tch::{Kind, Tensor, no_grad};
+
+use super::images::DeviceImages;
+use super::networks::{Activations, Model};
+use super::training::chunks;
+use crate::target::TargetError;
+
+/// Fewest classes for which the renormed entropy is not 0 everywhere.
+const CLASSES_MIN: usize = 3;
+
+/// One value an example in each column.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct FeatureColumns {
+    /// Cross-entropy with the example's label, in nats.
+    pub loss: Vec<f64>,
+    /// Entropy of the prediction over the classes other than the label (eq. 11), in nats.
+    pub entropy: Vec<f64>,
+    /// Euclidean norm of the loss's gradient by weight and bias of the last linear layer.
+    pub grad_norm: Vec<f64>,
+}
+
+/// Computes the features of all `images` in order, in evaluation mode, calling `progress` with the examples done.
+///
+/// # Errors
+///
+/// [`TargetError::TooFewClasses`] with fewer than 3 classes; what `progress` returns.
+pub fn features_of(
+    model: &Model,
+    images: &DeviceImages,
+    classes: usize,
+    progress: &mut dyn FnMut(usize) -> Result<(), TargetError>,
+) -> Result<FeatureColumns, TargetError> {
+    if classes < CLASSES_MIN {
+        return Err(TargetError::TooFewClasses { classes });
+    }
+    let mut columns = FeatureColumns::default();
+    for (start, end) in chunks(images.len()) {
+        no_grad(|| {
+            let (pixels, labels) = images.range(start, end);
+            columns.append(&model.forward(&pixels, false), &labels)
+        })?;
+        progress(end)?;
+    }
+    Ok(columns)
+}
+
+impl FeatureColumns {
+    /// Appends the features of one batch, computed in f64: ranks of nearly equal losses then differ as they should.
+    fn append(&mut self, activations: &Activations, labels: &Tensor) -> Result<(), TargetError> {
+        let logits = activations.logits.to_kind(Kind::Double);
+        let hidden = activations.hidden.to_kind(Kind::Double);
+        let labels = labels.unsqueeze(1);
+
+        let log_probabilities = logits.log_softmax(1, Kind::Double);
+        extend(&mut self.loss, &-log_probabilities.gather(1, &labels, false))?;
+
+        // q_j = p_j / (1 - p_y) is the softmax over j != y: no 0/0 where p_y rounds to 1.
+        let log_q = logits.scatter_value(1, &labels, f64::NEG_INFINITY).log_softmax(1, Kind::Double);
+        let terms = log_q.exp() * log_q.clamp_min(f64::MIN);
+        extend(&mut self.entropy, &-terms.sum_dim_intlist(1, false, Kind::Double))?;
+
+        let one = Tensor::ones_like(&labels).to_kind(Kind::Double);
+        let residual = log_probabilities.exp().scatter_add(1, &labels, &-one);
+        let squared_norm = |tensor: &Tensor| tensor.square().sum_dim_intlist(1, false, Kind::Double);
+        extend(&mut self.grad_norm, &(squared_norm(&residual) * (squared_norm(&hidden) + 1.0)).sqrt())
+    }
+}
+
+fn extend(column: &mut Vec<f64>, values: &Tensor) -> Result<(), TargetError> {
+    column.extend(Vec::<f64>::try_from(values.flatten(0, -1))?);
+    Ok(())
+}
+
+/// Writes the columns as a Parquet file, beside `path` and then under its name.
+///
+/// # Errors
+///
+/// [`TargetError::File`] names the file.
+pub fn write_features(path: &Path, features: &FeatureColumns) -> Result<(), TargetError> {
+    let error = |reason: String| TargetError::File { path: path.to_owned(), reason };
+    let part = path.with_extension("part.parquet");
+    write_parquet(&part, features).map_err(|source| error(source.to_string()))?;
+    std::fs::rename(&part, path).map_err(|source| error(source.to_string()))
+}
+
+fn write_parquet(path: &Path, features: &FeatureColumns) -> Result<(), ParquetError> {
+    let columns = [("loss", &features.loss), ("entropy", &features.entropy), ("grad_norm", &features.grad_norm)];
+    let fields: String = columns.iter().map(|(name, _)| format!("required double {name};")).collect();
+    let schema = Arc::new(parse_message_type(&format!("message features {{ {fields} }}"))?);
+    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+    let mut writer = SerializedFileWriter::new(File::create(path)?, schema, Arc::new(properties))?;
+    let mut rows = writer.next_row_group()?;
+    for (_, values) in columns {
+        let mut column = rows.next_column()?.ok_or_else(|| ParquetError::General("too few columns".to_owned()))?;
+        column.typed::<DoubleType>().write_batch(values, None, None)?;
+        column.close()?;
+    }
+    rows.close()?;
+    writer.close()?;
+    Ok(())
+}

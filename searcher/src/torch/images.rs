@@ -1,0 +1,112 @@
+//! Images on a device: bytes in memory, made into normalised floats batch by batch.
+
+use tch::{Device, IndexOp, Kind, Tensor};
+
+use crate::data::{ImageShape, LabelledImages};
+
+/// Added to the standard deviation of the pixels, so that a constant image set stays finite.
+const STANDARD_DEVIATION_FLOOR: f64 = 1e-6;
+/// Largest value of a pixel.
+const PIXEL_MAX: f64 = 255.0;
+
+/// A set of labelled images as tensors.
+#[derive(Debug)]
+pub struct DeviceImages {
+    shape: ImageShape,
+    /// u8, n × channels × height × width.
+    pixels: Tensor,
+    /// i64, n.
+    labels: Tensor,
+    /// f32, 1 × channels × 1 × 1, of pixels scaled to 0..=1.
+    mean: Tensor,
+    /// As `mean`.
+    standard_deviation: Tensor,
+    len: usize,
+}
+
+impl DeviceImages {
+    /// Copies `images` to `device`, to be normalised as `like` is, or else by their own mean and standard deviation.
+    #[must_use]
+    pub fn new(images: &LabelledImages, like: Option<&Self>, device: Device) -> Self {
+        let ImageShape { channels, height, width } = images.shape;
+        let size = [images.len(), channels, height, width].map(to_i64);
+        let pixels = Tensor::from_data_size(&images.pixels, &size, Kind::Uint8).to_device(device);
+        let labels: Vec<i64> = images.labels.iter().map(|&label| i64::from(label)).collect();
+        let (mean, standard_deviation) = match like {
+            Some(like) => (like.mean.shallow_clone(), like.standard_deviation.shallow_clone()),
+            None => normalisation(images, device),
+        };
+        let labels = Tensor::from_slice(&labels).to_device(device);
+        Self { shape: images.shape, pixels, labels, mean, standard_deviation, len: images.len() }
+    }
+
+    /// Returns the shape of an image.
+    #[must_use]
+    pub const fn shape(&self) -> ImageShape {
+        self.shape
+    }
+
+    /// Returns the number of images.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Tells whether there are no images.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Returns the normalised images (f32, k × channels × height × width) and labels (i64, k) at `indices`, all of
+    /// which are below [`Self::len`].
+    pub(super) fn gather(&self, indices: &[i64]) -> (Tensor, Tensor) {
+        let positions = Tensor::from_slice(indices).to_device(self.pixels.device());
+        (self.normalise(&self.pixels.index_select(0, &positions)), self.labels.index_select(0, &positions))
+    }
+
+    /// Returns the normalised images and labels at `start..end`.
+    pub(super) fn range(&self, start: usize, end: usize) -> (Tensor, Tensor) {
+        let range = to_i64(start)..to_i64(end);
+        (self.normalise(&self.pixels.i(range.clone())), self.labels.i(range))
+    }
+
+    fn normalise(&self, pixels: &Tensor) -> Tensor {
+        let mut floats = pixels.to_kind(Kind::Float);
+        floats /= PIXEL_MAX;
+        floats -= &self.mean;
+        floats /= &self.standard_deviation;
+        floats
+    }
+}
+
+/// Mean and standard deviation of each channel, exactly, from integer sums.
+fn normalisation(images: &LabelledImages, device: Device) -> (Tensor, Tensor) {
+    let channels = images.shape.channels;
+    let plane = images.shape.height * images.shape.width;
+    let mut sums = vec![(0u64, 0u64); channels];
+    for (number, pixels) in images.pixels.chunks(plane).enumerate() {
+        let (sum, squares) = &mut sums[number % channels];
+        *sum += pixels.iter().map(|&pixel| u64::from(pixel)).sum::<u64>();
+        *squares += pixels.iter().map(|&pixel| u64::from(pixel).pow(2)).sum::<u64>();
+    }
+    let count = (images.len() * plane).max(1) as f64;
+    let means: Vec<f64> = sums.iter().map(|&(sum, _)| sum as f64 / count / PIXEL_MAX).collect();
+    let deviations: Vec<f64> = sums
+        .iter()
+        .zip(&means)
+        .map(|(&(_, squares), mean)| {
+            let variance = squares as f64 / count / PIXEL_MAX.powi(2) - mean * mean;
+            variance.max(0.0).sqrt() + STANDARD_DEVIATION_FLOOR
+        })
+        .collect();
+    let tensor = |values: &[f64]| {
+        Tensor::from_slice(values).to_kind(Kind::Float).view([1, to_i64(channels), 1, 1]).to_device(device)
+    };
+    (tensor(&means), tensor(&deviations))
+}
+
+/// Returns a size as libtorch takes it.
+pub(super) fn to_i64(size: usize) -> i64 {
+    i64::try_from(size).expect("sizes in memory are below 2^63")
+}

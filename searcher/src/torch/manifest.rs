@@ -1,0 +1,97 @@
+//! The manifest of a work folder: what was prepared there, so that an equal preparation is not done twice.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{BEST_FILE, FEATURES_FILE, START_FILE};
+use crate::target::{Checkpoint, EpochReport, PrepareConfig, TargetError};
+
+const MANIFEST_FILE: &str = "manifest.json";
+/// Raised whenever files of an older program must not be reused.
+const FORMAT: u32 = 1;
+
+/// What a work folder holds. Written after the files that it speaks of.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Manifest {
+    format: u32,
+    config: PrepareConfig,
+    /// The epochs of the start network.
+    pub(super) epochs: Vec<EpochReport>,
+    /// The epoch of the best validation accuracy.
+    pub(super) best_epoch: u32,
+    /// The checkpoint that the feature file came from, if it is finished.
+    features_from: Option<Checkpoint>,
+}
+
+impl Manifest {
+    pub(super) fn trained(config: &PrepareConfig, epochs: Vec<EpochReport>, best_epoch: u32) -> Self {
+        Self { format: FORMAT, config: config.clone(), epochs, best_epoch, features_from: None }
+    }
+
+    /// Records from which checkpoint the feature file came, or that there is none to rely on.
+    pub(super) const fn with_features(mut self, checkpoint: Option<Checkpoint>) -> Self {
+        self.features_from = checkpoint;
+        self
+    }
+
+    /// Reads the manifest of `work_dir` if its start network is the one that `config` describes and is still there.
+    pub(super) fn matching(config: &PrepareConfig, work_dir: &Path) -> Result<Option<Self>, TargetError> {
+        let Some(manifest) = Self::read(work_dir)? else { return Ok(None) };
+        let there = |name| work_dir.join(name).is_file();
+        Ok((manifest.trains_as(config) && there(START_FILE) && there(BEST_FILE)).then_some(manifest))
+    }
+
+    /// Tells whether the feature file is that of `checkpoint`.
+    pub(super) fn has_features(&self, checkpoint: Checkpoint, work_dir: &Path) -> bool {
+        self.features_from == Some(checkpoint) && work_dir.join(FEATURES_FILE).is_file()
+    }
+
+    pub(super) fn write(&self, work_dir: &Path) -> Result<(), TargetError> {
+        let path = work_dir.join(MANIFEST_FILE);
+        let error = |reason: String| TargetError::File { path: path.clone(), reason };
+        let text = serde_json::to_string_pretty(self).map_err(|source| error(source.to_string()))?;
+        let part = work_dir.join("manifest.part.json");
+        fs::write(&part, text).and_then(|()| fs::rename(&part, &path)).map_err(|source| error(source.to_string()))
+    }
+
+    /// Removes the manifest before the files that it speaks of change.
+    pub(super) fn remove(work_dir: &Path) -> Result<(), TargetError> {
+        let path = work_dir.join(MANIFEST_FILE);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != ErrorKind::NotFound => {
+                Err(TargetError::File { path, reason: source.to_string() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn read(work_dir: &Path) -> Result<Option<Self>, TargetError> {
+        let path = work_dir.join(MANIFEST_FILE);
+        match fs::read(&path) {
+            // A manifest of another format or program says nothing about the files: they are made again.
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+            Err(source) if source.kind() == ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(TargetError::File { path, reason: source.to_string() }),
+        }
+    }
+
+    /// Tells whether `config` would train the same start network, wherever its features come from.
+    fn trains_as(&self, config: &PrepareConfig) -> bool {
+        let ours = PrepareConfig { features_from: config.features_from, ..self.config.clone() };
+        self.format == FORMAT && ours == *config
+    }
+}
+
+/// Refuses a work folder that was prepared for another network, other data or another seed.
+pub(super) fn check_prepared_for(config: &PrepareConfig, work_dir: &Path) -> Result<(), TargetError> {
+    match Manifest::read(work_dir)? {
+        Some(manifest) if !manifest.trains_as(config) => Err(TargetError::File {
+            path: work_dir.join(MANIFEST_FILE),
+            reason: "the folder was prepared with other settings: prepare it again or choose another folder".to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,107 @@
+//! The preparation of a study: trains the start network uniformly, keeps two checkpoints, extracts the features.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use super::features::{features_of, write_features};
+use super::images::DeviceImages;
+use super::manifest::Manifest;
+use super::networks::Model;
+use super::training::{self, Plan};
+use super::{BEST_FILE, FEATURES_FILE, START_FILE, TorchTarget};
+use crate::target::{Checkpoint, EpochReport, PrepareConfig, PrepareProgress, Prepared, ShuffledEpochs, TargetError};
+
+/// What a caller does with progress; `Break` ends the preparation as [`TargetError::Interrupted`].
+type Progress<'a> = dyn FnMut(&PrepareProgress) -> ControlFlow<()> + 'a;
+
+/// Trains the start network on shuffled epochs and writes its checkpoints and features into `work_dir`.
+///
+/// Resumable: files of an equal configuration are reused, others are replaced. A training that was interrupted starts
+/// again. Returns at once if nothing is left to do.
+///
+/// # Errors
+///
+/// Errors of the data, of the training, or of the files of `work_dir`.
+pub fn prepare(config: &PrepareConfig, work_dir: &Path, progress: &mut Progress<'_>) -> Result<Prepared, TargetError> {
+    fs::create_dir_all(work_dir)
+        .map_err(|source| TargetError::File { path: work_dir.to_owned(), reason: source.to_string() })?;
+    if let Some(manifest) = Manifest::matching(config, work_dir)? {
+        if manifest.has_features(config.features_from, work_dir) {
+            return Ok(prepared(manifest, work_dir, true));
+        }
+        let target = TorchTarget::new(config, work_dir)?;
+        return extract(&target, manifest, progress);
+    }
+    let target = TorchTarget::new(config, work_dir)?;
+    Manifest::remove(work_dir)?;
+    let manifest = train_start_network(&target, progress)?;
+    extract(&target, manifest, progress)
+}
+
+fn prepared(manifest: Manifest, work_dir: &Path, reused: bool) -> Prepared {
+    Prepared {
+        start: work_dir.join(START_FILE),
+        best: work_dir.join(BEST_FILE),
+        features: work_dir.join(FEATURES_FILE),
+        best_epoch: manifest.best_epoch,
+        epochs: manifest.epochs,
+        reused,
+    }
+}
+
+fn train_start_network(target: &TorchTarget, progress: &mut Progress<'_>) -> Result<Manifest, TargetError> {
+    let TorchTarget { config, work_dir, train, validation, .. } = target;
+    let examples = u32::try_from(train.len()).map_err(|_too_many| TargetError::InvalidRun {
+        field: "train_examples",
+        value: train.len().to_string(),
+        expected: "fewer than 2^32 are needed",
+    })?;
+    let model = target.fresh_model(config.seed);
+    let plan = Plan {
+        epochs: config.epochs,
+        batch_size: config.batch_size,
+        recipe: config.recipe.apply(config.target.recipe()),
+    };
+    let mut batches = ShuffledEpochs::new(examples, config.batch_size, config.seed);
+    let mut best: Option<EpochReport> = None;
+    let epochs = training::train(&model, train, validation, &plan, &mut batches, &mut |model, report| {
+        if best.is_none_or(|best| report.validation_accuracy > best.validation_accuracy) {
+            model.save(&work_dir.join(BEST_FILE))?;
+            best = Some(*report);
+        }
+        tell(progress, PrepareProgress::Epoch { report: *report, epochs: config.epochs })
+    })?;
+    model.save(&work_dir.join(START_FILE))?;
+    let best_epoch = best.map_or(config.epochs, |best| best.epoch);
+    let manifest = Manifest::trained(config, epochs, best_epoch);
+    manifest.write(work_dir)?;
+    Ok(manifest)
+}
+
+fn extract(target: &TorchTarget, manifest: Manifest, progress: &mut Progress<'_>) -> Result<Prepared, TargetError> {
+    let TorchTarget { config, work_dir, train, .. } = target;
+    let mut model: Model = target.fresh_model(config.seed);
+    model.load(&work_dir.join(match config.features_from {
+        Checkpoint::Best => BEST_FILE,
+        Checkpoint::Last => START_FILE,
+    }))?;
+    let total = DeviceImages::len(train);
+    let features = features_of(&model, train, target.classes, &mut |done| {
+        tell(progress, PrepareProgress::Features { done, total })
+    })?;
+    // While the file is replaced, no manifest may speak of it.
+    let manifest = manifest.with_features(None);
+    manifest.write(work_dir)?;
+    write_features(&work_dir.join(FEATURES_FILE), &features)?;
+    let manifest = manifest.with_features(Some(config.features_from));
+    manifest.write(work_dir)?;
+    Ok(prepared(manifest, work_dir, false))
+}
+
+fn tell(progress: &mut Progress<'_>, event: PrepareProgress) -> Result<(), TargetError> {
+    match progress(&event) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(TargetError::Interrupted),
+    }
+}

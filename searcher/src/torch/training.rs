@@ -1,0 +1,129 @@
+//! The training loop: stochastic gradient descent on whatever examples the batches name.
+
+use std::time::Instant;
+
+use tch::nn::{OptimizerConfig, Sgd};
+use tch::{Kind, Tensor, no_grad};
+
+use super::images::DeviceImages;
+use super::networks::Model;
+use crate::target::{BatchSource, EpochReport, Recipe, TargetError};
+
+/// Images that are evaluated at once; bounds the memory of the activations.
+pub(super) const EVALUATION_BATCH: usize = 250;
+/// Steps between looks at the loss: each look waits for the device.
+const STEPS_BETWEEN_LOSS_CHECKS: u64 = 32;
+
+/// What a run trains, apart from its data.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plan {
+    pub(super) epochs: u32,
+    pub(super) batch_size: u32,
+    pub(super) recipe: Recipe,
+}
+
+impl Plan {
+    fn check(&self) -> Result<(), TargetError> {
+        let invalid = |field, value: String, expected| Err(TargetError::InvalidRun { field, value, expected });
+        let Recipe { learning_rate, momentum, weight_decay } = self.recipe;
+        if self.epochs == 0 {
+            return invalid("epochs", "0".to_owned(), "at least 1 is needed");
+        }
+        if self.batch_size == 0 {
+            return invalid("batch_size", "0".to_owned(), "at least 1 is needed");
+        }
+        if !(learning_rate.is_finite() && learning_rate > 0.0) {
+            return invalid("learning_rate", learning_rate.to_string(), "a finite number above 0 is needed");
+        }
+        if !(0.0..1.0).contains(&momentum) {
+            return invalid("momentum", momentum.to_string(), "a number from 0 to below 1 is needed");
+        }
+        if !(weight_decay.is_finite() && weight_decay >= 0.0) {
+            return invalid("weight_decay", weight_decay.to_string(), "a finite number of at least 0 is needed");
+        }
+        Ok(())
+    }
+}
+
+/// Trains `model` with fresh momentum; `on_epoch` sees it after each epoch and ends the run with an error.
+pub(super) fn train(
+    model: &Model,
+    train: &DeviceImages,
+    validation: &DeviceImages,
+    plan: &Plan,
+    batches: &mut dyn BatchSource,
+    on_epoch: &mut dyn FnMut(&Model, &EpochReport) -> Result<(), TargetError>,
+) -> Result<Vec<EpochReport>, TargetError> {
+    plan.check()?;
+    let Recipe { learning_rate, momentum, weight_decay } = plan.recipe;
+    let sgd = Sgd { momentum, dampening: 0.0, wd: weight_decay, nesterov: false };
+    let mut optimizer = sgd.build(model.var_store(), learning_rate)?;
+    let steps = (train.len() as u64).div_ceil(u64::from(plan.batch_size));
+    let mut batch = Vec::new();
+    let mut indices = Vec::new();
+    let mut reports = Vec::new();
+    for epoch in 1..=plan.epochs {
+        let started = Instant::now();
+        let mut total = Tensor::zeros([], (Kind::Float, model.var_store().device()));
+        for step in 0..steps {
+            batches.next_batch(&mut batch)?;
+            check_batch(&batch, train.len())?;
+            indices.clear();
+            indices.extend(batch.iter().map(|&index| i64::from(index)));
+            let (images, labels) = train.gather(&indices);
+            let loss = model.forward(&images, true).logits.cross_entropy_for_logits(&labels);
+            optimizer.backward_step(&loss);
+            total += loss.detach();
+            if step % STEPS_BETWEEN_LOSS_CHECKS == 0 {
+                finite(&total, epoch, step)?;
+            }
+        }
+        let training_loss = finite(&total, epoch, steps)? / steps as f64;
+        let validation_accuracy = accuracy(model, validation);
+        let seconds = started.elapsed().as_secs_f64();
+        let report = EpochReport { epoch, training_loss, validation_accuracy, seconds };
+        reports.push(report);
+        on_epoch(model, &report)?;
+    }
+    Ok(reports)
+}
+
+/// Returns the share of `images` that the model classifies correctly.
+pub(super) fn accuracy(model: &Model, images: &DeviceImages) -> f64 {
+    let correct: i64 = no_grad(|| {
+        chunks(images.len())
+            .map(|(start, end)| {
+                let (pixels, labels) = images.range(start, end);
+                model
+                    .forward(&pixels, false)
+                    .logits
+                    .argmax(1, false)
+                    .eq_tensor(&labels)
+                    .sum(Kind::Int64)
+                    .int64_value(&[])
+            })
+            .sum()
+    });
+    correct as f64 / images.len() as f64
+}
+
+/// Splits `0..len` into ranges of [`EVALUATION_BATCH`].
+pub(super) fn chunks(len: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..len).step_by(EVALUATION_BATCH).map(move |start| (start, len.min(start + EVALUATION_BATCH)))
+}
+
+fn check_batch(batch: &[u32], examples: usize) -> Result<(), TargetError> {
+    if batch.is_empty() {
+        return Err(TargetError::Batches { reason: "the batch source gave an empty batch".to_owned() });
+    }
+    match batch.iter().find(|&&index| index as usize >= examples) {
+        Some(&index) => Err(TargetError::IndexOutOfRange { index, examples }),
+        None => Ok(()),
+    }
+}
+
+/// Returns the sum of losses, which is infinite or NaN from the first such loss on.
+fn finite(total: &Tensor, epoch: u32, step: u64) -> Result<f64, TargetError> {
+    let loss = total.double_value(&[]);
+    if loss.is_finite() { Ok(loss) } else { Err(TargetError::Infeasible { loss, step, epoch }) }
+}

@@ -1,0 +1,90 @@
+//! The built-in networks have the sizes and names they are known for.
+#![cfg(feature = "torch")]
+#![allow(clippy::unwrap_used, reason = "a test ends where a value is missing")]
+
+use swift_sampler_searcher::data::ImageShape;
+use swift_sampler_searcher::target::Architecture;
+use swift_sampler_searcher::torch::Model;
+use tch::{Device, Kind, Tensor};
+
+const GREY_28: ImageShape = ImageShape { channels: 1, height: 28, width: 28 };
+
+fn model(architecture: Architecture, shape: ImageShape, classes: usize) -> Model {
+    Model::new(architecture, shape, classes, 0, Device::Cpu)
+}
+
+fn check_forward(model: &Model, shape: ImageShape, hidden: i64, classes: i64) {
+    let size = [2, shape.channels, shape.height, shape.width].map(|size| i64::try_from(size).unwrap());
+    let images = Tensor::linspace(-1.0, 1.0, size.iter().product(), (Kind::Float, Device::Cpu)).reshape(size);
+    for training in [false, true] {
+        let activations = model.forward(&images, training);
+        assert_eq!(activations.hidden.size(), [2, hidden]);
+        assert_eq!(activations.logits.size(), [2, classes]);
+        assert_eq!(activations.logits.isfinite().all().int64_value(&[]), 1);
+    }
+}
+
+#[test]
+fn the_perceptron_has_535818_parameters() {
+    let model = model(Architecture::Mlp, GREY_28, 10);
+    assert_eq!(model.parameters(), 785 * 512 + 513 * 256 + 257 * 10);
+    assert_eq!(model.parameters(), 535_818);
+    check_forward(&model, GREY_28, 256, 10);
+}
+
+#[test]
+fn the_small_residual_network_has_77754_parameters() {
+    let model = model(Architecture::Cnn, GREY_28, 10);
+    assert_eq!(model.parameters(), 77_754);
+    for side in [28, 64] {
+        check_forward(&model, ImageShape { channels: 1, height: side, width: side }, 64, 10);
+    }
+}
+
+#[test]
+fn resnet18_has_the_11689512_parameters_and_the_names_of_torchvision() {
+    let shape = ImageShape { channels: 3, height: 96, width: 96 };
+    let model = model(Architecture::Resnet18, shape, 1000);
+    assert_eq!(model.parameters(), 11_689_512);
+    check_forward(&model, shape, 512, 1000);
+    let names = model.names();
+    // 62 parameters and the running mean and variance of 20 batch norms.
+    assert_eq!(names.len(), 62 + 40);
+    for name in [
+        "conv1.weight",
+        "bn1.running_var",
+        "layer1.1.conv2.weight",
+        "layer2.0.downsample.0.weight",
+        "layer2.0.downsample.1.running_mean",
+        "layer4.1.bn2.bias",
+        "fc.weight",
+        "fc.bias",
+    ] {
+        assert!(names.iter().any(|known| known == name), "{name} is missing from {names:?}");
+    }
+    assert_eq!(model.tensor("conv1.weight").unwrap().size(), [64, 3, 7, 7]);
+}
+
+#[test]
+fn resnet18_keeps_the_resolution_of_small_images() {
+    let shape = ImageShape { channels: 3, height: 32, width: 32 };
+    let model = model(Architecture::Resnet18, shape, 10);
+    // The count that is known of ResNet-18 on CIFAR-10.
+    assert_eq!(model.parameters(), 11_173_962);
+    assert_eq!(model.tensor("conv1.weight").unwrap().size(), [64, 3, 3, 3]);
+    check_forward(&model, shape, 512, 10);
+}
+
+#[test]
+fn initial_weights_are_a_function_of_the_seed() {
+    let weight = |seed| {
+        let model = Model::new(Architecture::Mlp, GREY_28, 10, seed, Device::Cpu);
+        model.tensor("fc1.weight").unwrap()
+    };
+    assert!(weight(1).equal(&weight(1)));
+    assert!(!weight(1).equal(&weight(2)));
+    let bound = 1.0 / 28.0;
+    assert!(weight(1).abs().max().double_value(&[]) <= bound);
+    let deviation = weight(1).std(true).double_value(&[]);
+    assert!((deviation - bound / 3.0_f64.sqrt()).abs() < 1e-4, "{deviation}");
+}
