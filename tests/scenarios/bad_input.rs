@@ -115,7 +115,7 @@ fn malformed_samplers_are_refused_and_the_active_one_keeps_serving() {
     assert_names(&scene.refused_sampler(&spec("[1,0,0]", "[1,1,1,1,1]")), &["coefficients", "3", "2 features"]);
     assert_names(&scene.refused_sampler(&spec("[1,0]", "[1,1,1]")), &["knots", "values", "S+1"]);
     assert_names(&scene.refused_sampler(&spec("[1,7]", "[1,1,1,1,1]")), &["coefficients", "7", "[-1, 1]"]);
-    assert_names(&scene.refused_sampler(r#"{"kind":"column","column":"w"}"#), &["\"w\"", "loss, entropy, grad_norm"]);
+    assert_names(&scene.refused_sampler(r#"{"kind":"column","column":"w"}"#), &["\"w\"", "entropy, grad_norm, loss"]);
     assert_names(&scene.refused_sampler(r#"{"kind":"sideways"}"#), &["sideways", "uniform"]);
     assert_names(&scene.refused_sampler("{\"kind\":"), &["EOF"]);
     scene.check();

@@ -20,8 +20,10 @@ impl Columns {
     /// Makes `rows` rows of pseudo-random features, with ties among the entropies.
     #[must_use]
     pub fn random(rows: u32, seed: u32) -> Self {
-        let uniform = |row: u32, column: u32| f64::from(philox4x32_10([row, column, 0, 0], [seed, 0])[0]) / 4_294_967_296.0;
-        let column = |number: u32, value: &dyn Fn(f64) -> f64| (0..rows).map(|row| value(uniform(row, number))).collect();
+        let uniform =
+            |row: u32, column: u32| f64::from(philox4x32_10([row, column, 0, 0], [seed, 0])[0]) / 4_294_967_296.0;
+        let column =
+            |number: u32, value: &dyn Fn(f64) -> f64| (0..rows).map(|row| value(uniform(row, number))).collect();
         Self {
             loss: column(0, &|u| -(1.0 - u).ln()),
             entropy: column(1, &|u| (u * 50.0).floor() / 25.0),

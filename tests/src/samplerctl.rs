@@ -49,7 +49,6 @@ impl Samplerctl {
     }
 
     /// Runs a command that prints one value.
-    #[must_use]
     pub fn one(&self, arguments: &[&str]) -> Value {
         let values = self.run(arguments).unwrap_or_else(|failure| panic!("{arguments:?}: {failure:?}"));
         assert_eq!(values.len(), 1, "{arguments:?} prints one value");
@@ -57,7 +56,6 @@ impl Samplerctl {
     }
 
     /// Stores a sampler and returns its version.
-    #[must_use]
     pub fn put(&self, dataset: &str, folder: &Path, spec: &str) -> u64 {
         let file = folder.join("spec.json");
         std::fs::write(&file, spec).expect("a temporary file is written");
@@ -71,7 +69,6 @@ impl Samplerctl {
     }
 
     /// Draws steps of a job as one rank of a world.
-    #[must_use]
     pub fn draw(&self, job: &DrawJob<'_>, steps: std::ops::Range<u64>, rank: u32, world_size: u32) -> Vec<Value> {
         let (steps, rank, world_size) =
             (format!("{}..{}", steps.start, steps.end), rank.to_string(), world_size.to_string());
