@@ -1,7 +1,8 @@
 //! Batches of one job for one rank, computed.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use swift_sampler::job::Shard;
@@ -10,10 +11,14 @@ use swift_sampler_proto::v1;
 
 use crate::daemon::Daemon;
 use crate::error::{Error, off_runtime};
-use crate::registry::JobRecord;
+use crate::registry::{JobRecord, LEASE_STEPS, LEASE_STEPS_MAX};
 
 /// Up to so many draws are computed in place: well under half a millisecond at 45 ns each.
 const DRAWS_ON_RUNTIME_MAX: u64 = 8192;
+
+/// A reader that uses up a lease faster than this gets longer ones, so that it does not wait for a commit every few
+/// milliseconds; an activation is then later by about as much.
+const LEASE_SHORT: Duration = Duration::from_millis(20);
 
 /// What a reader wants.
 #[derive(Debug, Clone)]
@@ -39,6 +44,23 @@ pub struct JobReader {
     /// Where the next batch comes from; steps before `next` were read.
     next: u64,
     run: Option<Run>,
+    lease: Lease,
+}
+
+/// How far this reader extends the horizon at once.
+#[derive(Debug, Default)]
+struct Lease {
+    steps: u64,
+    extended: Option<Instant>,
+}
+
+impl Lease {
+    /// Returns the steps of the next extension: twice the last one's if that was used up at once.
+    fn next(&mut self) -> u64 {
+        let used_up_at_once = self.extended.is_some_and(|at| at.elapsed() < LEASE_SHORT);
+        self.steps = if used_up_at_once { (self.steps * 2).min(LEASE_STEPS_MAX) } else { LEASE_STEPS };
+        self.steps
+    }
 }
 
 /// Consecutive frozen steps that follow one version.
@@ -66,10 +88,11 @@ impl JobReader {
         if start > steps_max {
             return Err(Error::Invalid(format!("step {start} is beyond the last, {steps_max}")));
         }
-        let mut reader = Self { daemon: Arc::clone(daemon), next: start, reading, job, run: None };
+        let mut reader =
+            Self { daemon: Arc::clone(daemon), next: start, reading, job, run: None, lease: Lease::default() };
         reader.reading.steps.end = end.min(steps_max);
         if !reader.is_done() {
-            reader.run().await?;
+            reader.run(start).await?;
         }
         Ok(reader)
     }
@@ -96,7 +119,7 @@ impl JobReader {
         let to = from.saturating_add(batches_max.max(1)).min(self.reading.steps.end);
         let mut plan = Vec::new();
         while self.next < to {
-            let run = self.run().await?;
+            let run = self.run(to - 1).await?;
             let end = run.end.min(to);
             plan.push((self.next..end, run));
             self.next = end;
@@ -111,28 +134,41 @@ impl JobReader {
         }
     }
 
-    /// Returns the run that `next` lies in, freezing it if need be.
-    async fn run(&mut self) -> Result<Run, Error> {
+    /// Returns the run that `next` lies in, freezing up to `last` if need be.
+    async fn run(&mut self, last: u64) -> Result<Run, Error> {
         if let Some(run) = &self.run
             && self.next < run.end
         {
             return Ok(run.clone());
         }
-        let (step, known, reading) = (self.next, self.job.clone(), self.reading.clone());
-        let (job, run) = self.daemon.with_registry(move |daemon| freeze(daemon, &known, step, reading.seek)).await?;
+        let (steps, known, seek) = (self.next..=last, self.job.clone(), self.reading.seek);
+        let frozen = last < self.job.log.horizon();
+        let lease_steps = if frozen { 0 } else { self.lease.next() };
+        let (job, run) =
+            self.daemon.with_registry(move |daemon| freeze(daemon, known, steps, lease_steps, seek)).await?;
+        if !frozen {
+            self.lease.extended = Some(Instant::now());
+        }
         self.job = job;
         self.run = Some(run.clone());
         Ok(run)
     }
 }
 
-/// Freezes a step and loads its sampler. Blocks.
-fn freeze(daemon: &Daemon, known: &JobRecord, step: u64, seek: bool) -> Result<(JobRecord, Run), Error> {
-    let mut job = known.clone();
-    if step >= job.log.horizon() {
-        let frozen = daemon.registry.freeze(&known.name, step, seek)?;
-        if !frozen.job.is_same_job(known) {
-            return Err(Error::JobReplaced(known.name.clone()));
+/// Freezes steps, and loads the sampler of the first. Blocks.
+fn freeze(
+    daemon: &Daemon,
+    known: JobRecord,
+    steps: RangeInclusive<u64>,
+    lease_steps: u64,
+    seek: bool,
+) -> Result<(JobRecord, Run), Error> {
+    let step = *steps.start();
+    let mut job = known;
+    if *steps.end() >= job.log.horizon() {
+        let frozen = daemon.registry.freeze(&job.name, steps, lease_steps, seek)?;
+        if !frozen.job.is_same_job(&job) {
+            return Err(Error::JobReplaced(job.name));
         }
         daemon.metrics.swaps.inc_by(frozen.changes_added as u64);
         job = frozen.job;

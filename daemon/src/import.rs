@@ -10,6 +10,7 @@ mod npz;
 mod parquet;
 mod safetensors;
 
+use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -126,7 +127,7 @@ fn read_file(file: &SourceFile, rows_max: usize) -> Result<Vec<Column>, ImportEr
             .cloned()
             .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
             .unwrap_or_else(|| "the parser failed".to_owned());
-        Err(file.unreadable(reason))
+        Err(file.unreadable(&reason))
     })
 }
 
@@ -224,7 +225,7 @@ fn select(file: &str, columns: Vec<Column>, selection: &Selection) -> Result<Imp
 }
 
 impl SourceFile {
-    fn unreadable(&self, reason: impl ToString) -> ImportError {
+    fn unreadable(&self, reason: &dyn Display) -> ImportError {
         ImportError::Unreadable { file: self.name.clone(), format: self.format.name(), reason: reason.to_string() }
     }
 

@@ -52,33 +52,32 @@ impl Metrics {
     /// When the registry has metrics of these names already.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let metrics = Self {
-            batches_served: counter("batches_served_total", "Batches sent to training jobs."),
-            draws_served: counter("draws_served_total", "Draws sent to training jobs."),
-            streams: gauge("streams", "Streams of batches open now."),
+            batches_served: counter("batches_served_total", "Batches sent to training jobs.")?,
+            draws_served: counter("draws_served_total", "Draws sent to training jobs.")?,
+            streams: gauge("streams", "Streams of batches open now.")?,
             send_wait: histogram(
                 "send_wait_seconds",
                 "Time a finished message waited for its stream to take it; long where the reader is the slower side.",
                 &[1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0],
-            ),
+            )?,
             swap_duration: histogram(
                 "swap_duration_seconds",
                 "Time from the request to activate a sampler until it serves.",
                 &[1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0],
-            ),
-            swaps: counter("swaps_total", "Changes of sampler version noted in jobs."),
-            registry_up: gauge("registry_up", "1 if the registry answered last time, else 0."),
-            active_version: by_dataset("active_version", "The active sampler version."),
+            )?,
+            swaps: counter("swaps_total", "Changes of sampler version noted in jobs.")?,
+            registry_up: gauge("registry_up", "1 if the registry answered last time, else 0.")?,
+            active_version: by_dataset("active_version", "The active sampler version.")?,
             effective_sample_size_ratio: GaugeVec::new(
                 options(
                     "effective_sample_size_ratio",
                     "1 / sum p^2 of the active sampler, as a share of the examples.",
                 ),
                 &["dataset"],
-            )
-            .expect(VALID),
-            dataset_rows: by_dataset("dataset_rows", "Examples in the dataset."),
-            dataset_up: by_dataset("dataset_up", "1 if the dataset's stored columns are whole, else 0."),
-            uptime: Gauge::with_opts(options("uptime_seconds", "Seconds since the daemon started.")).expect(VALID),
+            )?,
+            dataset_rows: by_dataset("dataset_rows", "Examples in the dataset.")?,
+            dataset_up: by_dataset("dataset_up", "1 if the dataset's stored columns are whole, else 0.")?,
+            uptime: Gauge::with_opts(options("uptime_seconds", "Seconds since the daemon started."))?,
         };
         for collector in metrics.collectors() {
             registry.register(collector)?;
@@ -140,26 +139,24 @@ impl Metrics {
     }
 }
 
-const VALID: &str = "the names above are valid metric names";
-
 fn options(name: &str, help: &str) -> Opts {
     Opts::new(name, help).namespace(NAMESPACE)
 }
 
-fn counter(name: &str, help: &str) -> IntCounter {
-    IntCounter::with_opts(options(name, help)).expect(VALID)
+fn counter(name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+    IntCounter::with_opts(options(name, help))
 }
 
-fn gauge(name: &str, help: &str) -> IntGauge {
-    IntGauge::with_opts(options(name, help)).expect(VALID)
+fn gauge(name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+    IntGauge::with_opts(options(name, help))
 }
 
-fn by_dataset(name: &str, help: &str) -> IntGaugeVec {
-    IntGaugeVec::new(options(name, help), &["dataset"]).expect(VALID)
+fn by_dataset(name: &str, help: &str) -> Result<IntGaugeVec, prometheus::Error> {
+    IntGaugeVec::new(options(name, help), &["dataset"])
 }
 
-fn histogram(name: &str, help: &str, buckets: &[f64]) -> Histogram {
-    Histogram::with_opts(HistogramOpts::from(options(name, help)).buckets(buckets.to_vec())).expect(VALID)
+fn histogram(name: &str, help: &str, buckets: &[f64]) -> Result<Histogram, prometheus::Error> {
+    Histogram::with_opts(HistogramOpts::from(options(name, help)).buckets(buckets.to_vec()))
 }
 
 fn clamp(value: u64) -> i64 {

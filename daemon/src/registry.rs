@@ -27,7 +27,7 @@ use crate::clock::Clock;
 pub use backend::{Backend, BackendError, Change, Commit, Expected, Stored, Write};
 pub use datasets::NewDataset;
 pub use error::RegistryError;
-pub use jobs::{Frozen, JobParameters, LEASE_STEPS, STEPS_BEYOND_HORIZON_MAX};
+pub use jobs::{Frozen, JobParameters, LEASE_STEPS, LEASE_STEPS_MAX, STEPS_BEYOND_HORIZON_MAX};
 pub use records::{
     ActiveRecord, DatasetRecord, JobRecord, Mode, OriginRecord, SamplerRecord, StudyRecord, StudyState, TrialRecord,
     TrialState,

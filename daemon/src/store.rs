@@ -87,7 +87,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn put(&self, dataset: &Dataset) -> Result<String, StoreError> {
-        let manifest = Manifest::describe(dataset);
+        let manifest = Manifest::describe(dataset).map_err(DatasetError::from)?;
         let hash = manifest.hash();
         let place = self.datasets.join(&hash);
         if place.exists() {
@@ -102,10 +102,12 @@ impl Store {
         }
         let scratch = self.scratch()?;
         let columns_path = scratch.path().join(COLUMNS_FILE);
-        let columns = manifest.columns.iter().map(|entry| {
-            let values = dataset.table().column(&entry.name).expect("the manifest lists the table's columns");
-            (entry.name.as_str(), ColumnView { shape: [values.len()], values })
-        });
+        let view = |entry: &ColumnEntry| {
+            let values = dataset.table().column(&entry.name)?;
+            Ok((entry.name.clone(), ColumnView { shape: [values.len()], values }))
+        };
+        let columns: Vec<_> =
+            manifest.columns.iter().map(view).collect::<Result<_, FeatureTableError>>().map_err(DatasetError::from)?;
         safetensors::serialize_to_file(columns, None, &columns_path)
             .map_err(|error| io_error(&columns_path)(io::Error::other(error)))?;
         let manifest_path = scratch.path().join(MANIFEST_FILE);

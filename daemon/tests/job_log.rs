@@ -99,14 +99,14 @@ fn check(follow: Follow, events: &[Event]) -> Result<(), TestCaseError> {
             Event::Request { rank, ahead } => {
                 let step = next[*rank] + ahead;
                 next[*rank] = step + 1;
-                let job = registry.freeze("j", step, false).unwrap().job;
+                let job = registry.freeze("j", step..=step, LEASE_STEPS, false).unwrap().job;
                 let horizon = job.log.horizon();
                 prop_assert!(horizon > step, "a step that was asked for is frozen");
                 if let Follow::Pinned(version) = follow {
                     prop_assert_eq!(job.log.version_at(step), Some(version));
                     continue;
                 }
-                prop_assert!(horizon as usize >= before.len(), "a horizon never moves back");
+                prop_assert!(horizon >= before.len() as u64, "a horizon never moves back");
                 prop_assert!(horizon <= (before.len() as u64).max(step + LEASE_STEPS), "at most a lease beyond it");
                 model.request(horizon - 1, active, follow);
                 let now = frozen(&job, horizon);
@@ -157,7 +157,9 @@ fn ranks_that_race_with_activations_agree_on_every_step() {
         .map(|_| {
             let registry = Arc::clone(&registry);
             std::thread::spawn(move || {
-                let read = |step| registry.freeze("j", step, false).unwrap().job.log.version_at(step).unwrap();
+                let read = |step| {
+                    registry.freeze("j", step..=step, LEASE_STEPS, false).unwrap().job.log.version_at(step).unwrap()
+                };
                 (0..2000).map(|step| (step, read(step))).collect::<BTreeMap<u64, u64>>()
             })
         })

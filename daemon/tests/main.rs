@@ -1,5 +1,7 @@
 //! The daemon in one process: its rules against a real SQLite file, and its services over real sockets.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 mod activation;
 mod harness;
 mod importing;

@@ -14,15 +14,17 @@ use crate::daemon::Daemon;
 use crate::error::Error;
 
 /// Finished messages that wait for the connection. What waits is frozen, so a long queue delays activations.
-const QUEUE_MESSAGES: usize = 2;
+const QUEUE_MESSAGES: usize = 1;
 /// Largest message, in bytes of its columns, unless a single batch is larger.
 const MESSAGE_BYTES_MAX: u64 = 256 << 10;
 /// Most batches a message.
 const BATCHES_A_MESSAGE_MAX: u64 = 4096;
 /// Bytes a draw: index and probability.
 const DRAW_BYTES: u64 = 8;
-/// A reader that takes a message this fast gets larger ones.
+/// A reader that takes a message this fast may get larger ones.
 const FAST: Duration = Duration::from_millis(2);
+/// So many messages in a row must be taken fast: the first few always are, by buffers on the way.
+const FAST_MESSAGES: u32 = 4;
 /// A reader that takes this long gets smaller ones, so that little is frozen ahead of it.
 const SLOW: Duration = Duration::from_millis(50);
 
@@ -85,6 +87,7 @@ pub(super) fn count(daemon: &Daemon, block: &v1::BatchBlock) {
 struct MessageSize {
     batches: u64,
     batches_max: u64,
+    taken_fast: u32,
 }
 
 impl MessageSize {
@@ -92,11 +95,13 @@ impl MessageSize {
         let batch_bytes = (u64::from(draws_a_batch) * DRAW_BYTES).max(1);
         let asked = if batches_per_message == 0 { BATCHES_A_MESSAGE_MAX } else { u64::from(batches_per_message) };
         let batches_max = (MESSAGE_BYTES_MAX / batch_bytes).clamp(1, BATCHES_A_MESSAGE_MAX).min(asked);
-        Self { batches: 1, batches_max }
+        Self { batches: 1, batches_max, taken_fast: 0 }
     }
 
     fn adapt(&mut self, waited: Duration) {
-        if waited < FAST {
+        self.taken_fast = if waited < FAST { self.taken_fast + 1 } else { 0 };
+        if self.taken_fast == FAST_MESSAGES {
+            self.taken_fast = 0;
             self.batches = (self.batches * 2).min(self.batches_max);
         } else if waited > SLOW {
             self.batches = (self.batches / 2).max(1);

@@ -6,12 +6,12 @@ use super::{Column, ImportError, SourceFile, Values};
 
 pub(super) fn read(file: &SourceFile, rows_max: usize) -> Result<Vec<Column>, ImportError> {
     let mut reader =
-        ReaderBuilder::new().trim(Trim::All).from_path(&file.path).map_err(|error| file.unreadable(error))?;
-    let names = reader.headers().map_err(|error| file.unreadable(error))?.clone();
+        ReaderBuilder::new().trim(Trim::All).from_path(&file.path).map_err(|error| file.unreadable(&error))?;
+    let names = reader.headers().map_err(|error| file.unreadable(&error))?.clone();
     let mut columns: Vec<Column> = names.iter().map(|name| Column::numbers(name, Vec::new())).collect();
     let mut record = StringRecord::new();
     let mut row = 0;
-    while reader.read_record(&mut record).map_err(|error| file.unreadable(error))? {
+    while reader.read_record(&mut record).map_err(|error| file.unreadable(&error))? {
         file.check_rows(row + 1, rows_max)?;
         for (column, text) in columns.iter_mut().zip(record.iter()) {
             push(file, column, text, row)?;

@@ -11,17 +11,17 @@ use super::column::{widen_i64, widen_u64};
 use super::{Column, ImportError, SourceFile};
 
 pub(super) fn read(file: &SourceFile, rows_max: usize) -> Result<Vec<Column>, ImportError> {
-    let handle = File::open(&file.path).map_err(|error| file.unreadable(error))?;
-    let mut archive = ZipArchive::new(BufReader::new(handle)).map_err(|error| file.unreadable(error))?;
+    let handle = File::open(&file.path).map_err(|error| file.unreadable(&error))?;
+    let mut archive = ZipArchive::new(BufReader::new(handle)).map_err(|error| file.unreadable(&error))?;
     let mut columns = Vec::new();
     for position in 0..archive.len() {
-        let mut entry = archive.by_index(position).map_err(|error| file.unreadable(error))?;
+        let mut entry = archive.by_index(position).map_err(|error| file.unreadable(&error))?;
         let Some(name) = array_name_from_file_name(entry.name()).map(ToOwned::to_owned) else { continue };
         let array = Array { file, name, rows_max };
         let column = array.read(&mut entry)?;
         // The archive's checksum is only compared when the entry is read to its end.
         std::io::copy(&mut entry, &mut std::io::sink())
-            .map_err(|error| file.unreadable(format!("array {:?}: {error}", column.name)))?;
+            .map_err(|error| file.unreadable(&format!("array {:?}: {error}", column.name)))?;
         columns.push(column);
     }
     Ok(columns)
@@ -65,7 +65,7 @@ impl Array<'_> {
         array: NpyFile<R>,
         number: impl Fn(T) -> f64,
     ) -> Result<Column, ImportError> {
-        let values = array.data::<T>().map_err(|error| self.file.unreadable(error))?;
+        let values = array.data::<T>().map_err(|error| self.file.unreadable(&error))?;
         let values: Result<Vec<f64>, _> = values.map(|value| value.map(&number)).collect();
         match values {
             Ok(values) => Ok(Column::numbers(self.name, values)),
@@ -74,6 +74,6 @@ impl Array<'_> {
     }
 
     fn unreadable(&self, error: &std::io::Error) -> ImportError {
-        self.file.unreadable(format!("array {:?}: {error}", self.name))
+        self.file.unreadable(&format!("array {:?}: {error}", self.name))
     }
 }

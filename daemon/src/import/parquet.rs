@@ -15,11 +15,11 @@ use super::{Column, ImportError, SourceFile, Values};
 const RECORDS_A_READ: usize = 1 << 16;
 
 pub(super) fn read(file: &SourceFile, rows_max: usize) -> Result<Vec<Column>, ImportError> {
-    let handle = File::open(&file.path).map_err(|error| file.unreadable(error))?;
-    let reader = SerializedFileReader::new(handle).map_err(|error| file.unreadable(error))?;
+    let handle = File::open(&file.path).map_err(|error| file.unreadable(&error))?;
+    let reader = SerializedFileReader::new(handle).map_err(|error| file.unreadable(&error))?;
     let metadata = reader.metadata();
     let rows = usize::try_from(metadata.file_metadata().num_rows())
-        .map_err(|_negative| file.unreadable("the number of rows is negative"))?;
+        .map_err(|_negative| file.unreadable(&"the number of rows is negative"))?;
     file.check_rows(rows, rows_max)?;
     let schema = metadata.file_metadata().schema_descr_ptr();
     let mut columns: Vec<Column> = schema
@@ -31,11 +31,11 @@ pub(super) fn read(file: &SourceFile, rows_max: usize) -> Result<Vec<Column>, Im
         })
         .collect();
     for group in 0..metadata.num_row_groups() {
-        let group_reader = reader.get_row_group(group).map_err(|error| file.unreadable(error))?;
+        let group_reader = reader.get_row_group(group).map_err(|error| file.unreadable(&error))?;
         for (position, column) in columns.iter_mut().enumerate() {
             let Values::Numbers(values) = &mut column.values else { continue };
             let chunk = Chunk { file, name: &column.name, descriptor: &schema.column(position), rows };
-            let reader = group_reader.get_column_reader(position).map_err(|error| file.unreadable(error))?;
+            let reader = group_reader.get_column_reader(position).map_err(|error| file.unreadable(&error))?;
             chunk.read(reader, values)?;
         }
     }
@@ -43,7 +43,7 @@ pub(super) fn read(file: &SourceFile, rows_max: usize) -> Result<Vec<Column>, Im
         let Values::Numbers(values) = &column.values else { continue };
         if values.len() != rows {
             let (name, read) = (&column.name, values.len());
-            return Err(file.unreadable(format!("column {name:?} has {read} of the {rows} rows the footer states")));
+            return Err(file.unreadable(&format!("column {name:?} has {read} of the {rows} rows the footer states")));
         }
     }
     Ok(columns)
@@ -111,7 +111,7 @@ impl Chunk<'_> {
                 self.drain(reader, values, |value| widen_u64(value.cast_unsigned()))
             }
             ColumnReader::Int64ColumnReader(reader) => self.drain(reader, values, widen_i64),
-            _ => Err(self.file.unreadable(format!("column {:?} is not of the type the schema states", self.name))),
+            _ => Err(self.file.unreadable(&format!("column {:?} is not of the type the schema states", self.name))),
         }
     }
 
@@ -127,7 +127,7 @@ impl Chunk<'_> {
             definitions.clear();
             let (records, present, _) = reader
                 .read_records(RECORDS_A_READ, Some(&mut definitions), None, &mut decoded)
-                .map_err(|error| self.file.unreadable(format!("column {:?}: {error}", self.name)))?;
+                .map_err(|error| self.file.unreadable(&format!("column {:?}: {error}", self.name)))?;
             if records == 0 {
                 return Ok(());
             }
@@ -138,7 +138,7 @@ impl Chunk<'_> {
             }
             if values.len() + records > self.rows {
                 let reason = format!("column {:?} has more than the {} rows the footer states", self.name, self.rows);
-                return Err(self.file.unreadable(reason));
+                return Err(self.file.unreadable(&reason));
             }
             values.extend(decoded.drain(..).map(&widen));
         }

@@ -10,11 +10,11 @@ use super::column::{widen_i64, widen_u64};
 use super::{Column, ImportError, SourceFile};
 
 pub(super) fn read(file: &SourceFile, rows_max: usize) -> Result<Vec<Column>, ImportError> {
-    let handle = File::open(&file.path).map_err(|error| file.unreadable(error))?;
+    let handle = File::open(&file.path).map_err(|error| file.unreadable(&error))?;
     #[allow(unsafe_code, reason = "the import's own copy, which nobody else writes")]
     // SAFETY: the file is the daemon's spooled copy in its data directory; it is not changed while mapped.
-    let map = unsafe { Mmap::map(&handle) }.map_err(|error| file.unreadable(error))?;
-    let tensors = SafeTensors::deserialize(&map).map_err(|error| file.unreadable(error))?;
+    let map = unsafe { Mmap::map(&handle) }.map_err(|error| file.unreadable(&error))?;
+    let tensors = SafeTensors::deserialize(&map).map_err(|error| file.unreadable(&error))?;
     let mut columns = Vec::new();
     for (name, tensor) in tensors.tensors() {
         columns.push(column(file, name, &tensor, rows_max)?);

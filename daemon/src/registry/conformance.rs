@@ -17,7 +17,7 @@ pub fn check(mut fresh: impl FnMut() -> Arc<dyn Backend>) {
     a_deleted_key_is_absent_and_never_gets_an_old_revision_back(&*fresh());
     a_check_guards_without_writing(&*fresh());
     a_list_is_ordered_and_keeps_to_its_prefix(&*fresh());
-    of_many_concurrent_increments_none_is_lost(fresh());
+    of_many_concurrent_increments_none_is_lost(&fresh());
 }
 
 fn put(key: &str, expected: Expected, value: &str) -> Write {
@@ -106,20 +106,20 @@ fn a_list_is_ordered_and_keeps_to_its_prefix(backend: &dyn Backend) {
     assert_eq!(keys("u/"), [""; 0]);
 }
 
-fn of_many_concurrent_increments_none_is_lost(backend: Arc<dyn Backend>) {
+fn of_many_concurrent_increments_none_is_lost(backend: &Arc<dyn Backend>) {
     const THREADS: u64 = 4;
     const INCREMENTS: u64 = 25;
-    done(&*backend, &[put("n", Expected::Absent, "0")]);
+    done(&**backend, &[put("n", Expected::Absent, "0")]);
     let threads: Vec<_> = (0..THREADS)
         .map(|_| {
-            let backend = Arc::clone(&backend);
+            let backend = Arc::clone(backend);
             std::thread::spawn(move || (0..INCREMENTS).for_each(|_| increment(&*backend)))
         })
         .collect();
     for thread in threads {
         thread.join().expect("no increment failed");
     }
-    assert_eq!(value(&*backend, "n"), Some((THREADS * INCREMENTS).to_string()));
+    assert_eq!(value(&**backend, "n"), Some((THREADS * INCREMENTS).to_string()));
 }
 
 fn increment(backend: &dyn Backend) {

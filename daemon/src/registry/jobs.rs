@@ -4,7 +4,7 @@
 //! compare-and-set that also notes the active version if it changed. So every rank, wherever it reads, switches at the
 //! same step.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use swift_sampler::job::{Follow, JobLog};
 
@@ -14,6 +14,8 @@ use super::{Decision, Read, Registry, RegistryError, job_key, sampler_key};
 
 /// Steps by which a horizon is extended at once: fewer commits, against a later switch after an activation.
 pub const LEASE_STEPS: u64 = 64;
+/// Most steps by which a fast reader may extend it.
+pub const LEASE_STEPS_MAX: u64 = 16_384;
 /// How far beyond the horizon a request may reach, in steps, unless it says that it is a seek. A reader of an unfrozen
 /// step freezes all before it, so one that is far off by mistake would hold back activations.
 pub const STEPS_BEYOND_HORIZON_MAX: u64 = 4096;
@@ -129,22 +131,30 @@ impl Registry {
         })
     }
 
-    /// Freezes the steps up to and including `step`, and a lease beyond it, where they are not frozen yet.
+    /// Freezes `steps`, all before them, and `lease_steps` beyond, where they are not frozen yet.
     ///
     /// # Errors
-    /// [`RegistryError::NoJob`], or [`RegistryError::Precondition`] when the step is far beyond the horizon and this is
-    /// not a seek.
-    pub fn freeze(&self, name: &str, step: u64, seek: bool) -> Result<Frozen, RegistryError> {
+    /// [`RegistryError::NoJob`], or [`RegistryError::Precondition`] when the first step is far beyond the horizon and
+    /// this is not a seek.
+    pub fn freeze(
+        &self,
+        name: &str,
+        steps: RangeInclusive<u64>,
+        lease_steps: u64,
+        seek: bool,
+    ) -> Result<Frozen, RegistryError> {
+        let lease_steps = lease_steps.min(LEASE_STEPS_MAX);
+        let (first, last) = steps.into_inner();
         self.decide(|| {
             let read = self.read_job(name)?;
             let Some(mut job) = read.record.clone() else { return Err(RegistryError::NoJob(name.to_owned())) };
             let horizon = job.log.horizon();
-            if step < horizon {
+            if last < horizon {
                 return Ok(Decision::Answer(Frozen { job, changes_added: 0 }));
             }
-            if !seek && step - horizon > STEPS_BEYOND_HORIZON_MAX {
+            if !seek && first.saturating_sub(horizon) > STEPS_BEYOND_HORIZON_MAX {
                 return Err(RegistryError::Precondition(format!(
-                    "step {step} of job {name:?} is more than {STEPS_BEYOND_HORIZON_MAX} steps beyond its horizon \
+                    "step {first} of job {name:?} is more than {STEPS_BEYOND_HORIZON_MAX} steps beyond its horizon \
                      {horizon}: set seek if that is meant"
                 )));
             }
@@ -152,7 +162,7 @@ impl Registry {
             let Some(active_record) = &active.record else { return Err(self.no_dataset(&job.dataset)) };
             let (follow, steps) = (job.follow, job.steps());
             let before = job.log.changes().to_vec();
-            job.log.extend(step, LEASE_STEPS, active_record.version, follow, steps);
+            job.log.extend(last, lease_steps, active_record.version, follow, steps);
             let changes_added = job.log.changes().iter().filter(|change| !before.contains(change)).count();
             // The version noted must be the active one at the moment of the commit: an activation that was
             // acknowledged before is taken up by every step frozen after.

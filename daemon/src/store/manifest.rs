@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use swift_sampler::Dataset;
+use swift_sampler::{Dataset, FeatureTableError};
 
 /// Version of the layout on disk.
 const FORMAT: u32 = 1;
@@ -35,25 +35,24 @@ pub struct ColumnEntry {
 
 impl Manifest {
     /// Describes a dataset, reading all of it.
-    #[must_use]
-    pub fn describe(dataset: &Dataset) -> Self {
+    ///
+    /// # Errors
+    /// [`FeatureTableError`] when the table lacks a column that it names.
+    pub fn describe(dataset: &Dataset) -> Result<Self, FeatureTableError> {
         let table = dataset.table();
-        let mut columns: Vec<ColumnEntry> = table
-            .names()
-            .iter()
-            .map(|name| {
-                let values = table.column(name).expect("the table has the columns it names");
-                ColumnEntry { name: name.clone(), dtype: "F64".to_owned(), sha256: checksum(values) }
-            })
-            .collect();
+        let entry = |name: &String| {
+            let sha256 = checksum(table.column(name)?);
+            Ok(ColumnEntry { name: name.clone(), dtype: "F64".to_owned(), sha256 })
+        };
+        let mut columns: Vec<ColumnEntry> = table.names().iter().map(entry).collect::<Result<_, _>>()?;
         columns.sort_by(|a, b| a.name.cmp(&b.name));
-        Self {
+        Ok(Self {
             format: FORMAT,
             rows: dataset.rows() as u64,
             features: dataset.features().to_vec(),
             gradient_norm: dataset.gradient_norm().map(ToOwned::to_owned),
             columns,
-        }
+        })
     }
 
     /// Returns the dataset's hash: SHA-256 over rows, features, gradient norm and, for each column, name, type and
