@@ -1,5 +1,7 @@
 //! The command line.
 
+mod prepare;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -7,15 +9,14 @@ use swift_sampler::Transform;
 use swift_sampler_client::ClientConfig;
 
 use crate::acquisition::Exploration;
-use crate::data::DataConfig;
 use crate::error::SearcherError;
 use crate::policy::Plan;
-use crate::preparation::TargetConfig;
 use crate::search::SearchConfig;
-use crate::simulated::SimulatedConfig;
 use crate::space::Space;
 use crate::study::TrainingConfig;
-use crate::target::{Architecture, Checkpoint, PrepareConfig, RecipeOverrides, Start};
+use crate::target::Start;
+
+pub use prepare::PrepareOptions;
 
 /// Finds a better sampler for a training set by Bayesian optimisation over short trials, swaps it into the daemon and shows
 /// what it gains.
@@ -89,49 +90,11 @@ pub struct SearchOptions {
     #[arg(long, value_enum, default_value_t = CheckpointName::Last)]
     start_from: CheckpointName,
     /// κ of the upper confidence bound μ + κσ, or "brochu" for the growing κ of the paper's reference
-    #[arg(long, default_value = "1.8", value_parser = parse_exploration)]
+    #[arg(long, default_value = "1.8", allow_negative_numbers = true, value_parser = parse_exploration)]
     kappa: Exploration,
     /// Standard output: a table or one JSON object
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
-}
-
-/// Options that decide the start network and the features.
-#[derive(Debug, Args)]
-pub struct PrepareOptions {
-    /// What to train: mlp, cnn, resnet18 (these need libtorch), or simulated (a closed formula, for trying things out)
-    #[arg(long, required = true)]
-    target: Option<String>,
-    /// Folder with the training data: the four IDX files of MNIST or Fashion-MNIST
-    #[arg(long)]
-    data: Option<PathBuf>,
-    /// Training examples [default: 20000]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
-    train_examples: Option<u32>,
-    /// Validation examples, held out from the training files [default: 5000]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
-    validation_examples: Option<u32>,
-    /// Share of each class's training labels to change to another class
-    #[arg(long, default_value_t = 0.0)]
-    label_noise: f64,
-    /// Seeds data split, label noise, start network and search
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Epochs of the start network
-    #[arg(long, default_value_t = PrepareConfig::EPOCHS, value_parser = clap::value_parser!(u32).range(1..))]
-    start_epochs: u32,
-    /// Checkpoint that features come from: the best on validation, before wrong labels are memorised, or the last
-    #[arg(long, value_enum, default_value_t = CheckpointName::Best)]
-    features_from: CheckpointName,
-    /// Examples a batch
-    #[arg(long, default_value_t = PrepareConfig::BATCH_SIZE, value_parser = clap::value_parser!(u32).range(1..))]
-    batch_size: u32,
-    /// Learning rate [default: the target's]
-    #[arg(long)]
-    learning_rate: Option<f64>,
-    /// Folder for start network, features, logs, report and pictures [default: searcher-work/STUDY]
-    #[arg(long)]
-    work_dir: Option<PathBuf>,
 }
 
 /// Where the daemon is.
@@ -199,7 +162,7 @@ enum TransformName {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum CheckpointName {
+pub(crate) enum CheckpointName {
     Best,
     Last,
 }
@@ -252,74 +215,6 @@ impl SearchOptions {
             training,
             jobs: usize::from(self.jobs),
         })
-    }
-}
-
-impl PrepareOptions {
-    /// Returns the target these options describe.
-    ///
-    /// # Errors
-    /// [`SearcherError::Config`] naming the option that is wrong.
-    pub fn target(&self) -> Result<TargetConfig, SearcherError> {
-        let name = self.target.as_deref().unwrap_or_default();
-        if !(0.0..=1.0).contains(&self.label_noise) {
-            return Err(SearcherError::Config(format!("--label-noise is {}: a share from 0 to 1", self.label_noise)));
-        }
-        if name == "simulated" {
-            return Ok(TargetConfig::Simulated(SimulatedConfig {
-                examples: self.train_examples.unwrap_or(SimulatedConfig::EXAMPLES),
-                label_noise: self.label_noise,
-                seed: self.seed,
-            }));
-        }
-        let architecture: Architecture = name.parse().map_err(|_unknown| {
-            SearcherError::Config(format!("no target is named {name:?}: mlp, cnn, resnet18 or simulated"))
-        })?;
-        if cfg!(not(feature = "torch")) {
-            return Err(SearcherError::WithoutTorch { target: architecture.name() });
-        }
-        let Some(path) = &self.data else {
-            return Err(SearcherError::Config(format!(
-                "target {name:?} needs --data, the folder with the IDX files (scripts/setup-data prints that of Fashion-MNIST)"
-            )));
-        };
-        let defaults = DataConfig::new(path);
-        let data = DataConfig {
-            train_examples: self.train_examples.map_or(defaults.train_examples, |count| count as usize),
-            validation_examples: self.validation_examples.map_or(defaults.validation_examples, |count| count as usize),
-            label_noise: self.label_noise,
-            seed: self.seed,
-            ..defaults
-        };
-        Ok(TargetConfig::Network(PrepareConfig {
-            epochs: self.start_epochs,
-            batch_size: self.batch_size,
-            seed: self.seed,
-            recipe: self.recipe(),
-            features_from: match self.features_from {
-                CheckpointName::Best => Checkpoint::Best,
-                CheckpointName::Last => Checkpoint::Last,
-            },
-            ..PrepareConfig::new(architecture, data)
-        }))
-    }
-
-    /// Returns the work folder.
-    #[must_use]
-    pub fn work_dir(&self, study: &str) -> PathBuf {
-        self.work_dir.clone().unwrap_or_else(|| PathBuf::from("searcher-work").join(study))
-    }
-
-    /// Returns the name a study of these options has by default.
-    ///
-    /// # Errors
-    /// As [`Self::target`].
-    pub fn default_study(&self) -> Result<String, SearcherError> {
-        Ok(format!("{}-{}", self.target()?.name(), self.seed))
-    }
-
-    fn recipe(&self) -> RecipeOverrides {
-        RecipeOverrides { learning_rate: self.learning_rate, ..RecipeOverrides::default() }
     }
 }
 

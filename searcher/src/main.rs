@@ -40,7 +40,7 @@ fn run(cli: &Cli) -> Result<(), SearcherError> {
             progress.finish();
             match cli.search.output {
                 Output::Json => print_json(&serde_json::to_value(&report).expect("a report is plain data")),
-                Output::Table => print_table(&report, &mut std::io::stdout().lock()).map_err(stdout_failed),
+                Output::Table => written(print_table(&report, &mut std::io::stdout().lock())),
             }
         }
         Some(Command::Features(options)) => features(options),
@@ -49,12 +49,12 @@ fn run(cli: &Cli) -> Result<(), SearcherError> {
             let listing = Listing::fetch(&Client::connect(&options.study.daemon.daemon)?, &options.study.study)?;
             match options.output {
                 Output::Json => print_json(&listing.json()),
-                Output::Table => listing.print(&mut std::io::stdout().lock()).map_err(stdout_failed),
+                Output::Table => written(listing.print(&mut std::io::stdout().lock())),
             }
         }
         Some(Command::Export(options)) => {
             let listing = Listing::fetch(&Client::connect(&options.daemon.daemon)?, &options.study)?;
-            listing.export(&mut std::io::stdout().lock()).map_err(stdout_failed)
+            written(listing.export(&mut std::io::stdout().lock()))
         }
     }
 }
@@ -85,11 +85,17 @@ fn work(options: &WorkerOptions, stop: &Stop) -> Result<(), SearcherError> {
 }
 
 fn print_json(value: &serde_json::Value) -> Result<(), SearcherError> {
-    writeln!(std::io::stdout().lock(), "{value}").map_err(stdout_failed)
+    written(writeln!(std::io::stdout().lock(), "{value}"))
 }
 
-fn stdout_failed(error: std::io::Error) -> SearcherError {
-    SearcherError::Failed(format!("standard output: {error}"))
+/// A reader that has seen enough, such as `head`, is no failure.
+fn written(result: std::io::Result<()>) -> Result<(), SearcherError> {
+    match result {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(SearcherError::Failed(format!("standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Logs go to standard error; `RUST_LOG` says which. A search has its own progress lines and logs warnings only.

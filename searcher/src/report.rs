@@ -1,22 +1,22 @@
 //! What a study came to: numbers for people and scripts, and pictures.
 
+mod evidence;
 mod table;
 
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use swift_sampler::{Dataset, Sampler, SamplerSpec};
+use swift_sampler::SamplerSpec;
 use swift_sampler_client::proto;
 
 use crate::error::SearcherError;
-use crate::features_file;
 use crate::plot::{History, HistoryPoint, PointKind, SamplerCurve};
 use crate::policy::{Purpose, TrialStanding, standing};
-use crate::preparation::{Preparation, TargetConfig};
 use crate::study::{StoredTrial, StudyConfig};
 use crate::work_dir::WorkDir;
 
+pub use evidence::Evidence;
 pub use table::print as print_table;
 
 /// What a study came to. Accuracies and gains are shares, not percent.
@@ -113,38 +113,6 @@ pub struct SecondsSpent {
     pub wall: f64,
     /// Of workers on trials.
     pub trials: f64,
-}
-
-/// The dataset as it is at hand, for what a report says of samplers.
-#[derive(Debug)]
-pub struct Evidence {
-    dataset: Dataset,
-    wrong_labels: Option<Vec<bool>>,
-    start_epochs: u32,
-}
-
-impl Evidence {
-    /// Reads features and labels.
-    ///
-    /// # Errors
-    /// [`SearcherError::Data`] when either cannot be read.
-    pub fn gather(target: &TargetConfig, preparation: &Preparation) -> Result<Self, SearcherError> {
-        let data = |error: &dyn std::fmt::Display| SearcherError::Data(error.to_string());
-        let table = features_file::read(&preparation.features).map_err(|error| data(&error))?;
-        let gradient_norm = table.names().iter().find(|name| *name == "grad_norm").cloned();
-        let features = vec!["loss".to_owned(), "entropy".to_owned()];
-        let dataset = Dataset::new(table, features, gradient_norm).map_err(|error| data(&error))?;
-        Ok(Self { dataset, wrong_labels: target.wrong_labels()?, start_epochs: preparation.start_epochs })
-    }
-
-    fn sampler(&self, spec: &SamplerSpec) -> Result<Sampler, SearcherError> {
-        Sampler::build(spec, &self.dataset).map_err(|error| SearcherError::Data(error.to_string()))
-    }
-
-    fn noisy_mass(&self, sampler: &Sampler) -> Option<f64> {
-        let wrong = self.wrong_labels.as_ref()?;
-        Some(sampler.probabilities().iter().zip(wrong).filter(|(_, wrong)| **wrong).map(|(p, _)| p).sum())
-    }
 }
 
 impl Report {
@@ -245,30 +213,6 @@ impl Report {
             points: trials.iter().filter_map(history_point).collect(),
         };
         work_dir.write("history.svg", &history.svg().map_err(|error| failed(&error))?)
-    }
-}
-
-impl Evidence {
-    fn sampler_report(
-        &self,
-        name: &str,
-        spec: &SamplerSpec,
-        trials: &[StoredTrial],
-    ) -> Result<SamplerReport, SearcherError> {
-        let sampler = self.sampler(spec)?;
-        let retrained = || {
-            trials.iter().filter(|trial| {
-                let uniform = trial.record.parameters.repeats.is_none();
-                trial.record.parameters.purpose == Purpose::Retrain && uniform == (name == "uniform")
-            })
-        };
-        Ok(SamplerReport {
-            name: name.to_owned(),
-            test_accuracy: Summary::of(retrained().filter_map(|trial| trial.report.test_accuracy).collect()),
-            validation_accuracy: Summary::of(retrained().filter_map(|trial| trial.record.objective()).collect()),
-            noisy_mass: self.noisy_mass(&sampler),
-            effective_sample_size_ratio: sampler.effective_sample_size() / self.dataset.rows() as f64,
-        })
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod differences;
 mod promotion;
+mod rounds;
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use swift_sampler_client::blocking::Client;
 use swift_sampler_client::{ClientError, ImportRequest, proto};
 
 use crate::error::SearcherError;
-use crate::policy::{self, Plan, Proposal, TrialParameters, TrialRecord, TrialStanding};
+use crate::policy::Plan;
 use crate::preparation::{Preparation, TargetConfig, prepare};
 use crate::progress::Progress;
 use crate::report::{Evidence, Report};
@@ -23,12 +24,9 @@ use crate::study::{FORMAT, StoredTrial, StudyConfig, TrainingConfig};
 use crate::target::PrepareProgress;
 use crate::work_dir::WorkDir;
 use crate::worker::job_name;
-use crate::worker_pool::{PoolConfig, WorkerPool};
 
 /// Pause between two looks at the trials.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-/// The uniform sampler's version, which every dataset has from its import.
-const UNIFORM_VERSION: u64 = 1;
 /// The column of gradient norms that preparations write.
 const GRADIENT_NORM: &str = "grad_norm";
 /// Messages of a preparation that may wait to be shown.
@@ -82,7 +80,7 @@ pub fn run(config: &SearchConfig, stop: &Stop, progress: &mut Progress) -> Resul
         training: config.training.clone(),
     };
     let study = create_study(&client, config, &study_config)?;
-    let search = Search { config, client };
+    let mut search = Search { config, client, promotion_settled: false };
     let trials = search.run_trials(&work_dir, stop, progress)?;
     let evidence = Evidence::gather(&config.target, &preparation)?;
     let report = Report::compute(
@@ -195,88 +193,11 @@ fn create_study(
 struct Search<'a> {
     config: &'a SearchConfig,
     client: Client,
+    /// Whether the winner is active, or known to stay inactive.
+    promotion_settled: bool,
 }
 
 impl Search<'_> {
-    /// Keeps `jobs` trials under way until the policy is finished, and returns them all.
-    fn run_trials(
-        &self,
-        work_dir: &WorkDir,
-        stop: &Stop,
-        progress: &mut Progress,
-    ) -> Result<Vec<StoredTrial>, SearcherError> {
-        let mut workers = None;
-        let mut promoted = false;
-        loop {
-            if stop.is_set() {
-                return Err(SearcherError::Interrupted);
-            }
-            let trials = self.trials()?;
-            progress.update(&self.config.plan, &trials);
-            let records: Vec<TrialRecord> = trials.iter().map(|trial| trial.record.clone()).collect();
-            if !promoted {
-                promoted = self.promote_winner(&records, progress)?;
-            }
-            let under_way = records.iter().filter(|record| record.standing == TrialStanding::Pending).count();
-            if under_way < self.config.jobs {
-                match policy::next(&self.config.plan, &records)? {
-                    Proposal::Add(parameters) => {
-                        self.add_trial(records.len() as u64, *parameters)?;
-                        continue;
-                    }
-                    Proposal::Wait => {}
-                    Proposal::Finished => return Ok(trials),
-                }
-            }
-            match &mut workers {
-                None => workers = Some(WorkerPool::start(self.pool_config(work_dir))?),
-                Some(workers) => workers.supervise()?,
-            }
-            if stop.wait_timeout(LOOK_INTERVAL) {
-                return Err(SearcherError::Interrupted);
-            }
-        }
-    }
-
-    fn pool_config(&self, work_dir: &WorkDir) -> PoolConfig {
-        PoolConfig {
-            jobs: self.config.jobs,
-            daemon: self.config.daemon.clone(),
-            study: self.config.study.clone(),
-            work_dir: work_dir.path().to_owned(),
-        }
-    }
-
-    fn trials(&self) -> Result<Vec<StoredTrial>, SearcherError> {
-        StoredTrial::read_all(&self.client.list_trials(&self.config.study)?)
-    }
-
-    /// Stores a trial's sampler as a candidate and adds the trial.
-    fn add_trial(&self, number: u64, mut parameters: TrialParameters) -> Result<(), SearcherError> {
-        let version = match &parameters.sampler {
-            swift_sampler::SamplerSpec::Uniform {} => UNIFORM_VERSION,
-            sampler => match self.put_sampler(sampler, number, true) {
-                Ok(version) => version,
-                Err(SearcherError::Daemon(ClientError::Invalid(reason))) => {
-                    parameters.refused = Some(reason);
-                    UNIFORM_VERSION
-                }
-                Err(error) => return Err(error),
-            },
-        };
-        let request = proto::AddTrialRequest {
-            study: self.config.study.clone(),
-            number,
-            parameters_json: serde_json::to_string(&parameters).expect("parameters are plain data"),
-            sampler_version: version,
-        };
-        match self.client.add_trial(request) {
-            // Aborted: another searcher on the same study was faster; the next look sees its trial.
-            Ok(_) | Err(ClientError::Aborted(_)) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     /// Ends the study; jobs that crashed workers left behind go first, so that the dataset can be removed.
     fn end(&self, trials: &[StoredTrial], report: &Report) -> Result<(), SearcherError> {
         for trial in trials {

@@ -78,6 +78,8 @@ pub struct StoredTrial {
     pub version: u64,
     /// Attempts so far.
     pub attempt: u32,
+    /// Who holds or last held it.
+    pub worker: String,
     /// Why it is infeasible or failed.
     pub reason: String,
     /// The worker's report.
@@ -114,6 +116,7 @@ impl StoredTrial {
             state: trial.state(),
             version: trial.sampler_version,
             attempt: trial.attempt,
+            worker: trial.worker.clone(),
             reason: trial.reason.clone(),
             report,
             ended_at_ms: trial.ended_at_ms,

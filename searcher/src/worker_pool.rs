@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::error::SearcherError;
 
-/// Crashes in a row after which a worker is given up and the search with it.
-const CRASHES_MAX: u32 = 5;
+/// Crashes in a row after which a worker is given up and the search with it: more than the attempts at two bad trials.
+const CRASHES_MAX: u32 = 8;
 /// Pause before the first restart; each further one doubles it.
 const RESTART_PAUSE: Duration = Duration::from_millis(500);
 /// A worker that lived this long has not crashed in a row with the last.
@@ -41,6 +41,15 @@ pub struct WorkerPool {
     slots: Vec<Slot>,
 }
 
+/// A worker that ended though its study goes on.
+#[derive(Debug)]
+pub struct CrashedWorker {
+    /// Its name.
+    pub name: String,
+    /// How it ended.
+    pub status: ExitStatus,
+}
+
 #[derive(Debug)]
 struct Slot {
     number: usize,
@@ -64,11 +73,13 @@ impl WorkerPool {
         Ok(pool)
     }
 
-    /// Restarts workers that crashed, after a pause that doubles with each crash in a row. Call it often.
+    /// Restarts workers that crashed, after a pause that doubles with each crash in a row, and returns those found crashed
+    /// since the last call. Call it often.
     ///
     /// # Errors
-    /// [`SearcherError::WorkersCrash`] when one crashed five times in a row.
-    pub fn supervise(&mut self) -> Result<(), SearcherError> {
+    /// [`SearcherError::WorkersCrash`] when one crashed eight times in a row.
+    pub fn supervise(&mut self) -> Result<Vec<CrashedWorker>, SearcherError> {
+        let mut crashed = Vec::new();
         for index in 0..self.slots.len() {
             let slot = &mut self.slots[index];
             if let Some(child) = &mut slot.child {
@@ -84,6 +95,7 @@ impl WorkerPool {
                 if crashes >= CRASHES_MAX {
                     return Err(self.gave_up(number, crashes, status));
                 }
+                crashed.push(CrashedWorker { name: worker_name(&self.config.work_dir, number), status });
             } else if slot.restart_at <= Instant::now() {
                 let number = slot.number;
                 let child = self.spawn(number)?;
@@ -92,7 +104,7 @@ impl WorkerPool {
                 slot.started = Instant::now();
             }
         }
-        Ok(())
+        Ok(crashed)
     }
 
     fn spawn(&self, number: usize) -> Result<Child, SearcherError> {

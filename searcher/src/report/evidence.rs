@@ -1,0 +1,64 @@
+//! What a report knows of the examples.
+
+use swift_sampler::{Dataset, Sampler, SamplerSpec};
+
+use super::{SamplerReport, Summary};
+use crate::error::SearcherError;
+use crate::features_file;
+use crate::policy::Purpose;
+use crate::preparation::{Preparation, TargetConfig};
+use crate::study::StoredTrial;
+
+/// The dataset as it is at hand, for what a report says of samplers.
+#[derive(Debug)]
+pub struct Evidence {
+    pub(super) dataset: Dataset,
+    pub(super) wrong_labels: Option<Vec<bool>>,
+    pub(super) start_epochs: u32,
+}
+
+impl Evidence {
+    /// Reads features and labels.
+    ///
+    /// # Errors
+    /// [`SearcherError::Data`] when either cannot be read.
+    pub fn gather(target: &TargetConfig, preparation: &Preparation) -> Result<Self, SearcherError> {
+        let data = |error: &dyn std::fmt::Display| SearcherError::Data(error.to_string());
+        let table = features_file::read(&preparation.features).map_err(|error| data(&error))?;
+        let gradient_norm = table.names().iter().find(|name| *name == "grad_norm").cloned();
+        let features = vec!["loss".to_owned(), "entropy".to_owned()];
+        let dataset = Dataset::new(table, features, gradient_norm).map_err(|error| data(&error))?;
+        Ok(Self { dataset, wrong_labels: target.wrong_labels()?, start_epochs: preparation.start_epochs })
+    }
+
+    pub(super) fn sampler(&self, spec: &SamplerSpec) -> Result<Sampler, SearcherError> {
+        Sampler::build(spec, &self.dataset).map_err(|error| SearcherError::Data(error.to_string()))
+    }
+
+    fn noisy_mass(&self, sampler: &Sampler) -> Option<f64> {
+        let wrong = self.wrong_labels.as_ref()?;
+        Some(sampler.probabilities().iter().zip(wrong).filter(|(_, wrong)| **wrong).map(|(p, _)| p).sum())
+    }
+
+    pub(super) fn sampler_report(
+        &self,
+        name: &str,
+        spec: &SamplerSpec,
+        trials: &[StoredTrial],
+    ) -> Result<SamplerReport, SearcherError> {
+        let sampler = self.sampler(spec)?;
+        let retrained = || {
+            trials.iter().filter(|trial| {
+                let uniform = trial.record.parameters.repeats.is_none();
+                trial.record.parameters.purpose == Purpose::Retrain && uniform == (name == "uniform")
+            })
+        };
+        Ok(SamplerReport {
+            name: name.to_owned(),
+            test_accuracy: Summary::of(retrained().filter_map(|trial| trial.report.test_accuracy).collect()),
+            validation_accuracy: Summary::of(retrained().filter_map(|trial| trial.record.objective()).collect()),
+            noisy_mass: self.noisy_mass(&sampler),
+            effective_sample_size_ratio: sampler.effective_sample_size() / self.dataset.rows() as f64,
+        })
+    }
+}

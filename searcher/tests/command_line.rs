@@ -1,0 +1,71 @@
+//! The command line without a daemon: what it refuses, with which exit code and message.
+
+use std::net::TcpListener;
+use std::process::{Command, Output};
+
+use swift_sampler_searcher::features_file;
+
+fn searcher(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_searcher"))
+        .args(arguments)
+        .env_remove("SWIFTSAMPLER_DAEMON")
+        .output()
+        .expect("the searcher starts")
+}
+
+fn refused(arguments: &[&str], code: i32, message: &str) {
+    let output = searcher(arguments);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+    assert!(stderr.contains(message), "{arguments:?}: {stderr}");
+    assert!(output.stdout.is_empty(), "results alone go to standard output");
+}
+
+/// An address at which nothing listens.
+fn nowhere() -> String {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").to_string()
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    refused(&[], 2, "--target");
+    refused(&["--target", "simulated", "--trials", "x"], 2, "--trials");
+    refused(&["--target", "simulated", "--jobs", "0"], 2, "--jobs");
+    refused(&["--target", "simulated", "--kappa", "-1"], 2, "--kappa");
+    refused(&["worker"], 2, "--study");
+}
+
+#[test]
+fn wrong_settings_exit_with_3() {
+    refused(&["--target", "vgg"], 3, "mlp, cnn, resnet18 or simulated");
+    refused(&["--target", "simulated", "--label-noise", "1.5"], 3, "--label-noise is 1.5");
+    refused(&["--target", "simulated", "--segments", "1"], 3, "1 segments");
+    refused(&["--target", "simulated", "--daemon", "here"], 3, "HOST:PORT");
+}
+
+#[cfg(not(feature = "torch"))]
+#[test]
+fn a_network_without_libtorch_says_how_to_build_with_it() {
+    refused(&["--target", "mlp", "--data", "."], 3, "--features torch");
+    refused(&["features", "--target", "cnn", "--data", "."], 3, "--features torch");
+}
+
+#[test]
+fn a_daemon_that_is_not_there_exits_with_4_and_is_named() {
+    let address = nowhere();
+    refused(&["--target", "simulated", "--daemon", &address], 4, &address);
+    refused(&["show", "s", "--daemon", &address], 4, &address);
+    refused(&["export", "s", "--daemon", &address], 4, &address);
+}
+
+#[test]
+fn features_are_written_without_a_daemon() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("work");
+    let work_dir = path.to_str().expect("temporary paths are UTF-8");
+    let output = searcher(&["features", "--target", "simulated", "--train-examples", "500", "--work-dir", work_dir]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    let table = features_file::read(said["features"].as_str().expect("a path").as_ref()).expect("a Parquet file");
+    assert_eq!((table.rows(), table.names().join(",")), (500, "loss,entropy,grad_norm".to_owned()));
+}
