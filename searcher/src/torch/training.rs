@@ -25,7 +25,7 @@ pub(super) struct Plan {
 impl Plan {
     fn check(&self) -> Result<(), TargetError> {
         let invalid = |field, value: String, expected| Err(TargetError::InvalidRun { field, value, expected });
-        let Recipe { learning_rate, momentum, weight_decay } = self.recipe;
+        let Recipe { learning_rate, momentum, weight_decay, .. } = self.recipe;
         if self.epochs == 0 {
             return invalid("epochs", "0".to_owned(), "at least 1 is needed");
         }
@@ -55,7 +55,7 @@ pub(super) fn train(
     on_epoch: &mut dyn FnMut(&Model, &EpochReport) -> Result<(), TargetError>,
 ) -> Result<Vec<EpochReport>, TargetError> {
     plan.check()?;
-    let Recipe { learning_rate, momentum, weight_decay } = plan.recipe;
+    let Recipe { learning_rate, schedule, momentum, weight_decay } = plan.recipe;
     let sgd = Sgd { momentum, dampening: 0.0, wd: weight_decay, nesterov: false };
     let mut optimizer = sgd.build(model.var_store(), learning_rate)?;
     let steps = (train.len() as u64).div_ceil(u64::from(plan.batch_size));
@@ -71,6 +71,8 @@ pub(super) fn train(
             indices.clear();
             indices.extend(batch.iter().map(|&index| i64::from(index)));
             let (images, labels) = train.gather(&indices);
+            let done = u64::from(epoch - 1) * steps + step;
+            optimizer.set_lr(learning_rate * schedule.factor(done, steps * u64::from(plan.epochs)));
             let loss = model.forward(&images, true).logits.cross_entropy_for_logits(&labels);
             optimizer.backward_step(&loss);
             total += loss.detach();
