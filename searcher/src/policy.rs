@@ -207,18 +207,18 @@ fn propose_by_surrogate(plan: &Plan, surrogate: Surrogate, number: u64) -> Resul
     let incumbents = surrogate.incumbents();
     let gp = surrogate.gp.with_pending(&surrogate.pending)?;
     let seed = seed_for(plan.seed, number, "acquisition");
-    let feasible = |point: &[f64]| plan.space.sampler(point).is_ok();
+    let feasible = |point: &[f64]| plan.space.is_worth_a_trial(point);
     Ok(acquisition::maximise(&gp, &cube, kappa, &incumbents, seed, &feasible)
-        .expect("Sobol candidates with a positive value and coefficient are feasible"))
+        .expect("nearly every Sobol candidate is a sampler worth a trial"))
 }
 
-/// Sobol point `index`, or in the rare case that it is no sampler, the next of another scramble.
+/// Sobol point `index`, or in the rare case that it is not worth a trial, that of another scramble.
 fn feasible_sobol_point(plan: &Plan, index: usize) -> Vec<f64> {
     let index = u32::try_from(index).expect("a study has fewer than 2^16 trials");
     (0..)
         .map(|scramble| plan.space.cube().sobol(index, seed_for(plan.seed, scramble, "sobol")))
-        .find(|point| plan.space.sampler(point).is_ok())
-        .expect("nearly every point is a sampler")
+        .find(|point| plan.space.is_worth_a_trial(point))
+        .expect("nearly every point is a sampler worth a trial")
 }
 
 fn uniform(plan: &Plan, purpose: Purpose, seed: u64) -> TrialParameters {

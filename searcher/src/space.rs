@@ -10,6 +10,9 @@ pub const FEATURES_MAX: usize = 16;
 /// Segments at most.
 pub const SEGMENTS_MAX: usize = 64;
 
+/// Mean of H over its axis, relative to its largest value, below which a sampler is not tried.
+pub const MEAN_OF_H_MIN: f64 = 0.01;
+
 /// Why a search space cannot be searched.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SpaceError {
@@ -100,6 +103,20 @@ impl Space {
             transform: self.transform,
         });
         Ok(spec.canonical()?)
+    }
+
+    /// Tells whether a point is a sampler worth a trial: not all zero, and not zero nearly everywhere.
+    ///
+    /// A sampler whose H is zero but for a sliver of the axis draws the same few examples again and again, or finds none
+    /// at all there. The mean of H must be at least [`MEAN_OF_H_MIN`] of its largest value.
+    #[must_use]
+    pub fn is_worth_a_trial(&self, point: &[f64]) -> bool {
+        let Ok(SamplerSpec::Swift(spec)) = self.sampler(point) else { return false };
+        let knots: Vec<f64> = std::iter::once(0.0).chain(spec.knots).chain(std::iter::once(1.0)).collect();
+        let mean: f64 =
+            knots.windows(2).zip(spec.values.windows(2)).map(|(e, v)| 0.5 * (e[1] - e[0]) * (v[0] + v[1])).sum();
+        // Canonical values have 1 as their largest.
+        mean >= MEAN_OF_H_MIN
     }
 
     /// Returns the point of a sampler, the inverse of [`Self::sampler`] for canonical samplers.
@@ -221,6 +238,21 @@ mod tests {
         let point = space(2, 4).cube().sobol(5, 99);
         assert!(point[2] <= point[3] && point[3] <= point[4]);
         assert_ne!(point, space(2, 4).cube().sobol(5, 100));
+    }
+
+    #[test]
+    fn a_sampler_that_is_zero_nearly_everywhere_is_not_worth_a_trial() {
+        let point = |knots: [f64; 3], values: [f64; 5]| {
+            let mut point = vec![0.9, 0.1];
+            point.extend(knots);
+            point.extend(values);
+            point
+        };
+        let space = space(2, 4);
+        assert!(space.is_worth_a_trial(&point([0.2, 0.4, 0.6], [0.0, 0.0, 1.0, 0.0, 0.0])));
+        assert!(!space.is_worth_a_trial(&point([0.6, 0.6, 0.6], [0.0, 0.0, 1.0, 0.0, 0.0])));
+        assert!(!space.is_worth_a_trial(&point([0.2, 0.4, 0.6], [0.0; 5])));
+        assert!(space.is_worth_a_trial(&point([0.6, 0.6, 0.6], [0.1; 5])));
     }
 
     #[test]
