@@ -1,25 +1,28 @@
 //! The daemon's own copies of feature columns: content-addressed, never changed once written.
 //!
-//! A dataset lies in `datasets/HASH/`: `columns.safetensors` with its columns as f64, and `manifest.json` with a checksum
-//! of each. HASH is that of the manifest's content, so a directory whose name, manifest and columns agree is whole. It is
-//! written beside its place, flushed, and moved there in one step.
+//! A dataset lies in `datasets/HASH/`: `columns.safetensors` with its columns as f64, `cells.safetensors` with the
+//! examples grouped by features, and `manifest.json` with checksums. HASH is that of the manifest's content, so a directory
+//! whose name, manifest and columns agree is whole. It is written beside its place, flushed, and moved there in one step.
 
+mod cells;
 mod manifest;
+mod mapped;
 
 use std::fs::{self, File};
 use std::io;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use memmap2::Mmap;
-use safetensors::{Dtype, SafeTensors, View};
 use swift_sampler::{Dataset, DatasetError, FeatureTable, FeatureTableError, SharedColumn};
+
+use mapped::{MappedFile, Tensor};
 
 pub use manifest::{ColumnEntry, Manifest};
 
 /// The file of columns.
 const COLUMNS_FILE: &str = "columns.safetensors";
+/// The file of cells.
+const CELLS_FILE: &str = "cells.safetensors";
 /// The file of checksums.
 const MANIFEST_FILE: &str = "manifest.json";
 
@@ -87,7 +90,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn put(&self, dataset: &Dataset) -> Result<String, StoreError> {
-        let manifest = Manifest::describe(dataset).map_err(DatasetError::from)?;
+        let mut manifest = Manifest::describe(dataset).map_err(DatasetError::from)?;
         let hash = manifest.hash();
         let place = self.datasets.join(&hash);
         if place.exists() {
@@ -102,17 +105,27 @@ impl Store {
         }
         let scratch = self.scratch()?;
         let columns_path = scratch.path().join(COLUMNS_FILE);
-        let view = |entry: &ColumnEntry| {
+        let tensor = |entry: &ColumnEntry| {
             let values = dataset.table().column(&entry.name)?;
-            Ok((entry.name.clone(), ColumnView { shape: [values.len()], values }))
+            Ok((entry.name.clone(), Tensor::new(values)))
         };
-        let columns: Vec<_> =
-            manifest.columns.iter().map(view).collect::<Result<_, FeatureTableError>>().map_err(DatasetError::from)?;
+        let columns: Vec<_> = manifest
+            .columns
+            .iter()
+            .map(tensor)
+            .collect::<Result<_, FeatureTableError>>()
+            .map_err(DatasetError::from)?;
         safetensors::serialize_to_file(columns, None, &columns_path)
             .map_err(|error| io_error(&columns_path)(io::Error::other(error)))?;
+        let cells_path = scratch.path().join(CELLS_FILE);
+        let parts = dataset.cells().to_parts().ok_or(DatasetError::CellsMismatch("they have no row order"))?;
+        cells::write(&cells_path, &parts).map_err(|error| io_error(&cells_path)(io::Error::other(error)))?;
+        let cells_bytes =
+            MappedFile::open(&cells_path).map_err(|error| io_error(&cells_path)(io::Error::other(error)))?;
+        manifest.cells_sha256 = manifest::sha256(cells_bytes.bytes());
         let manifest_path = scratch.path().join(MANIFEST_FILE);
         fs::write(&manifest_path, manifest.to_json()).map_err(io_error(&manifest_path))?;
-        for path in [&columns_path, &manifest_path, &scratch.path().to_path_buf()] {
+        for path in [&columns_path, &cells_path, &manifest_path, &scratch.path().to_path_buf()] {
             flush(path)?;
         }
         fs::rename(scratch.path(), &place).map_err(io_error(&place))?;
@@ -134,9 +147,11 @@ impl Store {
         }
         let columns = map_columns(&place.join(COLUMNS_FILE), &manifest)
             .map_err(|reason| damaged(format!("{COLUMNS_FILE}: {reason}")))?;
-        let table =
-            FeatureTable::from_shared(columns).map_err(|error: FeatureTableError| damaged(error.to_string()))?;
-        Dataset::new(table, manifest.features, manifest.gradient_norm).map_err(|error| damaged(error.to_string()))
+        let with_mass = manifest.gradient_norm.is_some();
+        let cells = cells::read(&place.join(CELLS_FILE), &manifest.cells_sha256, &manifest.features, with_mass)
+            .map_err(|reason| damaged(format!("{CELLS_FILE}: {reason}")))?;
+        let table = FeatureTable::from_shared(columns).map_err(|error| damaged(error.to_string()))?;
+        Dataset::from_stored(table, manifest.gradient_norm, cells).map_err(|error| damaged(error.to_string()))
     }
 
     /// Removes a dataset. Whoever has it mapped keeps it.
@@ -155,75 +170,19 @@ impl Store {
 }
 
 fn map_columns(path: &Path, manifest: &Manifest) -> Result<Vec<(String, SharedColumn<f64>)>, String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    #[allow(unsafe_code, reason = "mapping is what keeps large datasets out of memory")]
-    // SAFETY: the file is the daemon's own and never changed once moved to its place; the data directory is locked
-    // against other daemons.
-    let map = Arc::new(unsafe { Mmap::map(&file) }.map_err(|error| error.to_string())?);
-    let tensors = SafeTensors::deserialize(&map).map_err(|error| error.to_string())?;
-    let base = map.as_ptr() as usize;
-    manifest
-        .columns
-        .iter()
-        .map(|entry| {
-            let name = &entry.name;
-            let tensor = tensors.tensor(name).map_err(|error| error.to_string())?;
-            let start = tensor.data().as_ptr() as usize - base;
-            let range = start..start + tensor.data().len();
-            let column = MappedColumn::new(&map, range).ok_or_else(|| format!("column {name:?} is not of f64"))?;
-            if tensor.dtype() != Dtype::F64 || column.as_ref().len() as u64 != manifest.rows {
-                return Err(format!("column {name:?} does not hold {} f64", manifest.rows));
-            }
-            if manifest::checksum(column.as_ref()) != entry.sha256 {
-                return Err(format!("column {name:?} does not match its checksum"));
-            }
-            Ok((name.clone(), Arc::new(column) as SharedColumn<f64>))
-        })
-        .collect()
-}
-
-/// A column in a mapped file.
-struct MappedColumn {
-    map: Arc<Mmap>,
-    range: Range<usize>,
-}
-
-impl MappedColumn {
-    /// Returns `None` where the bytes cannot be read in place as f64.
-    fn new(map: &Arc<Mmap>, range: Range<usize>) -> Option<Self> {
-        bytemuck::try_cast_slice::<u8, f64>(map.get(range.clone())?).ok()?;
-        Some(Self { map: Arc::clone(map), range })
-    }
-}
-
-impl AsRef<[f64]> for MappedColumn {
-    fn as_ref(&self) -> &[f64] {
-        bytemuck::cast_slice(&self.map[self.range.clone()])
-    }
-}
-
-/// A column as safetensors writes it.
-struct ColumnView<'a> {
-    shape: [usize; 1],
-    values: &'a [f64],
-}
-
-impl View for ColumnView<'_> {
-    fn dtype(&self) -> Dtype {
-        Dtype::F64
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> std::borrow::Cow<'_, [u8]> {
-        bytemuck::cast_slice(self.values).into()
-    }
-
-    fn data_len(&self) -> usize {
-        size_of_val(self.values)
-    }
+    let file = MappedFile::open(path)?;
+    let column = |entry: &ColumnEntry| {
+        let name = &entry.name;
+        let column = file.tensor::<f64>(name)?;
+        if column.as_ref().len() as u64 != manifest.rows {
+            return Err(format!("column {name:?} does not have {} rows", manifest.rows));
+        }
+        if manifest::checksum(column.as_ref()) != entry.sha256 {
+            return Err(format!("column {name:?} does not match its checksum"));
+        }
+        Ok((name.clone(), Arc::new(column) as SharedColumn<f64>))
+    };
+    manifest.columns.iter().map(column).collect()
 }
 
 fn flush(path: &Path) -> Result<(), StoreError> {

@@ -7,9 +7,9 @@ use tonic::Code;
 
 use crate::harness::{SWIFT, Server, columns, csv, job, server_with_dataset, steps};
 
-fn stored_columns(data_dir: &Path) -> std::path::PathBuf {
+fn stored(data_dir: &Path, file: &str) -> std::path::PathBuf {
     let mut entries = std::fs::read_dir(data_dir.join("datasets")).unwrap();
-    entries.next().unwrap().unwrap().path().join("columns.safetensors")
+    entries.next().unwrap().unwrap().path().join(file)
 }
 
 fn flip_a_bit(path: &Path) {
@@ -40,7 +40,7 @@ async fn a_damaged_dataset_is_reported_and_others_are_served() {
     let server = server_with_dataset(directory.path(), 100).await;
     server.open_job(job("j", 8)).await.unwrap();
     server.stopped().await;
-    flip_a_bit(&stored_columns(directory.path()));
+    flip_a_bit(&stored(directory.path(), "columns.safetensors"));
     let server = Server::start(directory.path()).await;
     let status = server.stream(steps("j", 0, 1)).await.unwrap_err();
     assert_eq!(status.code(), Code::DataLoss);
@@ -53,6 +53,29 @@ async fn a_damaged_dataset_is_reported_and_others_are_served() {
     server.import("d", &[], &[("d.csv", csv(&columns(100)))]).await.unwrap();
     assert_eq!(server.stream(steps("j", 0, 1)).await.unwrap().len(), 1);
     server.stopped().await;
+}
+
+#[tokio::test]
+async fn no_file_of_a_dataset_can_be_damaged_or_missing_unnoticed() {
+    for file in ["columns.safetensors", "cells.safetensors", "manifest.json"] {
+        for delete in [false, true] {
+            let directory = tempfile::tempdir().unwrap();
+            let server = server_with_dataset(directory.path(), 100).await;
+            server.open_job(job("j", 8)).await.unwrap();
+            server.stopped().await;
+            let path = stored(directory.path(), file);
+            if delete {
+                std::fs::remove_file(path).unwrap();
+            } else {
+                flip_a_bit(&path);
+            }
+            let server = Server::start(directory.path()).await;
+            let status = server.stream(steps("j", 0, 1)).await.unwrap_err();
+            assert_eq!(status.code(), Code::DataLoss, "{file}: {}", status.message());
+            assert!(status.message().contains(file), "{}", status.message());
+            server.stopped().await;
+        }
+    }
 }
 
 #[tokio::test]

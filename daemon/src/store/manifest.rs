@@ -20,6 +20,8 @@ pub struct Manifest {
     pub gradient_norm: Option<String>,
     /// The columns, ascending in name, whatever order they were imported in.
     pub columns: Vec<ColumnEntry>,
+    /// SHA-256 of the file of cells, hexadecimal. Cells follow from the columns, so this is no part of the hash.
+    pub cells_sha256: String,
 }
 
 /// One column.
@@ -34,7 +36,7 @@ pub struct ColumnEntry {
 }
 
 impl Manifest {
-    /// Describes a dataset, reading all of it.
+    /// Describes a dataset, reading all of it; the file of cells is still to be written.
     ///
     /// # Errors
     /// [`FeatureTableError`] when the table lacks a column that it names.
@@ -52,6 +54,7 @@ impl Manifest {
             features: dataset.features().to_vec(),
             gradient_norm: dataset.gradient_norm().map(ToOwned::to_owned),
             columns,
+            cells_sha256: String::new(),
         })
     }
 
@@ -97,7 +100,12 @@ impl Manifest {
 
 /// Returns the SHA-256 of a column's values, hexadecimal.
 pub(super) fn checksum(values: &[f64]) -> String {
-    hexadecimal(&Sha256::digest(bytemuck::cast_slice::<f64, u8>(values)))
+    sha256(bytemuck::cast_slice(values))
+}
+
+/// Returns the SHA-256 of bytes, hexadecimal.
+pub(super) fn sha256(bytes: &[u8]) -> String {
+    hexadecimal(&Sha256::digest(bytes))
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
