@@ -65,12 +65,12 @@ pub enum ClientError {
     #[error("samplerd broke the protocol: {0}")]
     Protocol(String),
     /// A file of an import cannot be read.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {reason}", path.display())]
     File {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// The threads of a blocking client could not be started.
     #[error("the client's threads cannot be started: {0}")]

@@ -127,8 +127,8 @@ fn total_bytes(files: &[PathBuf]) -> Result<u64, ClientError> {
     files.iter().map(bytes).sum()
 }
 
-fn in_file(path: &Path, source: std::io::Error) -> ClientError {
-    ClientError::File { path: path.to_owned(), source }
+fn in_file(path: &Path, reason: std::io::Error) -> ClientError {
+    ClientError::File { path: path.to_owned(), reason }
 }
 
 /// Reads the files into a queue, until its reader has gone.
