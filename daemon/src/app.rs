@@ -112,6 +112,7 @@ impl App {
             Daemon::new(Registry::new(backend, clock), Loaded::new(store), Metrics::register(&metrics)?, config.limits);
         daemon.registry.poll().map_err(Error::from)?;
         daemon.metrics.registry_up.set(1);
+        daemon.check_datasets()?;
         daemon.show_datasets()?;
         Ok(Self { daemon: Arc::new(daemon), metrics, _lock: lock })
     }

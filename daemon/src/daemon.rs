@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{Error, off_runtime};
 use crate::loaded::Loaded;
 use crate::metrics::{DatasetGauges, Metrics};
-use crate::registry::{DatasetRecord, Registry};
+use crate::registry::Registry;
 
 /// What one daemon may be asked to do.
 #[derive(Debug, Clone, Copy)]
@@ -104,7 +104,22 @@ impl Daemon {
         off_runtime(move || rule(&daemon)).await
     }
 
-    /// Brings the gauges of all datasets up to date. Blocks.
+    /// Reads every dataset's columns and shows which are whole. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Registry`] when it cannot be read.
+    pub fn check_datasets(&self) -> Result<(), Error> {
+        for dataset in self.registry.datasets()? {
+            let checked = self.loaded.dataset(&dataset.hash);
+            if let Err(error) = &checked {
+                tracing::error!(dataset = dataset.name, %error, "a dataset cannot be served");
+            }
+            self.metrics.show_dataset_up(&dataset.name, checked.is_ok());
+        }
+        Ok(())
+    }
+
+    /// Brings the gauges of all datasets up to date, without reading their columns. Blocks.
     ///
     /// # Errors
     /// [`Error::Registry`] when it cannot be read.
@@ -112,30 +127,15 @@ impl Daemon {
         let datasets = self.registry.datasets()?;
         self.metrics.keep_datasets(&datasets.iter().map(|dataset| dataset.name.as_str()).collect::<Vec<_>>());
         for dataset in datasets {
-            self.show_dataset(&dataset)?;
-        }
-        Ok(())
-    }
-
-    fn show_dataset(&self, dataset: &DatasetRecord) -> Result<(), Error> {
-        let active = self.registry.active(&dataset.name)?;
-        let sampler = self.registry.sampler(&dataset.name, active.version)?;
-        let up = match self.loaded.dataset(&dataset.hash) {
-            Ok(_) => true,
-            Err(error) => {
-                tracing::error!(dataset = dataset.name, %error, "a dataset cannot be served");
-                false
-            }
-        };
-        self.metrics.show_dataset(
-            &dataset.name,
-            DatasetGauges {
+            let active = self.registry.active(&dataset.name)?;
+            let sampler = self.registry.sampler(&dataset.name, active.version)?;
+            let gauges = DatasetGauges {
                 active_version: active.version,
                 effective_sample_size: sampler.effective_sample_size,
                 rows: dataset.rows,
-                up,
-            },
-        );
+            };
+            self.metrics.show_dataset(&dataset.name, gauges);
+        }
         Ok(())
     }
 }

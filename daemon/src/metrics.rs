@@ -41,8 +41,6 @@ pub struct DatasetGauges {
     pub effective_sample_size: f64,
     /// Number of examples.
     pub rows: u64,
-    /// Whether it can be read.
-    pub up: bool,
 }
 
 impl Metrics {
@@ -90,10 +88,14 @@ impl Metrics {
         let label = &[name];
         self.active_version.with_label_values(label).set(clamp(gauges.active_version));
         self.dataset_rows.with_label_values(label).set(clamp(gauges.rows));
-        self.dataset_up.with_label_values(label).set(i64::from(gauges.up));
         #[allow(clippy::cast_precision_loss, reason = "datasets have fewer than 2^32 rows")]
         let ratio = gauges.effective_sample_size / gauges.rows as f64;
         self.effective_sample_size_ratio.with_label_values(label).set(ratio);
+    }
+
+    /// Shows whether a dataset's stored columns are whole.
+    pub fn show_dataset_up(&self, name: &str, up: bool) {
+        self.dataset_up.with_label_values(&[name]).set(i64::from(up));
     }
 
     /// Forgets all datasets but those of these names.

@@ -1,5 +1,7 @@
 //! A sampler is swapped under running streams.
 
+use std::time::Duration;
+
 use swift_sampler_proto::v1;
 use swift_sampler_proto::v1::follow_policy::Policy;
 
@@ -83,5 +85,30 @@ async fn a_pinned_job_keeps_its_version() {
     server.open_job(v1::OpenJobRequest { follow, ..job("j", 30) }).await.unwrap();
     let batches = server.stream(steps("j", 1_000_000, 1_000_010)).await.unwrap();
     assert!(batches.iter().all(|batch| batch.version == 2));
+    server.stopped().await;
+}
+
+#[tokio::test]
+async fn little_is_frozen_ahead_of_a_reader_that_stalls() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = server_with_dataset(directory.path(), 1000).await;
+    server.open_job(job("j", 256)).await.unwrap();
+    let endless = v1::StreamBatchesRequest { to_step: None, ..steps("j", 0, 0) };
+    let mut blocks = server.sampling().stream_batches(endless).await.unwrap().into_inner();
+    blocks.message().await.unwrap().unwrap();
+    // The daemon goes on until buffers are full: then its counter stands still.
+    let mut served = Vec::new();
+    let full = async {
+        let mut ticks = tokio::time::interval(Duration::from_millis(10));
+        while served.len() < 30 || served[served.len() - 30] != served[served.len() - 1] {
+            ticks.tick().await;
+            let stats = server.control().get_stats(v1::GetStatsRequest {}).await.unwrap().into_inner();
+            served.push(stats.batches_served);
+        }
+    };
+    tokio::time::timeout(DEADLINE, full).await.unwrap();
+    let horizon = server.control().get_job(v1::GetJobRequest { name: "j".into() }).await.unwrap().into_inner().horizon;
+    assert!(horizon <= 256, "the horizon is {horizon} when the reader has one batch");
+    drop(blocks);
     server.stopped().await;
 }

@@ -80,8 +80,9 @@ impl Server {
         let ended = tokio::spawn(async move {
             app.serve(grpc_listener, http_listener, async { stopped.await.unwrap_or(()) }).await.unwrap();
         });
-        let channel =
-            Channel::from_shared(format!("http://{grpc}")).unwrap().timeout(DEADLINE).connect().await.unwrap();
+        // What a reader has not taken is frozen already: a small window keeps activations prompt.
+        let endpoint = Channel::from_shared(format!("http://{grpc}")).unwrap().initial_stream_window_size(65_535);
+        let channel = endpoint.timeout(DEADLINE).connect().await.unwrap();
         Self { http, channel, stop, ended }
     }
 

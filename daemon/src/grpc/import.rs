@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use swift_sampler::{Dataset, FeatureTable};
 use swift_sampler_proto::v1;
@@ -18,6 +19,8 @@ use crate::store::StoreError;
 
 /// Largest chunk, in bytes.
 const CHUNK_BYTES_MAX: usize = 1 << 20;
+/// How long an import waits for its next chunk: others may be waiting for it to end.
+const CHUNK_WAIT_MAX: Duration = Duration::from_secs(60);
 /// Most files of one import.
 const FILES_MAX: usize = 4096;
 
@@ -82,7 +85,9 @@ async fn receive(
     }
     loop {
         let part = tokio::select! {
-            part = parts.message() => part?,
+            part = tokio::time::timeout(CHUNK_WAIT_MAX, parts.message()) => part.map_err(|_elapsed| {
+                Error::Invalid(format!("no chunk came for {} s: import again", CHUNK_WAIT_MAX.as_secs()))
+            })??,
             () = daemon.shutdown.cancelled() => return Err(Error::ShuttingDown.into()),
         };
         let Some(request) = part else { return Ok(()) };
@@ -140,6 +145,7 @@ fn make(daemon: &Daemon, name: String, files: &[SourceFile], selection: &Selecti
     };
     // A damaged copy may have been replaced.
     daemon.loaded.forget(&record.hash);
+    daemon.metrics.show_dataset_up(&record.name, true);
     daemon.show_datasets()?;
     Ok(convert::dataset(record, &active))
 }
