@@ -17,8 +17,9 @@ pub(super) struct Surrogate {
 impl Surrogate {
     /// Fits the surrogate to search trials; `None` while too few have ended.
     ///
-    /// An infeasible trial is imputed half a standard deviation below the worst objective: bad, but not so far out that it
-    /// flattens the differences between the others. A failed trial is left out.
+    /// Objectives are floored at median - (best - median): below, they only say "bad". A few samplers under which training
+    /// collapses would otherwise set the scale, and the differences between good ones vanish in the noise. An infeasible
+    /// trial counts as half a standard deviation below the worst, then likewise. A failed trial is left out.
     pub(super) fn learn(plan: &Plan, records: &[TrialRecord], number: u64) -> Result<Option<Self>, PolicyError> {
         let search: Vec<&TrialRecord> = records.iter().filter(|r| r.parameters.purpose.is_search()).collect();
         let objectives: Vec<f64> = search.iter().filter_map(|record| record.objective()).collect();
@@ -40,6 +41,7 @@ impl Surrogate {
             points.push(record.parameters.point.clone());
             values.push(value);
         }
+        floor_low_objectives(&mut values);
         let gp = GaussianProcess::fit(&points, &values, seed_for(plan.seed, number, "fit"))?;
         Ok(Some(Self { gp, observations: points.len(), pending, observed: points }))
     }
@@ -54,9 +56,36 @@ impl Surrogate {
     }
 }
 
+fn floor_low_objectives(values: &mut [f64]) {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let (median, best) = (sorted[sorted.len() / 2], sorted[sorted.len() - 1]);
+    // When half of all are best there is no scale to go by, and nothing is floored.
+    if best > median {
+        let floor = median - (best - median);
+        values.iter_mut().for_each(|value| *value = value.max(floor));
+    }
+}
+
 fn below_the_worst(objectives: &[f64]) -> f64 {
     let count = objectives.len() as f64;
     let mean = objectives.iter().sum::<f64>() / count;
     let sd = (objectives.iter().map(|y| (y - mean).powi(2)).sum::<f64>() / (count - 1.0)).sqrt();
     objectives.iter().copied().fold(f64::INFINITY, f64::min) - 0.5 * sd.max(f64::EPSILON)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_collapsed_trial_does_not_set_the_scale() {
+        let mut values = [0.79, 0.80, 0.81, 0.82, 0.83, 0.44];
+        floor_low_objectives(&mut values);
+        assert!((values[5] - 0.79).abs() < 1e-9, "{values:?}");
+        assert!((values[0] - 0.79).abs() < 1e-9 && (values[4] - 0.83).abs() < 1e-9, "{values:?}");
+        let mut equal = [0.8, 0.8, 0.1];
+        floor_low_objectives(&mut equal);
+        assert!((equal[2] - 0.1).abs() < 1e-9);
+    }
 }
