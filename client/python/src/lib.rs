@@ -1,1 +1,31 @@
-//! Placeholder.
+//! The native half of the wheel `swift-sampler`: `swift_sampler._native`.
+//!
+//! Nothing starts at import: no thread, no socket. What belongs to one process is never used, nor dropped, in a child
+//! that was forked from it. Waiting releases the interpreter's lock and lets signals through.
+
+#![allow(clippy::too_many_arguments, reason = "Python calls these by keyword")]
+
+mod batch;
+mod connection;
+mod engine;
+mod exceptions;
+mod process;
+mod records;
+mod waiting;
+
+/// The native half of `swift_sampler`.
+#[pyo3::pymodule]
+mod _native {
+    #[pymodule_export]
+    use crate::batch::{Batch, Batches};
+    #[pymodule_export]
+    use crate::connection::Connection;
+    #[pymodule_export]
+    use crate::engine::Engine;
+    #[pymodule_export]
+    use crate::exceptions::{
+        Aborted, AlreadyExists, Error, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, Unavailable,
+    };
+    #[pymodule_export]
+    use crate::records::{ActiveSampler, Dataset, Job, Sampler, Stats};
+}

@@ -1,0 +1,45 @@
+"""Weighted batches for training jobs: exact, resumable, distributed, and replaceable while a job runs.
+
+``Client`` speaks to ``samplerd``; ``Engine`` computes the same batches in the process; ``features`` computes what
+samplers look at; ``torch`` adapts batches to ``torch.utils.data.DataLoader``. Nothing starts at import.
+"""
+
+from swift_sampler._native import (
+    Aborted,
+    ActiveSampler,
+    AlreadyExists,
+    Batch,
+    Batches,
+    Dataset,
+    Error,
+    FailedPrecondition,
+    InvalidArgument,
+    Job,
+    NotFound,
+    ResourceExhausted,
+    Sampler,
+    Stats,
+    Unavailable,
+)
+from swift_sampler.client import Client
+from swift_sampler.engine import Engine
+
+__all__ = [
+    "Aborted",
+    "ActiveSampler",
+    "AlreadyExists",
+    "Batch",
+    "Batches",
+    "Client",
+    "Dataset",
+    "Engine",
+    "Error",
+    "FailedPrecondition",
+    "InvalidArgument",
+    "Job",
+    "NotFound",
+    "ResourceExhausted",
+    "Sampler",
+    "Stats",
+    "Unavailable",
+]

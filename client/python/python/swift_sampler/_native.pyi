@@ -1,0 +1,254 @@
+"""The native half; use it through ``swift_sampler``."""
+
+from collections.abc import Callable
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+class Error(Exception):
+    """Anything that went wrong between here and samplerd."""
+
+class Unavailable(Error):
+    """samplerd could not be reached until the retries ran out."""
+
+class NotFound(Error):
+    """A dataset, sampler version or job does not exist."""
+
+class InvalidArgument(Error):
+    """A value, or the content of a file, is refused."""
+
+class AlreadyExists(Error):
+    """The name is taken by something different."""
+
+class FailedPrecondition(Error):
+    """The state of what is named does not allow the call."""
+
+class Aborted(Error):
+    """Another client was faster."""
+
+class ResourceExhausted(Error):
+    """A limit of samplerd is reached."""
+
+@final
+class Batch:
+    """One rank's share of a global batch."""
+
+    def __new__(
+        cls,
+        step: int,
+        epoch: int,
+        version: int,
+        indices: npt.NDArray[np.uint32],
+        probabilities: npt.NDArray[np.float32],
+    ) -> Batch: ...
+    @property
+    def step(self) -> int:
+        """Global step."""
+    @property
+    def epoch(self) -> int:
+        """Epoch of the step."""
+    @property
+    def version(self) -> int:
+        """The sampler version that every draw follows."""
+    @property
+    def indices(self) -> npt.NDArray[np.uint32]:
+        """Rows of the dataset, one a draw."""
+    @property
+    def probabilities(self) -> npt.NDArray[np.float32]:
+        """The probability with which each was drawn; empty if not asked for."""
+    def __len__(self) -> int: ...
+
+@final
+class Batches:
+    """An iterator over the batches of one rank; reconnects and continues by itself."""
+
+    def __iter__(self) -> Batches: ...
+    def __next__(self) -> Batch: ...
+    @property
+    def next_step(self) -> int:
+        """The step to be delivered next."""
+
+@final
+class Dataset:
+    """A dataset."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the content."""
+    @property
+    def rows(self) -> int: ...
+    @property
+    def features(self) -> list[str]: ...
+    @property
+    def gradient_norm(self) -> str | None: ...
+    @property
+    def columns(self) -> list[str]: ...
+    @property
+    def cells(self) -> int:
+        """Distinct quantised feature tuples."""
+    @property
+    def active_version(self) -> int: ...
+    @property
+    def created_at_ms(self) -> int: ...
+
+@final
+class Sampler:
+    """A sampler version."""
+
+    @property
+    def dataset(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def active(self) -> bool: ...
+    @property
+    def effective_sample_size(self) -> float:
+        """1 / sum p^2, in examples."""
+    @property
+    def study(self) -> str | None:
+        """The study it came from."""
+    @property
+    def trial(self) -> int | None: ...
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The canonical spec."""
+    @property
+    def spec_json(self) -> str: ...
+    @property
+    def created_at_ms(self) -> int: ...
+
+@final
+class ActiveSampler:
+    """Which sampler of a dataset is active."""
+
+    @property
+    def dataset(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def generation(self) -> int:
+        """Grows with every activation."""
+    @property
+    def previous_version(self) -> int | None: ...
+
+@final
+class Job:
+    """A job."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def dataset(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def mode(self) -> str: ...
+    @property
+    def follow(self) -> str | int:
+        """``"step"``, ``"epoch"`` or a version."""
+    @property
+    def log(self) -> list[tuple[int, int]]:
+        """(first step, version) of every change."""
+    @property
+    def horizon(self) -> int:
+        """Steps below it are frozen."""
+    @property
+    def dataset_rows(self) -> int:
+        """Draws of an epoch."""
+    @property
+    def dataset_hash(self) -> str: ...
+
+@final
+class Stats:
+    """The daemon's counters since it started."""
+
+    @property
+    def version(self) -> str: ...
+    @property
+    def uptime_ms(self) -> int: ...
+    @property
+    def streams(self) -> int: ...
+    @property
+    def batches_served(self) -> int: ...
+    @property
+    def draws_served(self) -> int: ...
+    @property
+    def swaps(self) -> int: ...
+
+@final
+class Connection:
+    """A connection, of the process that made it."""
+
+    def __new__(
+        cls, address: str, connect_timeout: float, request_timeout: float, retry_deadline: float
+    ) -> Connection: ...
+    def open_job(
+        self, name: str, dataset: str, *, seed: int, batch_size: int, mode: str, follow: str | int
+    ) -> Job: ...
+    def batches(
+        self,
+        job: str,
+        from_step: int,
+        to_step: int | None,
+        *,
+        rank: int,
+        world_size: int,
+        seek: bool,
+        probabilities: bool,
+    ) -> Batches: ...
+    def import_dataset(
+        self,
+        name: str,
+        files: list[str],
+        *,
+        features: list[str],
+        gradient_norm: str | None,
+        format: str | None,
+        progress: Callable[[int, int], object] | None,
+    ) -> Dataset: ...
+    def datasets(self) -> list[Dataset]: ...
+    def dataset(self, name: str) -> Dataset: ...
+    def remove_dataset(self, name: str) -> None: ...
+    def put_sampler(self, dataset: str, spec_json: str) -> Sampler: ...
+    def samplers(self, dataset: str, candidates: bool) -> list[Sampler]: ...
+    def sampler(self, dataset: str, version: int) -> Sampler: ...
+    def activate(self, dataset: str, version: int) -> ActiveSampler: ...
+    def rollback(self, dataset: str) -> ActiveSampler: ...
+    def jobs(self) -> list[Job]: ...
+    def job(self, name: str) -> Job: ...
+    def remove_job(self, name: str) -> None: ...
+    def stats(self) -> Stats: ...
+
+@final
+class Engine:
+    """A dataset and a sampler, without a daemon."""
+
+    def __new__(
+        cls,
+        columns: list[tuple[str, npt.NDArray[np.float64]]],
+        spec_json: str,
+        features: list[str],
+        gradient_norm: str | None,
+    ) -> Engine: ...
+    def with_sampler(self, spec_json: str) -> Engine: ...
+    def batch(
+        self, step: int, *, seed: int, batch_size: int, rank: int, world_size: int, version: int
+    ) -> Batch: ...
+    @property
+    def probabilities(self) -> npt.NDArray[np.float64]: ...
+    @property
+    def rows(self) -> int: ...
+    @property
+    def effective_sample_size(self) -> float: ...
+    @property
+    def spec_json(self) -> str: ...
+    @property
+    def features(self) -> list[str]: ...
+    @property
+    def gradient_norm(self) -> str | None: ...
+    def columns(self) -> list[tuple[str, npt.NDArray[np.float64]]]: ...

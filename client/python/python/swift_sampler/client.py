@@ -1,0 +1,196 @@
+"""The client of samplerd."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Union
+
+from swift_sampler import _native
+from swift_sampler.spec import Spec, spec_json
+
+ADDRESS_DEFAULT = "127.0.0.1:7431"
+"""Where samplerd listens by default."""
+
+Mode = Literal["independent", "stratified", "distinct"]
+"""How draws of one epoch relate to each other: with replacement, each example as often as its probability says, or
+at most once."""
+
+Follow = Union[Literal["step", "epoch"], int]
+"""When a job takes up a newly activated sampler: at the next step, at the next epoch, or never (a version)."""
+
+
+class Client:
+    """A client of samplerd.
+
+    Connects when first used, once a process: it may be inherited by forked processes and pickled to spawned ones.
+    While the daemon cannot be reached, calls and streams are tried again until ``retry_deadline``; a stream then
+    continues with the step after the last one delivered.
+
+    Every method raises a child of ``swift_sampler.Error``. Waiting releases the interpreter lock and ends on Ctrl-C.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        connect_timeout: float = 5.0,
+        request_timeout: float = 60.0,
+        retry_deadline: float = 60.0,
+    ) -> None:
+        """Takes where the daemon is; does not connect.
+
+        Args:
+            address: ``HOST:PORT``, or several replicas' separated by commas. Default: the environment variable
+                ``SWIFTSAMPLER_DAEMON``, else ``127.0.0.1:7431``.
+            connect_timeout: Longest wait for one connection, in seconds.
+            request_timeout: Longest wait for the answer to one call, in seconds.
+            retry_deadline: How long an unreachable daemon is tried again, in seconds.
+        """
+        self.address: str = address or os.environ.get("SWIFTSAMPLER_DAEMON") or ADDRESS_DEFAULT
+        self._waits = (connect_timeout, request_timeout, retry_deadline)
+        self._connection: _native.Connection | None = None
+        self._process = 0
+
+    def __repr__(self) -> str:
+        return f"Client({self.address!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"address": self.address, "_waits": self._waits, "_connection": None, "_process": 0}
+
+    def _here(self) -> _native.Connection:
+        """Returns this process's connection."""
+        process = os.getpid()
+        if self._connection is None or self._process != process:
+            self._connection = _native.Connection(self.address, *self._waits)
+            self._process = process
+        return self._connection
+
+    # Jobs and batches
+
+    def open_job(
+        self,
+        name: str,
+        dataset: str,
+        *,
+        batch_size: int,
+        seed: int = 0,
+        mode: Mode = "independent",
+        follow: Follow = "step",
+    ) -> _native.Job:
+        """Opens a job, creating it if it is new. An open job keeps its parameters; others raise ``AlreadyExists``.
+
+        Args:
+            name: 1 to 128 characters of ``[A-Za-z0-9._/-]``.
+            dataset: The dataset to draw from.
+            batch_size: Global batch size, over all ranks.
+            seed: Seed of every draw.
+            mode: How draws of one epoch relate to each other.
+            follow: When a newly activated sampler is taken up.
+        """
+        return self._here().open_job(name, dataset, seed=seed, batch_size=batch_size, mode=mode, follow=follow)
+
+    def batches(
+        self,
+        job: str,
+        from_step: int = 0,
+        to_step: int | None = None,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        seek: bool = False,
+        probabilities: bool = True,
+    ) -> _native.Batches:
+        """Iterates over the batches ``[from_step, to_step)`` of one rank, each step once; without end by default.
+
+        A batch's ``indices`` are a uint32 array and its ``probabilities`` a float32 array, the daemon's bytes without
+        a further copy. An iterator belongs to the process that made it.
+
+        Args:
+            job: An open job.
+            from_step: First step.
+            to_step: Step to stop before.
+            rank: Which share of each global batch.
+            world_size: Into how many shares each is divided.
+            seek: Allows a first step far beyond what the job has served.
+            probabilities: Whether the probability of each draw is wanted.
+        """
+        return self._here().batches(
+            job, from_step, to_step, rank=rank, world_size=world_size, seek=seek, probabilities=probabilities
+        )
+
+    def jobs(self) -> list[_native.Job]:
+        """Lists the jobs."""
+        return self._here().jobs()
+
+    def job(self, name: str) -> _native.Job:
+        """Returns a job."""
+        return self._here().job(name)
+
+    def remove_job(self, name: str) -> None:
+        """Removes a job."""
+        self._here().remove_job(name)
+
+    # Datasets
+
+    def import_dataset(
+        self,
+        name: str,
+        *files: str | os.PathLike[str],
+        features: Sequence[str] = (),
+        gradient_norm: str | None = None,
+        format: Literal["parquet", "safetensors", "npz", "csv"] | None = None,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> _native.Dataset:
+        """Imports feature columns; row i is example i. Importing the same content again changes nothing.
+
+        Args:
+            name: 1 to 128 characters of ``[A-Za-z0-9._-]``.
+            files: Parquet, safetensors, npz or CSV files, whose rows follow each other.
+            features: Columns that samplers combine; default: loss and entropy.
+            gradient_norm: Column of gradient norms; default: grad_norm where there is one.
+            format: The files' format; default: as their extensions say.
+            progress: Called with bytes sent and bytes in all, from another thread.
+        """
+        paths = [os.fspath(file) for file in files]
+        return self._here().import_dataset(
+            name, paths, features=list(features), gradient_norm=gradient_norm, format=format, progress=progress
+        )
+
+    def datasets(self) -> list[_native.Dataset]:
+        """Lists the datasets."""
+        return self._here().datasets()
+
+    def dataset(self, name: str) -> _native.Dataset:
+        """Returns a dataset."""
+        return self._here().dataset(name)
+
+    def remove_dataset(self, name: str) -> None:
+        """Removes a dataset and its samplers; ``FailedPrecondition`` while a job reads it."""
+        self._here().remove_dataset(name)
+
+    # Samplers
+
+    def put_sampler(self, dataset: str, spec: Spec) -> _native.Sampler:
+        """Stores a sampler as a new version, without activating it."""
+        return self._here().put_sampler(dataset, spec_json(spec))
+
+    def samplers(self, dataset: str, *, candidates: bool = False) -> list[_native.Sampler]:
+        """Lists a dataset's versions, ascending; the candidates of studies only on request."""
+        return self._here().samplers(dataset, candidates)
+
+    def sampler(self, dataset: str, version: int) -> _native.Sampler:
+        """Returns a version."""
+        return self._here().sampler(dataset, version)
+
+    def activate(self, dataset: str, version: int) -> _native.ActiveSampler:
+        """Makes a version the active one; running jobs take it up at their horizon, without a pause."""
+        return self._here().activate(dataset, version)
+
+    def rollback(self, dataset: str) -> _native.ActiveSampler:
+        """Activates the version that was active before."""
+        return self._here().rollback(dataset)
+
+    def stats(self) -> _native.Stats:
+        """Returns the daemon's counters since it started."""
+        return self._here().stats()

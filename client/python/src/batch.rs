@@ -1,0 +1,102 @@
+//! Batches, as NumPy arrays that take over what was received.
+
+use std::sync::Mutex;
+
+use numpy::{IntoPyArray, PyArray1};
+use pyo3::prelude::*;
+use swift_sampler_client::blocking::{BatchStream, Waited};
+
+use crate::exceptions::{Error, exception};
+use crate::process::ProcessBound;
+use crate::waiting::SIGNAL_INTERVAL;
+
+type Fields = (u64, u64, u64, Py<PyArray1<u32>>, Py<PyArray1<f32>>);
+
+/// One rank's share of a global batch.
+#[pyclass(frozen, get_all, module = "swift_sampler")]
+pub(crate) struct Batch {
+    step: u64,
+    epoch: u64,
+    version: u64,
+    indices: Py<PyArray1<u32>>,
+    probabilities: Py<PyArray1<f32>>,
+}
+
+#[pymethods]
+impl Batch {
+    #[new]
+    fn new(step: u64, epoch: u64, version: u64, indices: Py<PyArray1<u32>>, probabilities: Py<PyArray1<f32>>) -> Self {
+        Self { step, epoch, version, indices, probabilities }
+    }
+
+    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+        self.indices.bind(py).len()
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let Self { step, epoch, version, .. } = self;
+        Ok(format!("Batch(step={step}, epoch={epoch}, version={version}, {} indices)", self.__len__(py)?))
+    }
+
+    fn __reduce__(slf: &Bound<'_, Self>) -> (Py<PyAny>, Fields) {
+        let (py, batch) = (slf.py(), slf.get());
+        let fields =
+            (batch.step, batch.epoch, batch.version, batch.indices.clone_ref(py), batch.probabilities.clone_ref(py));
+        (slf.get_type().into_any().unbind(), fields)
+    }
+}
+
+impl Batch {
+    /// Moves a batch into Python without copying its columns.
+    pub(crate) fn from_client(py: Python<'_>, batch: swift_sampler_client::Batch) -> Self {
+        let swift_sampler_client::Batch { step, epoch, version, indices, probabilities } = batch;
+        Self {
+            step,
+            epoch,
+            version,
+            indices: indices.into_pyarray(py).unbind(),
+            probabilities: probabilities.into_pyarray(py).unbind(),
+        }
+    }
+}
+
+/// An iterator over the batches of one rank; reconnects and continues by itself.
+#[pyclass(frozen, module = "swift_sampler")]
+pub(crate) struct Batches {
+    stream: ProcessBound<Mutex<BatchStream>>,
+}
+
+impl Batches {
+    pub(crate) fn new(stream: BatchStream) -> Self {
+        Self { stream: ProcessBound::new(Mutex::new(stream)) }
+    }
+}
+
+#[pymethods]
+impl Batches {
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Batch>> {
+        let stream = self.stream.get()?;
+        loop {
+            // Locked for one slice of the wait only: a signal handler may use the stream too.
+            let waited = py.detach(|| stream.lock().map(|mut stream| stream.next_within(SIGNAL_INTERVAL)).ok());
+            match waited {
+                Some(Ok(Waited::Batch(batch))) => return Ok(Some(Batch::from_client(py, batch))),
+                Some(Ok(Waited::Ended)) => return Ok(None),
+                Some(Ok(Waited::NotYet)) => py.check_signals()?,
+                Some(Err(error)) => return Err(exception(&error)),
+                None => return Err(Error::new_err("the stream failed before")),
+            }
+        }
+    }
+
+    /// The step to be delivered next.
+    #[getter]
+    fn next_step(&self) -> PyResult<u64> {
+        let stream = self.stream.get()?.lock();
+        stream.map(|stream| stream.next_step()).map_err(|_poisoned| Error::new_err("the stream failed before"))
+    }
+}

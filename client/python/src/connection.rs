@@ -1,0 +1,208 @@
+//! The connection behind a `Client`, of one process.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use swift_sampler_client::blocking;
+use swift_sampler_client::proto::follow_policy::Policy;
+use swift_sampler_client::proto::{FileFormat, ReplacementMode};
+use swift_sampler_client::{BatchesRequest, Client, ClientConfig, ClientError, ImportRequest, JobConfig};
+
+use crate::batch::Batches;
+use crate::exceptions::{InvalidArgument, exception};
+use crate::process::ProcessBound;
+use crate::records::{ActiveSampler, Dataset, Follow, Job, Sampler, Stats};
+use crate::waiting::wait;
+
+/// A connection, of the process that made it.
+#[pyclass(frozen, module = "swift_sampler._native")]
+pub(crate) struct Connection {
+    client: ProcessBound<blocking::Client>,
+}
+
+impl Connection {
+    /// Waits for a call.
+    fn call<T: Send, F>(&self, py: Python<'_>, call: impl FnOnce(Client) -> F) -> PyResult<T>
+    where
+        F: Future<Output = Result<T, ClientError>> + Send,
+    {
+        let client = self.client.get()?;
+        wait(py, client.runtime(), call(client.inner().clone()))?.map_err(|error| exception(&error))
+    }
+}
+
+#[pymethods]
+impl Connection {
+    #[new]
+    fn new(address: &str, connect_timeout: f64, request_timeout: f64, retry_deadline: f64) -> PyResult<Self> {
+        let default = ClientConfig::new(address);
+        let retry_deadline = seconds("retry_deadline", retry_deadline)?;
+        let config = ClientConfig {
+            connect_timeout: seconds("connect_timeout", connect_timeout)?,
+            request_timeout: seconds("request_timeout", request_timeout)?,
+            retry_deadline,
+            first_contact_deadline: default.first_contact_deadline.min(retry_deadline),
+            ..default
+        };
+        let client = blocking::Client::new(config).map_err(|error| exception(&error))?;
+        Ok(Self { client: ProcessBound::new(client) })
+    }
+
+    #[pyo3(signature = (name, dataset, *, seed, batch_size, mode, follow))]
+    fn open_job(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        dataset: &str,
+        seed: u64,
+        batch_size: u32,
+        mode: &str,
+        follow: Follow,
+    ) -> PyResult<Job> {
+        let config = JobConfig {
+            name: name.into(),
+            dataset: dataset.into(),
+            seed,
+            batch_size,
+            mode: replacement_mode(mode)?,
+            follow: policy(follow)?,
+        };
+        self.call(py, |client| async move { client.open_job(&config).await }).map(Job::from)
+    }
+
+    #[pyo3(signature = (job, from_step, to_step, *, rank, world_size, seek, probabilities))]
+    fn batches(
+        &self,
+        job: &str,
+        from_step: u64,
+        to_step: Option<u64>,
+        rank: u32,
+        world_size: u32,
+        seek: bool,
+        probabilities: bool,
+    ) -> PyResult<Batches> {
+        let request = BatchesRequest {
+            job: job.into(),
+            from_step,
+            to_step,
+            rank,
+            world_size,
+            seek,
+            with_probabilities: probabilities,
+        };
+        Ok(Batches::new(self.client.get()?.batches(request)))
+    }
+
+    #[pyo3(signature = (name, files, *, features, gradient_norm, format, progress))]
+    fn import_dataset(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        files: Vec<PathBuf>,
+        features: Vec<String>,
+        gradient_norm: Option<String>,
+        format: Option<&str>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Dataset> {
+        let request = ImportRequest { name: name.into(), files, format: file_format(format)?, features, gradient_norm };
+        let tell = move |sent: swift_sampler_client::ImportProgress| {
+            if let Some(progress) = &progress {
+                Python::attach(|py| {
+                    if let Err(error) = progress.call1(py, (sent.sent_bytes, sent.total_bytes)) {
+                        error.write_unraisable(py, None);
+                    }
+                });
+            }
+        };
+        self.call(py, |client| async move { client.import_dataset(&request, tell).await }).map(Dataset::from)
+    }
+
+    fn datasets(&self, py: Python<'_>) -> PyResult<Vec<Dataset>> {
+        let datasets = self.call(py, |client| async move { client.list_datasets().await })?;
+        Ok(datasets.into_iter().map(Dataset::from).collect())
+    }
+
+    fn dataset(&self, py: Python<'_>, name: &str) -> PyResult<Dataset> {
+        self.call(py, |client| async move { client.get_dataset(name).await }).map(Dataset::from)
+    }
+
+    fn remove_dataset(&self, py: Python<'_>, name: &str) -> PyResult<()> {
+        self.call(py, |client| async move { client.remove_dataset(name).await })
+    }
+
+    fn put_sampler(&self, py: Python<'_>, dataset: &str, spec_json: &str) -> PyResult<Sampler> {
+        self.call(py, |client| async move { client.put_sampler(dataset, spec_json, None).await }).map(Sampler::from)
+    }
+
+    fn samplers(&self, py: Python<'_>, dataset: &str, candidates: bool) -> PyResult<Vec<Sampler>> {
+        let samplers = self.call(py, |client| async move { client.list_samplers(dataset, candidates).await })?;
+        Ok(samplers.into_iter().map(Sampler::from).collect())
+    }
+
+    fn sampler(&self, py: Python<'_>, dataset: &str, version: u64) -> PyResult<Sampler> {
+        self.call(py, |client| async move { client.get_sampler(dataset, version).await }).map(Sampler::from)
+    }
+
+    fn activate(&self, py: Python<'_>, dataset: &str, version: u64) -> PyResult<ActiveSampler> {
+        self.call(py, |client| async move { client.activate_sampler(dataset, version).await }).map(ActiveSampler::from)
+    }
+
+    fn rollback(&self, py: Python<'_>, dataset: &str) -> PyResult<ActiveSampler> {
+        self.call(py, |client| async move { client.rollback_sampler(dataset).await }).map(ActiveSampler::from)
+    }
+
+    fn jobs(&self, py: Python<'_>) -> PyResult<Vec<Job>> {
+        let jobs = self.call(py, |client| async move { client.list_jobs().await })?;
+        Ok(jobs.into_iter().map(Job::from).collect())
+    }
+
+    fn job(&self, py: Python<'_>, name: &str) -> PyResult<Job> {
+        self.call(py, |client| async move { client.get_job(name).await }).map(Job::from)
+    }
+
+    fn remove_job(&self, py: Python<'_>, name: &str) -> PyResult<()> {
+        self.call(py, |client| async move { client.remove_job(name).await })
+    }
+
+    fn stats(&self, py: Python<'_>) -> PyResult<Stats> {
+        self.call(py, |client| async move { client.get_stats().await }).map(Stats::from)
+    }
+}
+
+fn seconds(name: &str, value: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(value)
+        .map_err(|error| InvalidArgument::new_err(format!("{name}: {value} is no number of seconds: {error}")))
+}
+
+fn replacement_mode(mode: &str) -> PyResult<ReplacementMode> {
+    match mode {
+        "independent" => Ok(ReplacementMode::Independent),
+        "stratified" => Ok(ReplacementMode::Stratified),
+        "distinct" => Ok(ReplacementMode::Distinct),
+        _ => Err(InvalidArgument::new_err(format!("mode {mode:?}: independent, stratified or distinct"))),
+    }
+}
+
+fn policy(follow: Follow) -> PyResult<Policy> {
+    match follow {
+        Follow::Version(version) => Ok(Policy::Pinned(version)),
+        Follow::Policy(name) => match name.as_str() {
+            "step" => Ok(Policy::Step(true)),
+            "epoch" => Ok(Policy::Epoch(true)),
+            _ => Err(InvalidArgument::new_err(format!("follow {name:?}: \"step\", \"epoch\" or a version"))),
+        },
+    }
+}
+
+fn file_format(format: Option<&str>) -> PyResult<FileFormat> {
+    match format {
+        None => Ok(FileFormat::Unspecified),
+        Some("parquet") => Ok(FileFormat::Parquet),
+        Some("safetensors") => Ok(FileFormat::Safetensors),
+        Some("npz") => Ok(FileFormat::Npz),
+        Some("csv") => Ok(FileFormat::Csv),
+        Some(other) => Err(InvalidArgument::new_err(format!("format {other:?}: parquet, safetensors, npz or csv"))),
+    }
+}

@@ -1,0 +1,93 @@
+"""A daemon of the test's own, and columns to import."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import swift_sampler
+
+ROOT = Path(__file__).resolve().parents[3]
+BINARIES = Path(os.environ.get("SWIFTSAMPLER_BIN_DIR", ROOT / "target" / "debug"))
+# A daemon that is gone is to be told within this.
+STOP_MAX_SECONDS = 30
+
+
+class Samplerd:
+    """A running samplerd."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.address = "127.0.0.1:0"
+        self.start()
+
+    def start(self) -> None:
+        """Starts the daemon, after the first time at the address it had."""
+        binary = BINARIES / "samplerd"
+        assert binary.exists(), f"{binary} is not built: run `cargo build`, or set SWIFTSAMPLER_BIN_DIR"
+        command = [binary, "--data-dir", self.folder / "data", "--listen", self.address, "--http", "127.0.0.1:0"]
+        self.log = (self.folder / "log").open("a")
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, (self.folder / "log").read_text()
+        self.address = json.loads(line)["grpc"]
+
+    def kill(self) -> None:
+        """Kills the daemon as `kill -9` does."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(STOP_MAX_SECONDS)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self.log.close()
+
+
+@pytest.fixture
+def samplerd(tmp_path: Path) -> Iterator[Samplerd]:
+    folder = tmp_path / "samplerd"
+    folder.mkdir()
+    daemon = Samplerd(folder)
+    yield daemon
+    daemon.kill()
+
+
+@pytest.fixture
+def client(samplerd: Samplerd) -> swift_sampler.Client:
+    return swift_sampler.Client(samplerd.address)
+
+
+def random_columns(rows: int, seed: int) -> dict[str, np.ndarray]:
+    """Columns as a network's: ties, a skewed loss, a heavy-tailed gradient norm."""
+    generator = np.random.default_rng(seed)
+    return {
+        "loss": generator.exponential(size=rows).round(3),
+        "entropy": generator.uniform(0, 2.2, rows).round(4),
+        "grad_norm": np.exp(generator.normal(size=rows)),
+    }
+
+
+def write_parquet(path: Path, columns: dict[str, np.ndarray]) -> Path:
+    """Writes columns with pyarrow, compressed, in several row groups."""
+    pq.write_table(pa.table(columns), path, row_group_size=max(1, len(columns["loss"]) // 3))
+    return path
+
+
+@pytest.fixture
+def columns() -> dict[str, np.ndarray]:
+    return random_columns(1000, seed=1)
+
+
+@pytest.fixture
+def dataset(client: swift_sampler.Client, columns: dict[str, np.ndarray], tmp_path: Path) -> str:
+    """A dataset of 1000 rows named d, uniform sampler active."""
+    client.import_dataset("d", write_parquet(tmp_path / "features.parquet", columns))
+    return "d"

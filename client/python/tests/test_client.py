@@ -1,0 +1,235 @@
+"""What Client promises: streams that survive, errors by cause, values that can be passed on."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Samplerd, random_columns, write_parquet
+
+import swift_sampler
+from swift_sampler import Client, Engine
+
+SWIFT = {
+    "kind": "swift",
+    "features": ["loss", "entropy"],
+    "coefficients": [0.6, -0.8],
+    "knots": [0.2, 0.5, 0.9],
+    "values": [0.1, 1.0, 0.6, 0.3, 0.0],
+}
+
+
+def test_a_dataset_is_imported_listed_and_removed(client: Client, tmp_path: Path) -> None:
+    columns = random_columns(100, seed=3)
+    np.savez(tmp_path / "features.npz", **columns)
+    sent = []
+    client.import_dataset("a", tmp_path / "features.npz", progress=lambda done, total: sent.append((done, total)))
+    size = (tmp_path / "features.npz").stat().st_size
+    assert sent[-1] == (size, size)
+    dataset = client.dataset("a")
+    assert (dataset.rows, dataset.features, dataset.gradient_norm) == (100, ["loss", "entropy"], "grad_norm")
+    assert [dataset.name for dataset in client.datasets()] == ["a"]
+    client.remove_dataset("a")
+    assert client.datasets() == []
+
+
+def test_samplers_are_put_activated_and_rolled_back(client: Client, dataset: str) -> None:
+    sampler = client.put_sampler(dataset, SWIFT)
+    assert sampler.version == 2 and not sampler.active
+    assert sampler.spec["features"] == ["loss", "entropy"]
+    assert 100 < sampler.effective_sample_size < 1000
+    assert client.activate(dataset, 2).previous_version == 1
+    assert [sampler.active for sampler in client.samplers(dataset)] == [False, True]
+    assert client.rollback(dataset).version == 1
+    assert client.put_sampler(dataset, '{"kind":"column","column":"loss"}').version == 3
+
+
+def test_batches_are_numpy_arrays_that_own_what_was_received(client: Client, dataset: str) -> None:
+    client.open_job("j", dataset, batch_size=64, seed=5)
+    batches = list(client.batches("j", 0, 40))
+    assert [batch.step for batch in batches] == list(range(40))
+    assert [batch.epoch for batch in batches] == [step * 64 // 1000 for step in range(40)]
+    for batch in batches:
+        assert batch.indices.dtype == np.uint32 and batch.probabilities.dtype == np.float32
+        assert batch.indices.shape == batch.probabilities.shape == (64,) and len(batch) == 64
+        assert batch.indices.flags.writeable and batch.indices.base is not None
+        assert batch.version == 1
+    bare = next(client.batches("j", probabilities=False))
+    assert bare.probabilities.size == 0
+    assert (bare.indices == batches[0].indices).all()
+
+
+@pytest.mark.parametrize("spec", [{"kind": "uniform"}, {"kind": "column", "column": "grad_norm"}, SWIFT])
+def test_the_engine_draws_what_the_daemon_serves(
+    client: Client, dataset: str, columns: dict[str, np.ndarray], spec: dict
+) -> None:
+    version = client.put_sampler(dataset, spec).version
+    client.activate(dataset, version)
+    client.open_job("j", dataset, batch_size=100, seed=2**64 - 1)
+    engine = Engine(columns, spec)
+    for engine in (engine, pickle.loads(pickle.dumps(engine)), Engine(columns).with_sampler(spec)):
+        for rank in range(3):
+            served = client.batches("j", 7, 30, rank=rank, world_size=3)
+            drawn = engine.batches(7, 30, batch_size=100, seed=2**64 - 1, rank=rank, world_size=3, version=version)
+            for ours, theirs in zip(drawn, served, strict=True):
+                assert (ours.step, ours.epoch, ours.version) == (theirs.step, theirs.epoch, theirs.version)
+                assert (ours.indices == theirs.indices).all()
+                assert (ours.probabilities.view(np.uint32) == theirs.probabilities.view(np.uint32)).all()
+    assert engine.probabilities.sum() == pytest.approx(1, abs=1e-12)
+    assert engine.effective_sample_size == pytest.approx(1 / (engine.probabilities**2).sum())
+    sampler = client.sampler(dataset, version)
+    assert engine.spec == sampler.spec and engine.effective_sample_size == sampler.effective_sample_size
+
+
+def test_ranks_share_the_global_batch(client: Client, dataset: str) -> None:
+    client.open_job("j", dataset, batch_size=100)
+    whole = client.batches("j", 0, 20)
+    ranks = [client.batches("j", 0, 20, rank=rank, world_size=7) for rank in range(7)]
+    for batch, *shares in zip(whole, *ranks, strict=True):
+        assert {len(share) for share in shares} == {14, 15}
+        assert (np.concatenate([share.indices for share in shares]) == batch.indices).all()
+
+
+def test_a_stream_continues_where_it_was_when_the_daemon_comes_back(
+    samplerd: Samplerd, client: Client, dataset: str
+) -> None:
+    client.open_job("j", dataset, batch_size=10)
+    batches = client.batches("j", 0, 5000)
+    seen = [next(batches) for _ in range(5)]
+    samplerd.kill()
+    samplerd.start()
+    seen.extend(batches)
+    assert [batch.step for batch in seen] == list(range(5000))
+    again = list(client.batches("j", 0, 5000))
+    assert all((ours.indices == theirs.indices).all() for ours, theirs in zip(seen, again, strict=True))
+
+
+def test_a_swap_reaches_a_slow_reader_soon(client: Client, dataset: str) -> None:
+    client.open_job("j", dataset, batch_size=10)
+    batches = client.batches("j")
+    assert next(batches).version == 1
+    client.activate(dataset, client.put_sampler(dataset, SWIFT).version)
+    # What was read ahead, and the lease of the daemon, come from the old sampler; no more.
+    waited = next(batch.step for batch in batches if batch.version == 2)
+    assert waited <= 1024
+
+
+def test_errors_are_told_apart_by_cause(client: Client, dataset: str, tmp_path: Path) -> None:
+    client.open_job("j", dataset, batch_size=10)
+    causes = {
+        swift_sampler.NotFound: [
+            lambda: client.dataset("gone"),
+            lambda: client.activate(dataset, 99),
+            lambda: next(client.batches("gone")),
+            lambda: client.open_job("k", "gone", batch_size=1),
+        ],
+        swift_sampler.AlreadyExists: [lambda: client.open_job("j", dataset, batch_size=10, seed=1)],
+        swift_sampler.FailedPrecondition: [
+            lambda: client.remove_dataset(dataset),
+            lambda: client.rollback(dataset),
+            lambda: next(client.batches("j", 10**9)),
+        ],
+        swift_sampler.InvalidArgument: [
+            lambda: client.put_sampler(dataset, {"kind": "sideways"}),
+            lambda: client.import_dataset("x", tmp_path / "missing.csv"),
+            lambda: client.open_job("k", dataset, batch_size=1, follow="never"),  # type: ignore[arg-type]
+            lambda: next(client.batches("j", rank=2, world_size=2)),
+            lambda: Client("nowhere").datasets(),
+        ],
+    }
+    for cause, calls in causes.items():
+        for call in calls:
+            with pytest.raises(cause) as raised:
+                call()
+            assert isinstance(raised.value, swift_sampler.Error) and str(raised.value)
+    assert next(client.batches("j", 10**9, seek=True)).step == 10**9
+
+
+def test_a_bad_value_is_named_by_file_column_and_row(client: Client, tmp_path: Path) -> None:
+    columns = random_columns(50, seed=2)
+    columns["entropy"][17] = np.nan
+    with pytest.raises(swift_sampler.InvalidArgument, match=r"nan\.parquet.*entropy.*row 17"):
+        client.import_dataset("bad", write_parquet(tmp_path / "nan.parquet", columns))
+    with pytest.raises(swift_sampler.InvalidArgument, match=r"entropy.*row 17"):
+        Engine(columns)
+    assert client.datasets() == []
+
+
+def test_an_absent_daemon_is_named_by_address() -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{bound.getsockname()[1]}"
+    with pytest.raises(swift_sampler.Unavailable, match=f"{address}.*samplerd"):
+        Client(address, retry_deadline=0.2).datasets()
+
+
+def test_the_address_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SWIFTSAMPLER_DAEMON", "sampler.example:1")
+    assert Client().address == "sampler.example:1"
+    assert Client("other:2").address == "other:2"
+    monkeypatch.delenv("SWIFTSAMPLER_DAEMON")
+    assert Client().address == "127.0.0.1:7431"
+
+
+def test_clients_batches_and_errors_can_be_pickled(client: Client, dataset: str) -> None:
+    client.open_job("j", dataset, batch_size=10)
+    batch = next(client.batches("j"))
+    copy = pickle.loads(pickle.dumps(batch))
+    assert copy.step == batch.step and (copy.indices == batch.indices).all()
+    assert [dataset.name for dataset in pickle.loads(pickle.dumps(client)).datasets()] == [dataset]
+    error = pickle.loads(pickle.dumps(swift_sampler.NotFound("gone")))
+    assert isinstance(error, swift_sampler.NotFound) and str(error) == "gone"
+
+
+def test_a_forked_child_connects_anew_and_leaves_the_parents_stream_alone(client: Client, dataset: str) -> None:
+    client.open_job("j", dataset, batch_size=10)
+    batches = client.batches("j", 0, 2000)
+    first = next(batches)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            own = next(client.batches("j"))
+            refused = False
+            try:
+                next(batches)
+            except swift_sampler.Error:
+                refused = True
+            code = 0 if refused and (own.indices == first.indices).all() else 2
+            del batches
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+    assert [batch.step for batch in batches] == list(range(1, 2000))
+
+
+def test_ctrl_c_ends_a_wait() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        program = (
+            "import swift_sampler, sys\n"
+            "try:\n"
+            "    print('waiting', flush=True)\n"
+            f"    swift_sampler.Client('127.0.0.1:{silent.getsockname()[1]}').datasets()\n"
+            "except KeyboardInterrupt:\n"
+            "    sys.exit(42)\n"
+        )
+        child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+        assert child.stdout is not None and child.stdout.readline() == "waiting\n"
+        with silent.accept()[0]:  # the child is inside the call
+            child.send_signal(signal.SIGINT)
+            assert child.wait(20) == 42
+        child.stdout.close()
+
+
+def test_importing_starts_no_thread() -> None:
+    program = "import swift_sampler, swift_sampler.torch, os; print(len(os.listdir('/proc/self/task')))"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
+    assert output.stdout.strip() == "1"

@@ -1,0 +1,175 @@
+"""BatchSampler under the real DataLoader."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import write_parquet
+from torch.utils.data import DataLoader, Dataset
+
+import swift_sampler
+from swift_sampler import Client
+from swift_sampler.torch import BatchSampler
+
+BATCH_SIZE = 96
+ROWS = 1000
+
+
+class Numbers(Dataset):
+    """Example i is i, with the process that read it."""
+
+    def __len__(self) -> int:
+        return ROWS
+
+    def __getitem__(self, index: int) -> tuple[int, int]:
+        return index, os.getpid()
+
+
+class AskingTheDaemon(Dataset):
+    """Example i is i, if the daemon answers this worker."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    def __len__(self) -> int:
+        return ROWS
+
+    def __getitem__(self, index: int) -> int:
+        return index if self.client.dataset("d").rows == ROWS else -1
+
+
+def sampler(client: Client | str, **arguments: int | None) -> BatchSampler:
+    return BatchSampler(client, "train", "d", batch_size=BATCH_SIZE, seed=3, **arguments)  # type: ignore[arg-type]
+
+
+def global_batches(client: Client, steps: int) -> list[list[int]]:
+    client.open_job("train", "d", batch_size=BATCH_SIZE, seed=3)
+    return [batch.indices.tolist() for batch in client.batches("train", 0, steps)]
+
+
+WORKERS = [(0, None), (2, "fork"), (2, "spawn")]
+
+
+@pytest.mark.parametrize(("workers", "start"), WORKERS)
+def test_a_loader_delivers_epoch_after_epoch(client: Client, dataset: str, workers: int, start: str | None) -> None:
+    batches = sampler(client)
+    loader = DataLoader(Numbers(), batch_sampler=batches, num_workers=workers, multiprocessing_context=start)
+    seen, processes = [], set()
+    for epoch in range(2):
+        batches.set_epoch(epoch)
+        assert len(loader) == len(batches)
+        delivered = list(loader)
+        assert len(delivered) == -(-(epoch + 1) * ROWS // BATCH_SIZE) - -(-epoch * ROWS // BATCH_SIZE)
+        for indices, readers in delivered:
+            seen.append(indices.tolist())
+            processes.update(readers.tolist())
+    assert seen == global_batches(client, len(seen))
+    assert (os.getpid() in processes) == (workers == 0)
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn", "forkserver"])
+def test_workers_may_use_a_client_that_was_used_before(client: Client, dataset: str, start: str) -> None:
+    batches = sampler(client)
+    loader = DataLoader(AskingTheDaemon(client), batch_sampler=batches, num_workers=2, multiprocessing_context=start)
+    assert client.dataset("d").rows == ROWS
+    assert [indices.tolist() for indices in loader] == global_batches(client, 11)
+
+
+def test_epochs_follow_each_other_without_set_epoch(client: Client, dataset: str) -> None:
+    batches = sampler(client)
+    lengths = [len(list(batches)) for _ in range(4)]
+    assert lengths == [11, 10, 11, 10]
+    assert batches.next_step == sum(lengths) and batches.epoch == 4
+
+
+@pytest.mark.parametrize("world_size", [1, 3])
+def test_a_state_resumes_in_the_middle_of_an_epoch(client: Client, dataset: str, world_size: int) -> None:
+    before = sampler(client, rank=0, world_size=1)
+    iterator = iter(before)
+    taken = [next(iterator) for _ in range(4)]
+    state = pickle.loads(pickle.dumps(before.state_dict()))
+    assert state["next_step"] == 4
+    ranks = [sampler(client, rank=rank, world_size=world_size) for rank in range(world_size)]
+    for rank in ranks:
+        rank.load_state_dict(state)
+        rank.set_epoch(0)
+    rest = [sum(shares, []) for shares in zip(*ranks, strict=True)]
+    assert len(rest) == 7 and all(rank.epoch == 1 for rank in ranks)
+    assert taken + rest == global_batches(client, 11)
+
+
+def test_a_state_can_name_the_step_that_was_trained_last(client: Client, dataset: str) -> None:
+    batches = sampler(client)
+    loader = DataLoader(Numbers(), batch_sampler=batches, num_workers=2)
+    iterator = iter(loader)
+    trained = [next(iterator)[0].tolist() for _ in range(3)]
+    assert batches.next_step > 3, "the loader reads ahead"
+    resumed = sampler(client)
+    resumed.load_state_dict(batches.state_dict(next_step=3))
+    assert trained + list(resumed) == global_batches(client, 11)
+
+
+def test_a_state_of_another_job_is_refused(client: Client, dataset: str) -> None:
+    state = sampler(client).state_dict()
+    other = BatchSampler(client, "other", "d", batch_size=BATCH_SIZE, seed=4)
+    with pytest.raises(ValueError, match="job"):
+        other.load_state_dict(state)
+    with pytest.raises(ValueError, match="seed"):
+        other.load_state_dict({**state, "job": "other"})
+    with pytest.raises(ValueError, match="next_step"):
+        other.load_state_dict({name: value for name, value in other.state_dict().items() if name != "next_step"})
+
+
+def test_set_epoch_goes_to_an_epochs_first_step(client: Client, dataset: str) -> None:
+    batches = sampler(client)
+    batches.set_epoch(7)
+    assert batches.next_step == -(-7 * ROWS // BATCH_SIZE)
+    # Far beyond what the job has served.
+    batches.set_epoch(100_000)
+    assert len(next(iter(batches))) == BATCH_SIZE
+    batches.set_epoch(0)
+    assert list(batches) == global_batches(client, 11)
+    with pytest.raises(ValueError, match="numbered from 0"):
+        batches.set_epoch(-1)
+
+
+def test_a_sampler_connects_only_when_used(samplerd, tmp_path: Path, columns: dict[str, np.ndarray]) -> None:
+    batches = sampler(samplerd.address)
+    copy = pickle.loads(pickle.dumps(batches))
+    Client(samplerd.address).import_dataset("d", write_parquet(tmp_path / "f.parquet", columns))
+    assert list(copy) == list(batches)
+    with pytest.raises(swift_sampler.Unavailable):
+        len(sampler(Client("127.0.0.1:1", retry_deadline=0.1)))
+
+
+def test_more_ranks_than_draws_are_refused(client: Client, dataset: str) -> None:
+    with pytest.raises(ValueError, match="97 ranks share batches of 96"):
+        next(iter(sampler(client, rank=0, world_size=97)))
+    with pytest.raises(ValueError, match="together"):
+        sampler(client, rank=1)
+
+
+def rank_of_two(rank: int, address: str, store: str, results: str) -> None:
+    torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+    batches = sampler(address)
+    Path(f"{results}-{rank}").write_bytes(pickle.dumps(list(batches)))
+    torch.distributed.destroy_process_group()
+
+
+def test_rank_and_world_size_come_from_torch_distributed(samplerd, client: Client, dataset: str, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    arguments = (samplerd.address, str(tmp_path / "store"), str(tmp_path / "rank"))
+    ranks = [context.Process(target=rank_of_two, args=(rank, *arguments)) for rank in range(2)]
+    for process in ranks:
+        process.start()
+    for process in ranks:
+        process.join(120)
+        assert process.exitcode == 0
+    shares = [pickle.loads((tmp_path / f"rank-{rank}").read_bytes()) for rank in range(2)]
+    assert [left + right for left, right in zip(*shares, strict=True)] == global_batches(client, 11)
