@@ -1,5 +1,6 @@
 //! The seam between the search and the networks it trains: what a trial asks of a target, free of libtorch.
 
+mod error;
 mod shuffled;
 
 use std::ops::ControlFlow;
@@ -8,8 +9,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{DataConfig, DataError};
+use crate::data::DataConfig;
 
+pub use error::TargetError;
 pub use shuffled::ShuffledEpochs;
 pub(crate) use shuffled::{below, shuffle};
 
@@ -301,82 +303,5 @@ pub enum PrepareProgress {
         done: usize,
         /// Examples in all.
         total: usize,
-    },
-}
-
-/// Why a target could not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum TargetError {
-    /// The training diverged: the trial says something about the sampler, not about the machine.
-    #[error("the training loss is {loss} at step {step} of epoch {epoch}: the run diverged")]
-    Infeasible {
-        /// The loss, NaN or infinite.
-        loss: f64,
-        /// Number of the step within the epoch, from 0.
-        step: u64,
-        /// Number of the epoch, from 1.
-        epoch: u32,
-    },
-    /// The run was told to stop.
-    #[error("interrupted")]
-    Interrupted,
-    /// The batch source has no batch.
-    #[error("no batch to train on: {reason}")]
-    Batches {
-        /// What the source said.
-        reason: String,
-    },
-    /// A batch names an example that the training set lacks.
-    #[error("a batch names example {index}, the training set has {examples}: was the dataset made from other data?")]
-    IndexOutOfRange {
-        /// The index.
-        index: u32,
-        /// How many examples there are.
-        examples: usize,
-    },
-    /// A run's settings cannot be trained with.
-    #[error("{field} is {value}: {expected}")]
-    InvalidRun {
-        /// The field.
-        field: &'static str,
-        /// Its value.
-        value: String,
-        /// What would be right.
-        expected: &'static str,
-    },
-    /// No architecture has this name.
-    #[error("no target is named {name:?}: the targets are mlp, cnn and resnet18")]
-    UnknownTarget {
-        /// The name.
-        name: String,
-    },
-    /// No checkpoint has this name.
-    #[error("no checkpoint is named {name:?}: best or last")]
-    UnknownCheckpoint {
-        /// The name.
-        name: String,
-    },
-    /// The renormed entropy (eq. 11) of two classes is 0 for every example.
-    #[error("the renormed entropy needs at least 3 classes, the data has {classes}: it would be 0 for every example")]
-    TooFewClasses {
-        /// How many classes the data has.
-        classes: usize,
-    },
-    /// The data is missing or wrong.
-    #[error(transparent)]
-    Data(#[from] DataError),
-    /// A file of the work folder cannot be read or written.
-    #[error("{path}: {reason}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What went wrong.
-        reason: String,
-    },
-    /// libtorch failed.
-    #[error("libtorch: {reason}")]
-    Torch {
-        /// What it said.
-        reason: String,
     },
 }
