@@ -48,7 +48,7 @@ pub enum SpaceError {
 
 /// All samplers of some features and a number of segments.
 ///
-/// A point x of [0,1]^d, d = N + (S-1) + (S+1), holds N coefficients c_j = 2x - 1, then S-1 inner knots e, then S+1
+/// A point x of `[0,1]^d`, d = N + (S-1) + (S+1), holds N coefficients c_j = 2x - 1, then S-1 inner knots e, then S+1
 /// values v.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
