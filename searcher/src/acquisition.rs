@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::gp::GaussianProcess;
-use crate::lbfgs::{Limits, minimise};
 use crate::randomness::{Randomness, seed_for};
 use crate::space::Cube;
 
@@ -15,9 +14,15 @@ const INCUMBENTS: usize = 5;
 const PERTURBATIONS: usize = 64;
 /// Standard deviations of the perturbations, in units of the cube's side.
 const PERTURBATION_SDS: [f64; 2] = [0.03, 0.15];
-/// Candidates from which local searches start.
+/// Candidates whose surroundings are searched in rounds, ever more closely.
 const LOCAL_SEARCHES: usize = 10;
-const LOCAL_ITERATIONS_MAX: usize = 60;
+const LOCAL_ROUNDS: u64 = 6;
+/// Moves of each in a round.
+const LOCAL_MOVES: usize = 16;
+/// Standard deviation of a move in the first round, in units of the cube's side; halved with every round.
+const LOCAL_SD: f64 = 0.15;
+/// Chance that a move changes a coordinate.
+const LOCAL_CHANCE: f64 = 0.4;
 
 /// How κ weighs what is unknown against what is known to be good.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -48,10 +53,12 @@ impl Exploration {
     }
 }
 
-/// Returns the point of greatest upper confidence bound that `feasible` accepts; `None` if it accepts none.
+/// Returns the point of greatest upper confidence bound among those that `place` accepts; `None` if it accepts none.
 ///
-/// Candidates are 2048 scrambled Sobol points and perturbations of the best of `incumbents` (ordered best first); the
-/// 10 best start L-BFGS runs within the cube. Costs about 3,000 posteriors, so O(3000 n²).
+/// `place` maps a point of the cube to the coordinates that the surrogate sees, and refuses points not worth a trial.
+/// Candidates are 2048 scrambled Sobol points and perturbations of the best of `incumbents` (ordered best first);
+/// around the 10 best the search goes on at random, ever more closely, since the bound may have steps and creases in the
+/// cube. Costs about 3,300 posteriors, so O(3300 n²), and as many placements.
 #[must_use]
 pub fn maximise(
     gp: &GaussianProcess,
@@ -59,27 +66,46 @@ pub fn maximise(
     kappa: f64,
     incumbents: &[Vec<f64>],
     seed: u64,
-    feasible: &dyn Fn(&[f64]) -> bool,
+    place: &dyn Fn(&[f64]) -> Option<Vec<f64>>,
 ) -> Option<Vec<f64>> {
-    let bound = |point: &[f64]| {
-        let posterior = gp.posterior(point);
-        posterior.mean + kappa * posterior.sd
+    let ranked = |point: Vec<f64>| {
+        let posterior = gp.posterior(&place(&point)?);
+        Some((posterior.mean + kappa * posterior.sd, point))
     };
     let mut candidates: Vec<(f64, Vec<f64>)> = (0..SOBOL_CANDIDATES)
         .map(|index| cube.sobol(index, seed))
         .chain(perturbations(cube, incumbents, seed))
-        .map(|point| (bound(&point), point))
+        .filter_map(ranked)
         .collect();
+    for round in 0..LOCAL_ROUNDS {
+        keep_best(&mut candidates);
+        let mut randomness = Randomness::new(seed_for(seed, round, "local search"));
+        let moved: Vec<Vec<f64>> = candidates
+            .iter()
+            .flat_map(|(_, start)| std::iter::repeat_n(start, LOCAL_MOVES))
+            .map(|start| moved(cube, start, LOCAL_SD * 0.5f64.powf(round as f64), &mut randomness))
+            .collect();
+        candidates.extend(moved.into_iter().filter_map(ranked));
+    }
+    keep_best(&mut candidates);
+    candidates.into_iter().next().map(|(_, point)| point)
+}
+
+fn keep_best(candidates: &mut Vec<(f64, Vec<f64>)>) {
     candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let local: Vec<(f64, Vec<f64>)> = candidates
+    candidates.truncate(LOCAL_SEARCHES);
+}
+
+fn moved(cube: &Cube, start: &[f64], sd: f64, randomness: &mut Randomness) -> Vec<f64> {
+    let mut point: Vec<f64> = start
         .iter()
-        .take(LOCAL_SEARCHES)
-        .map(|(_, start)| climb(gp, cube, kappa, start))
-        .map(|point| (bound(&point), point))
+        .map(|x| {
+            let (changes, step) = (randomness.uniform() < LOCAL_CHANCE, sd * randomness.normal());
+            if changes { (x + step).clamp(0.0, 1.0) } else { *x }
+        })
         .collect();
-    candidates.extend(local);
-    candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
-    candidates.into_iter().map(|(_, point)| point).find(|point| feasible(point))
+    cube.canonicalise(&mut point);
+    point
 }
 
 fn perturbations(cube: &Cube, incumbents: &[Vec<f64>], seed: u64) -> Vec<Vec<f64>> {
@@ -97,28 +123,6 @@ fn perturbations(cube: &Cube, incumbents: &[Vec<f64>], seed: u64) -> Vec<Vec<f64
     points
 }
 
-/// Climbs to a local maximum. Sorting the interchangeable coordinates folds the cube, and the slope is unfolded with it.
-fn climb(gp: &GaussianProcess, cube: &Cube, kappa: f64, start: &[f64]) -> Vec<f64> {
-    let limits = Limits {
-        lower: vec![0.0; cube.dimension],
-        upper: vec![1.0; cube.dimension],
-        iterations_max: LOCAL_ITERATIONS_MAX,
-        gradient_tolerance: 1e-7,
-    };
-    let negative = |point: &[f64], gradient: &mut [f64]| -> f64 {
-        let order = cube.order(point);
-        let sorted: Vec<f64> = order.iter().map(|&from| point[from]).collect();
-        let slopes = gp.posterior_gradient(&sorted);
-        for (to, &from) in order.iter().enumerate() {
-            gradient[from] = -(slopes.mean[to] + kappa * slopes.sd[to]);
-        }
-        -(slopes.posterior.mean + kappa * slopes.posterior.sd)
-    };
-    let mut point = minimise(negative, start, &limits).point;
-    cube.canonicalise(&mut point);
-    point
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,14 +136,14 @@ mod tests {
     }
 
     #[test]
-    fn the_climb_ends_above_every_candidate_and_in_order() {
+    fn the_best_point_is_above_thousands_of_others_and_in_order() {
         let cube = Cube { dimension: 3, ascending: 1..3 };
         let (points, objectives) = observations(20);
         let gp = GaussianProcess::fit(&points, &objectives, 1).unwrap();
-        let best = maximise(&gp, &cube, 1.8, &points[..5], 3, &|_| true).unwrap();
+        let best = maximise(&gp, &cube, 1.8, &points[..5], 3, &|point| Some(point.to_vec())).unwrap();
         assert!(best.iter().all(|x| (0.0..=1.0).contains(x)) && best[1] <= best[2], "{best:?}");
         let bound = |x: &[f64]| gp.posterior(x).mean + 1.8 * gp.posterior(x).sd;
-        assert!((0..4000).all(|index| bound(&cube.sobol(index, 77)) <= bound(&best) + 1e-9));
+        assert!((0..4000).all(|index| bound(&cube.sobol(index, 77)) <= bound(&best) + 1e-3));
     }
 
     #[test]
@@ -147,13 +151,13 @@ mod tests {
         let (points, objectives) = observations(12);
         let gp = GaussianProcess::fit(&points, &objectives, 1).unwrap();
         let cube = Cube { dimension: 3, ascending: 1..3 };
-        let first = maximise(&gp, &cube, 3.0, &points[..5], 3, &|_| true).unwrap();
+        let first = maximise(&gp, &cube, 3.0, &points[..5], 3, &|point| Some(point.to_vec())).unwrap();
         let before = gp.posterior(&first);
         let pending = gp.with_pending(std::slice::from_ref(&first)).unwrap();
         let after = pending.posterior(&first);
         assert!((before.mean - after.mean).abs() < 1e-9);
         assert!(after.sd < 0.5 * before.sd, "{before:?} {after:?}");
-        let second = maximise(&pending, &cube, 3.0, &points[..5], 3, &|_| true).unwrap();
+        let second = maximise(&pending, &cube, 3.0, &points[..5], 3, &|point| Some(point.to_vec())).unwrap();
         assert!(first.iter().zip(&second).any(|(a, b)| (a - b).abs() > 0.02), "{first:?} {second:?}");
     }
 

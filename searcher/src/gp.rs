@@ -62,17 +62,6 @@ pub struct Posterior {
     pub sd: f64,
 }
 
-/// A posterior and its slopes.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PosteriorGradient {
-    /// The posterior.
-    pub posterior: Posterior,
-    /// ∂μ/∂x.
-    pub mean: Vec<f64>,
-    /// ∂σ/∂x.
-    pub sd: Vec<f64>,
-}
-
 /// A Gaussian process conditioned on observations.
 #[derive(Debug, Clone)]
 pub struct GaussianProcess {
@@ -153,32 +142,6 @@ impl GaussianProcess {
         let spread = self.factor.l_dirty().solve_lower_triangular(&k).map_or(0.0, |v| v.norm_squared());
         let mean = k.rows(0, self.weights.len()).dot(&self.weights);
         Posterior { mean: self.centre + self.scale * mean, sd: self.scale * (1.0 - spread).max(0.0).sqrt() }
-    }
-
-    /// Returns μ, σ and their slopes at a point, in O(n² + n d).
-    #[must_use]
-    pub fn posterior_gradient(&self, x: &[f64]) -> PosteriorGradient {
-        let k = self.correlations(x);
-        let solved = self.factor.solve(&k);
-        let variance = (1.0 - k.dot(&solved)).max(0.0);
-        let sd = variance.sqrt();
-        let observed = self.weights.len();
-        let mean = k.rows(0, observed).dot(&self.weights);
-        let (mut mean_slope, mut sd_slope) = (vec![0.0; x.len()], vec![0.0; x.len()]);
-        for (i, point) in self.points.iter().enumerate() {
-            for (j, scale) in self.hyperparameters.length_scales.iter().enumerate() {
-                let slope = -k[i] * (x[j] - point[j]) / (scale * scale);
-                if i < observed {
-                    mean_slope[j] += self.scale * self.weights[i] * slope;
-                }
-                // At an observed point of a noiseless process σ has a kink; there the slope is left at zero.
-                if sd > 1e-9 {
-                    sd_slope[j] -= self.scale * solved[i] * slope / sd;
-                }
-            }
-        }
-        let posterior = Posterior { mean: self.centre + self.scale * mean, sd: self.scale * sd };
-        PosteriorGradient { posterior, mean: mean_slope, sd: sd_slope }
     }
 
     fn correlations(&self, x: &[f64]) -> DVector<f64> {

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use swift_sampler::SamplerSpec;
 
 use crate::acquisition::{self, Exploration};
+use crate::behaviour::Behaviour;
 use crate::gp::GpError;
 use crate::randomness::seed_for;
 use crate::space::{Space, SpaceError};
@@ -80,8 +81,10 @@ pub struct TrialParameters {
     pub purpose: Purpose,
     /// The sampler, canonical.
     pub sampler: SamplerSpec,
-    /// Its point in the unit cube, as the surrogate sees it.
+    /// Its point in the unit cube.
     pub point: Vec<f64>,
+    /// What it does to the data, as the surrogate sees it.
+    pub behaviour: Vec<f64>,
     /// Seeds the training and the draws.
     pub seed: u64,
     /// The search trial whose sampler this one repeats.
@@ -160,11 +163,12 @@ pub enum PolicyError {
     },
 }
 
-/// Returns the next proposal of a study whose trials so far are `records`, in order of number.
+/// Returns the next proposal of a study whose trials so far are `records`, in order of number, over the dataset that
+/// `behaviour` describes.
 ///
 /// # Errors
 /// [`PolicyError`] when the plan is impossible or nothing succeeded.
-pub fn next(plan: &Plan, records: &[TrialRecord]) -> Result<Proposal, PolicyError> {
+pub fn next(plan: &Plan, behaviour: &Behaviour, records: &[TrialRecord]) -> Result<Proposal, PolicyError> {
     plan.space.validate()?;
     for (expected, record) in (0u64..).zip(records) {
         if record.number != expected {
@@ -174,62 +178,73 @@ pub fn next(plan: &Plan, records: &[TrialRecord]) -> Result<Proposal, PolicyErro
     let number = records.len() as u64;
     let searched = records.iter().filter(|record| record.parameters.purpose.is_search()).count();
     if searched < plan.trials {
-        return propose_search(plan, records, number).map(|parameters| Proposal::Add(Box::new(parameters)));
+        return propose_search(plan, behaviour, records, number).map(|parameters| Proposal::Add(Box::new(parameters)));
     }
-    stage::after_search(plan, records, number)
+    stage::after_search(plan, behaviour, records, number)
 }
 
-fn propose_search(plan: &Plan, records: &[TrialRecord], number: u64) -> Result<TrialParameters, PolicyError> {
+fn propose_search(
+    plan: &Plan,
+    behaviour: &Behaviour,
+    records: &[TrialRecord],
+    number: u64,
+) -> Result<TrialParameters, PolicyError> {
     let position = records.len();
     if position < plan.baselines {
-        return Ok(uniform(plan, Purpose::Baseline, seed_for(plan.seed, number, "training")));
+        return Ok(uniform(plan, behaviour, Purpose::Baseline, seed_for(plan.seed, number, "training")));
     }
     let surrogate = Surrogate::learn(plan, records, number)?;
     let (purpose, point) = match surrogate {
         Some(surrogate) if position >= plan.baselines + plan.initial => {
-            (Purpose::Search, propose_by_surrogate(plan, surrogate, number)?)
+            (Purpose::Search, propose_by_surrogate(plan, behaviour, surrogate, number)?)
         }
-        _ => (Purpose::Initial, feasible_sobol_point(plan, position - plan.baselines)),
+        _ => (Purpose::Initial, sobol_point(plan, behaviour, position - plan.baselines)),
     };
-    Ok(TrialParameters {
-        purpose,
-        sampler: plan.space.sampler(&point)?,
-        point,
-        seed: seed_for(plan.seed, number, "training"),
-        repeats: None,
-        refused: None,
-    })
+    let (sampler, behaviour) = placed(plan, behaviour, &point).expect("only points worth a trial are proposed");
+    let seed = seed_for(plan.seed, number, "training");
+    Ok(TrialParameters { purpose, sampler, point, behaviour, seed, repeats: None, refused: None })
 }
 
-fn propose_by_surrogate(plan: &Plan, surrogate: Surrogate, number: u64) -> Result<Vec<f64>, PolicyError> {
+fn propose_by_surrogate(
+    plan: &Plan,
+    behaviour: &Behaviour,
+    surrogate: Surrogate,
+    number: u64,
+) -> Result<Vec<f64>, PolicyError> {
     let cube = plan.space.cube();
     let kappa = plan.exploration.kappa(surrogate.observations, cube.dimension);
     let incumbents = surrogate.incumbents();
     let gp = surrogate.gp.with_pending(&surrogate.pending)?;
     let seed = seed_for(plan.seed, number, "acquisition");
-    let feasible = |point: &[f64]| plan.space.is_worth_a_trial(point);
-    Ok(acquisition::maximise(&gp, &cube, kappa, &incumbents, seed, &feasible)
+    let place = |point: &[f64]| placed(plan, behaviour, point).map(|(_, behaviour)| behaviour);
+    Ok(acquisition::maximise(&gp, &cube, kappa, &incumbents, seed, &place)
         .expect("nearly every Sobol candidate is a sampler worth a trial"))
 }
 
+/// The sampler at a point and what it does; `None` where it is not worth a trial.
+fn placed(plan: &Plan, behaviour: &Behaviour, point: &[f64]) -> Option<(SamplerSpec, Vec<f64>)> {
+    if !plan.space.is_worth_a_trial(point) {
+        return None;
+    }
+    let sampler = plan.space.sampler(point).ok()?;
+    let coordinates = behaviour.coordinates(&sampler)?;
+    Some((sampler, coordinates))
+}
+
 /// Sobol point `index`, or in the rare case that it is not worth a trial, that of another scramble.
-fn feasible_sobol_point(plan: &Plan, index: usize) -> Vec<f64> {
+fn sobol_point(plan: &Plan, behaviour: &Behaviour, index: usize) -> Vec<f64> {
     let index = u32::try_from(index).expect("a study has fewer than 2^16 trials");
     (0..)
         .map(|scramble| plan.space.cube().sobol(index, seed_for(plan.seed, scramble, "sobol")))
-        .find(|point| plan.space.is_worth_a_trial(point))
+        .find(|point| placed(plan, behaviour, point).is_some())
         .expect("nearly every point is a sampler worth a trial")
 }
 
-fn uniform(plan: &Plan, purpose: Purpose, seed: u64) -> TrialParameters {
-    TrialParameters {
-        purpose,
-        sampler: SamplerSpec::Uniform {},
-        point: plan.space.uniform_point(),
-        seed,
-        repeats: None,
-        refused: None,
-    }
+fn uniform(plan: &Plan, behaviour: &Behaviour, purpose: Purpose, seed: u64) -> TrialParameters {
+    let sampler = SamplerSpec::Uniform {};
+    let coordinates = behaviour.coordinates(&sampler).expect("the uniform sampler draws every example");
+    let point = plan.space.uniform_point();
+    TrialParameters { purpose, sampler, point, behaviour: coordinates, seed, repeats: None, refused: None }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use std::time::Duration;
 use swift_sampler_client::blocking::Client;
 use swift_sampler_client::{ClientError, ImportRequest, proto};
 
+use crate::behaviour::Behaviour;
 use crate::error::SearcherError;
 use crate::policy::Plan;
 use crate::preparation::{Preparation, TargetConfig, prepare};
@@ -80,9 +81,10 @@ pub fn run(config: &SearchConfig, stop: &Stop, progress: &mut Progress) -> Resul
         training: config.training.clone(),
     };
     let study = create_study(&client, config, &study_config)?;
-    let mut search = Search { config, client, promotion_settled: false };
-    let trials = search.run_trials(&work_dir, stop, progress)?;
     let evidence = Evidence::gather(&config.target, &preparation)?;
+    let behaviour = evidence.behaviour(&config.plan.space.features)?;
+    let mut search = Search { config, client, behaviour, promotion_settled: false };
+    let trials = search.run_trials(&work_dir, stop, progress)?;
     let report = Report::compute(
         &study,
         &study_config,
@@ -193,6 +195,7 @@ fn create_study(
 struct Search<'a> {
     config: &'a SearchConfig,
     client: Client,
+    behaviour: Behaviour,
     /// Whether the winner is active, or known to stay inactive.
     promotion_settled: bool,
 }

@@ -134,11 +134,7 @@ impl Space {
         Ok(point)
     }
 
-    /// Returns the point that stands for the uniform sampler in the surrogate.
-    ///
-    /// Where all values are equal, or all coefficients zero, the sampler is uniform: a whole face of the cube is this one
-    /// sampler. Its middle (c = 0, evenly spaced knots, equal values) stands for it. The objective is continuous there,
-    /// and the baseline's replicates, being at one point, tell the surrogate how noisy observations are.
+    /// Returns a point that is the uniform sampler: equal values, evenly spaced knots, c = 0.
     #[must_use]
     pub fn uniform_point(&self) -> Vec<f64> {
         let mut point = vec![0.5; self.cube().dimension];
@@ -166,14 +162,6 @@ impl Cube {
     /// Sorts the interchangeable coordinates.
     pub fn canonicalise(&self, point: &mut [f64]) {
         point[self.ascending.clone()].sort_unstable_by(f64::total_cmp);
-    }
-
-    /// Returns the positions that [`Self::canonicalise`] takes the coordinates from.
-    #[must_use]
-    pub fn order(&self, point: &[f64]) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..point.len()).collect();
-        order[self.ascending.clone()].sort_by(|&a, &b| point[a].total_cmp(&point[b]));
-        order
     }
 
     /// Returns point `index` of the Owen-scrambled Sobol sequence of `seed`, canonical.

@@ -57,24 +57,3 @@ fn log_marginal_likelihood_and_gradient_are_scikit_learns() {
         }
     }
 }
-
-#[test]
-fn posterior_slopes_agree_with_finite_differences() {
-    for case in cases() {
-        let gp = GaussianProcess::with_hyperparameters(&case.points, &case.objectives, hyperparameters(&case)).unwrap();
-        for query in &case.queries[1..] {
-            let slopes = gp.posterior_gradient(query);
-            for j in 0..query.len() {
-                let at = |offset: f64| {
-                    let mut moved = query.clone();
-                    moved[j] += offset;
-                    gp.posterior(&moved)
-                };
-                let (after, before) = (at(1e-6), at(-1e-6));
-                let (mean, sd) = ((after.mean - before.mean) / 2e-6, (after.sd - before.sd) / 2e-6);
-                assert!(close(slopes.mean[j], mean, 1e-5), "{} {j}: {} {mean}", case.name, slopes.mean[j]);
-                assert!(close(slopes.sd[j], sd, 1e-5), "{} {j}: {} {sd}", case.name, slopes.sd[j]);
-            }
-        }
-    }
-}

@@ -51,8 +51,10 @@ fn forty_evaluations_come_far_beyond_random_search() {
             order.sort_by(|&a, &b| values[b].total_cmp(&values[a]));
             let incumbents: Vec<Vec<f64>> = order.iter().map(|&i| points[i].clone()).collect();
             let kappa = Exploration::DEFAULT.kappa(points.len(), 10);
-            let point =
-                maximise(&gp, &cube, kappa, &incumbents, seed_for(seed, number, "acquisition"), &|_| true).unwrap();
+            let point = maximise(&gp, &cube, kappa, &incumbents, seed_for(seed, number, "acquisition"), &|point| {
+                Some(point.to_vec())
+            })
+            .unwrap();
             values.push(hartmann(&point));
             points.push(point);
         }

@@ -2,6 +2,7 @@
 
 use super::surrogate::Surrogate;
 use super::{Plan, PolicyError, Proposal, Purpose, TrialParameters, TrialRecord, TrialStanding, uniform};
+use crate::behaviour::Behaviour;
 use crate::randomness::seed_for;
 
 /// The sampler a study recommends.
@@ -35,7 +36,12 @@ pub fn standing(plan: &Plan, records: &[TrialRecord]) -> Result<Standing, Policy
 }
 
 /// Proposes what follows once all search trials are added.
-pub(super) fn after_search(plan: &Plan, records: &[TrialRecord], number: u64) -> Result<Proposal, PolicyError> {
+pub(super) fn after_search(
+    plan: &Plan,
+    behaviour: &Behaviour,
+    records: &[TrialRecord],
+    number: u64,
+) -> Result<Proposal, PolicyError> {
     if search_trials(records).iter().any(|record| record.standing == TrialStanding::Pending) {
         return Ok(Proposal::Wait);
     }
@@ -53,7 +59,7 @@ pub(super) fn after_search(plan: &Plan, records: &[TrialRecord], number: u64) ->
         // Both samplers are retrained under the same seeds, so that their difference is not the seeds'.
         let seed = seed_for(plan.seed, (retrained / 2) as u64, "retraining");
         let parameters = if retrained.is_multiple_of(2) {
-            uniform(plan, Purpose::Retrain, seed)
+            uniform(plan, behaviour, Purpose::Retrain, seed)
         } else {
             let found = records.iter().find(|record| record.number == winner.trial);
             repeat(found.expect("the winner is one of the records"), Purpose::Retrain, seed)
@@ -81,7 +87,7 @@ fn finalists<'a>(plan: &Plan, records: &'a [TrialRecord]) -> Result<Vec<(&'a Tri
         .map(|record| {
             let observed = record.objective().expect("only successes were kept");
             // With too few observations for a surrogate, an objective speaks for itself.
-            (record, surrogate.as_ref().map_or(observed, |s| s.gp.posterior(&record.parameters.point).mean))
+            (record, surrogate.as_ref().map_or(observed, |s| s.gp.posterior(&record.parameters.behaviour).mean))
         })
         .collect();
     ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.number.cmp(&b.0.number)));

@@ -9,9 +9,10 @@ pub(super) struct Surrogate {
     pub(super) gp: GaussianProcess,
     /// Finished trials.
     pub(super) observations: usize,
-    /// Points under way.
+    /// Behaviours under way.
     pub(super) pending: Vec<Vec<f64>>,
-    observed: Vec<Vec<f64>>,
+    /// Finished trials' points in the cube, and behaviours.
+    observed: Vec<(Vec<f64>, Vec<f64>)>,
 }
 
 impl Surrogate {
@@ -27,29 +28,31 @@ impl Surrogate {
             return Ok(None);
         }
         let imputed = below_the_worst(&objectives);
-        let (mut points, mut values, mut pending) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut behaviours, mut values, mut pending) = (Vec::new(), Vec::new(), Vec::new());
+        let mut observed = Vec::new();
         for record in search {
             let value = match record.standing {
                 TrialStanding::Succeeded(objective) => objective,
                 TrialStanding::Infeasible => imputed,
                 TrialStanding::Pending => {
-                    pending.push(record.parameters.point.clone());
+                    pending.push(record.parameters.behaviour.clone());
                     continue;
                 }
                 TrialStanding::Failed => continue,
             };
-            points.push(record.parameters.point.clone());
+            observed.push((record.parameters.point.clone(), record.parameters.behaviour.clone()));
+            behaviours.push(record.parameters.behaviour.clone());
             values.push(value);
         }
         floor_low_objectives(&mut values);
-        let gp = GaussianProcess::fit(&points, &values, seed_for(plan.seed, number, "fit"))?;
-        Ok(Some(Self { gp, observations: points.len(), pending, observed: points }))
+        let gp = GaussianProcess::fit(&behaviours, &values, seed_for(plan.seed, number, "fit"))?;
+        Ok(Some(Self { gp, observations: observed.len(), pending, observed }))
     }
 
-    /// Returns the distinct observed points by posterior mean, best first.
+    /// Returns the distinct observed points of the cube by posterior mean, best first.
     pub(super) fn incumbents(&self) -> Vec<Vec<f64>> {
         let mut ranked: Vec<(f64, &Vec<f64>)> =
-            self.observed.iter().map(|point| (self.gp.posterior(point).mean, point)).collect();
+            self.observed.iter().map(|(point, behaviour)| (self.gp.posterior(behaviour).mean, point)).collect();
         ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
         ranked.dedup_by(|a, b| a.1 == b.1);
         ranked.into_iter().map(|(_, point)| point.clone()).collect()

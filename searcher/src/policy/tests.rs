@@ -1,3 +1,5 @@
+use swift_sampler::FeatureTable;
+
 use super::*;
 
 fn plan() -> Plan {
@@ -14,10 +16,21 @@ fn plan() -> Plan {
     }
 }
 
-/// A smooth objective: low first coefficient and falling values are good.
+fn behaviour() -> Behaviour {
+    let column = |multiplier: u32| (0..500u32).map(|row| f64::from(row * multiplier % 503)).collect::<Vec<_>>();
+    let columns = [("loss", column(1)), ("entropy", column(77)), ("grad_norm", column(5))];
+    let table = FeatureTable::new(columns.map(|(name, values)| (name.to_owned(), values)).into()).unwrap();
+    Behaviour::new(table, &plan().space.features, Some("grad_norm")).unwrap()
+}
+
+fn next(plan: &Plan, records: &[TrialRecord]) -> Result<Proposal, PolicyError> {
+    super::next(plan, &behaviour(), records)
+}
+
+/// A smooth objective: low losses and high entropies are good.
 fn objective(parameters: &TrialParameters) -> f64 {
-    let x = &parameters.point;
-    0.8 - 0.1 * (x[0] - 0.9).powi(2) - 0.05 * x[9] + 0.02 * x[5] + 1e-4 * (parameters.seed % 100) as f64
+    let x = &parameters.behaviour;
+    0.8 - 0.1 * (x[0] - 0.3).powi(2) - 0.05 * (x[1] - 0.6).powi(2) + 1e-4 * (parameters.seed % 100) as f64
 }
 
 fn run(plan: &Plan, outcome: impl Fn(u64, &TrialParameters) -> TrialStanding) -> Vec<TrialRecord> {
@@ -105,7 +118,10 @@ fn a_study_in_which_nothing_succeeds_says_so() {
     let records: Vec<TrialRecord> = (0..16)
         .map(|number| TrialRecord {
             number,
-            parameters: TrialParameters { purpose: Purpose::Initial, ..uniform(&plan, Purpose::Initial, number) },
+            parameters: TrialParameters {
+                purpose: Purpose::Initial,
+                ..uniform(&plan, &behaviour(), Purpose::Initial, number)
+            },
             standing: TrialStanding::Infeasible,
         })
         .collect();

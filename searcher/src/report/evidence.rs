@@ -3,6 +3,7 @@
 use swift_sampler::{Dataset, Sampler, SamplerSpec};
 
 use super::{SamplerReport, Summary};
+use crate::behaviour::Behaviour;
 use crate::error::SearcherError;
 use crate::features_file;
 use crate::policy::Purpose;
@@ -29,6 +30,15 @@ impl Evidence {
         let features = vec!["loss".to_owned(), "entropy".to_owned()];
         let dataset = Dataset::new(table, features, gradient_norm).map_err(|error| data(&error))?;
         Ok(Self { dataset, wrong_labels: target.wrong_labels()?, start_epochs: preparation.start_epochs })
+    }
+
+    /// Returns what describes samplers of these features to the surrogate.
+    ///
+    /// # Errors
+    /// [`SearcherError::Data`] when a feature is not a column.
+    pub fn behaviour(&self, features: &[String]) -> Result<Behaviour, SearcherError> {
+        Behaviour::new(self.dataset.table().clone(), features, self.dataset.gradient_norm())
+            .map_err(|error| SearcherError::Data(error.to_string()))
     }
 
     pub(super) fn sampler(&self, spec: &SamplerSpec) -> Result<Sampler, SearcherError> {

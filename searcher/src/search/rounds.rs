@@ -78,7 +78,7 @@ impl Search<'_> {
         }
         let under_way = records.iter().filter(|record| record.standing == TrialStanding::Pending).count();
         if under_way < self.config.jobs {
-            match policy::next(&self.config.plan, &records)? {
+            match policy::next(&self.config.plan, &self.behaviour, &records)? {
                 Proposal::Add(parameters) => {
                     self.add_trial(records.len() as u64, *parameters)?;
                     return Ok(Round::Added);
