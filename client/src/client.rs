@@ -21,8 +21,8 @@ use tonic::transport::{Channel, Endpoint};
 use crate::retry::{Attempts, Lost};
 use crate::{ClientConfig, ClientError};
 
-/// Largest message accepted, in bytes: 4,194,304 draws with probabilities, and their headers.
-const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// Largest message accepted, in bytes: a single batch of the largest size, 2^24 draws of 8 bytes, and its header.
+const MESSAGE_BYTES_MAX: usize = (128 << 20) + (64 << 10);
 /// Bytes a stream may send before it waits for the reader.
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 /// The same for a connection, over all its streams.

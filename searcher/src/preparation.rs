@@ -92,7 +92,17 @@ fn prepare_network(
     progress: &mut dyn FnMut(&PrepareProgress) -> ControlFlow<()>,
 ) -> Result<Preparation, SearcherError> {
     let prepared = crate::torch::prepare(config, work_dir, progress)?;
+    write_training_set(config, work_dir)?;
     Ok(Preparation { features: prepared.features, start_epochs: config.epochs, reused: prepared.reused })
+}
+
+/// Writes the training set, wrong labels included, as `train` IDX files whose image i is row i of the features, so that
+/// any other program can train on what the dataset's indices mean.
+#[cfg(feature = "torch")]
+fn write_training_set(config: &PrepareConfig, work_dir: &Path) -> Result<(), SearcherError> {
+    let data = |error: crate::data::DataError| SearcherError::Data(error.to_string());
+    let split = config.data.load().map_err(data)?;
+    crate::data::idx::write_labelled(work_dir, "train", &split.train).map_err(data)
 }
 
 #[cfg(feature = "torch")]
