@@ -39,14 +39,15 @@ fn under_load_ranks_switch_at_the_same_step_and_no_batch_mixes_versions() {
 
     // Ranks read as fast as they can until told to stop; the swaps happen meanwhile.
     let stop = AtomicBool::new(false);
-    let (seen, address) = (AtomicU64::new(0), daemon.address());
+    let seen: Vec<AtomicU64> = (0..RANKS).map(|_| AtomicU64::new(0)).collect();
+    let (seen, address) = (seen.as_slice(), daemon.address());
     let read = |rank: u32| {
         let client = Client::connect(address).unwrap();
         let request = BatchesRequest { rank, world_size: RANKS, ..BatchesRequest::new("load", 0) };
         let mut batches: Vec<Batch> = Vec::new();
         for batch in client.batches(request) {
             let batch = batch.unwrap();
-            seen.fetch_max(batch.version, Ordering::Relaxed);
+            seen[rank as usize].store(batch.version, Ordering::Relaxed);
             batches.push(batch);
             if stop.load(Ordering::Relaxed) {
                 break;
@@ -58,7 +59,9 @@ fn under_load_ranks_switch_at_the_same_step_and_no_batch_mixes_versions() {
         let readers: Vec<_> = (0..RANKS).map(|rank| scope.spawn(move || read(rank))).collect();
         for version in &versions {
             ctl.activate("d", *version);
-            deadline("streams take up the new version", || (seen.load(Ordering::Relaxed) == *version).then_some(()));
+            deadline("every rank takes up the new version", || {
+                seen.iter().all(|seen| seen.load(Ordering::Relaxed) == *version).then_some(())
+            });
         }
         stop.store(true, Ordering::Relaxed);
         readers.into_iter().map(|reader| reader.join().unwrap()).collect()
