@@ -114,19 +114,34 @@ fn apportion(weights: &[f64]) -> Result<Vec<u64>, AliasTableError> {
     Ok(units)
 }
 
-/// Spreads what rounding left over, one unit an entry, first entries first.
+/// Spreads what rounding left over: one unit an entry, first entries first, round after round. Rounds that treat all
+/// entries alike are taken at once.
 fn settle(units: &mut [u64], capacity: u64) {
-    let mut total: u128 = units.iter().map(|&unit| u128::from(unit)).sum();
+    let total: u128 = units.iter().map(|&unit| u128::from(unit)).sum();
     let capacity = u128::from(capacity);
-    while total != capacity {
-        for unit in units.iter_mut() {
-            if total < capacity && *unit > 0 {
-                *unit += 1;
-                total += 1;
-            } else if total > capacity && *unit > 1 {
-                *unit -= 1;
-                total -= 1;
-            }
+    let small = |count: u128| u64::try_from(count).expect("rounding leaves less than the capacity over");
+    let mut missing = small(capacity.saturating_sub(total));
+    while missing > 0 {
+        let takers = units.iter().filter(|unit| **unit > 0).count() as u64;
+        let each = (missing / takers).max(1);
+        for unit in units.iter_mut().filter(|unit| **unit > 0) {
+            let given = each.min(missing);
+            *unit += given;
+            missing -= given;
+        }
+    }
+    let mut excess = small(total.saturating_sub(capacity));
+    while excess > 0 {
+        // An entry keeps its last unit.
+        let (mut givers, mut smallest) = (0, u64::MAX);
+        for unit in units.iter().filter(|unit| **unit > 1) {
+            (givers, smallest) = (givers + 1, smallest.min(*unit));
+        }
+        let each = (excess / givers).clamp(1, smallest - 1);
+        for unit in units.iter_mut().filter(|unit| **unit > 1) {
+            let taken = each.min(excess);
+            *unit -= taken;
+            excess -= taken;
         }
     }
 }
@@ -191,6 +206,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// One entry pays for a million that round up to one unit; taken unit by unit, that would be 10^12 operations.
+    #[test]
+    fn a_million_vanishing_weights_beside_a_large_one_are_settled_at_once() {
+        let mut weights = vec![1e-30; 1_000_000];
+        weights[17] = 1.0;
+        let table = AliasTable::new(&weights).unwrap();
+        assert_eq!(realised(&table), table.units);
+        assert!(table.units.iter().enumerate().all(|(index, &unit)| (unit == 1) == (index != 17)));
     }
 
     #[test]

@@ -23,18 +23,20 @@ impl EmpiricalCdf {
     pub fn from_column(column: &[f64]) -> (Self, Ranks) {
         assert!(!column.is_empty(), "a feature table has rows");
         let rows = u32::try_from(column.len()).expect("a feature table has fewer than 2^32 rows");
+        // Adding zero makes -0 equal to 0, as they tie.
+        let value = |row: u32| column[row as usize] + 0.0;
         let mut order: Vec<u32> = (0..rows).collect();
-        order.sort_unstable_by(|&a, &b| column[a as usize].total_cmp(&column[b as usize]));
+        order.sort_unstable_by(|&a, &b| value(a).total_cmp(&value(b)));
         let mut rank = vec![0u32; column.len()];
         let (mut values, mut shares) = (Vec::new(), Vec::new());
         let mut below = 0;
-        for group in order.chunk_by(|&a, &b| column[a as usize].total_cmp(&column[b as usize]).is_eq()) {
+        for group in order.chunk_by(|&a, &b| value(a).total_cmp(&value(b)).is_eq()) {
             let distinct = u32::try_from(values.len()).expect("no more distinct values than rows");
             for &row in group {
                 rank[row as usize] = distinct;
             }
             below += group.len();
-            values.push(column[group[0] as usize]);
+            values.push(value(group[0]));
             shares.push(below as f64 / column.len() as f64);
         }
         let ranks = Ranks { of_row: rank, share: shares.clone() };
@@ -113,6 +115,14 @@ mod tests {
         assert_eq!(ranks.of_row, [2, 0, 2, 1]);
         assert_eq!(ranks.share, [0.25, 0.5, 1.0]);
         assert_eq!([1.0, 2.0, 3.0].map(|x| cdf.quantile(x)), [0.25, 0.5, 1.0]);
+    }
+
+    #[test]
+    fn zero_and_minus_zero_tie() {
+        let (cdf, ranks) = EmpiricalCdf::from_column(&[0.0, -0.0, 1.0, -0.0]);
+        assert_eq!(ranks.of_row, [0, 0, 1, 0]);
+        assert!(EmpiricalCdf::from_points(cdf.values().to_vec(), cdf.shares().to_vec()).is_some());
+        assert_eq!(cdf.quantile(-0.0), 0.75);
     }
 
     #[test]
