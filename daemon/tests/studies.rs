@@ -171,6 +171,18 @@ fn the_first_report_of_an_attempt_stands() {
 }
 
 #[test]
+fn a_trial_that_was_never_leased_is_not_reported_on() {
+    let setup = setup(1);
+    let told = setup.registry.tell_trial(&report(0, 0, ""), &Outcome::Objective(0.5)).unwrap_err();
+    let beaten = setup.registry.heartbeat_trial(&report(0, 0, ""), LEASE_MS).unwrap_err();
+    for error in [told, beaten] {
+        assert!(matches!(error, RegistryError::Precondition(_)), "{error}");
+        assert!(error.to_string().contains("attempt 0 of trial 0 of study \"s\" was never leased"), "{error}");
+    }
+    assert_eq!(leased(&setup, "a"), (0, 1));
+}
+
+#[test]
 fn an_objective_that_is_not_finite_is_infeasible() {
     let setup = setup(2);
     for (number, objective) in [(0, f64::NAN), (1, f64::INFINITY)] {

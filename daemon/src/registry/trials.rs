@@ -95,9 +95,10 @@ impl TrialRecord {
         self.lease_expires_at_ms = 0;
     }
 
-    /// Tells whether `attempt` may still be reported on: no later one was leased, and the trial has not ended.
+    /// Tells whether `attempt` may still be reported on: it was leased, no later one was, and the trial has not ended.
     fn is_open_to(&self, attempt: u32) -> bool {
-        attempt == self.attempt
+        attempt > 0
+            && attempt == self.attempt
             && !self.told.contains(&attempt)
             && matches!(self.state, TrialState::Running | TrialState::Pending)
     }
