@@ -43,9 +43,9 @@ fn registry_with_dataset(directory: &std::path::Path) -> Registry {
         columns: vec!["loss".into()],
         cells: 1,
     };
-    registry.create_dataset(&dataset).unwrap();
+    let (dataset, _) = registry.create_dataset(&dataset).unwrap();
     for _ in 0..2 {
-        registry.put_sampler("d", "{}", &OriginRecord::default(), 1.0).unwrap();
+        registry.put_sampler(&dataset, "{}", &OriginRecord::default(), 1.0).unwrap();
     }
     registry
 }

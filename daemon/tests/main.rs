@@ -6,6 +6,7 @@ mod activation;
 mod harness;
 mod importing;
 mod job_log;
+mod races;
 mod registry;
 mod restart;
 mod samplers;

@@ -35,11 +35,11 @@ fn setup(trials: u64) -> Setup {
         columns: vec!["loss".into()],
         cells: 1,
     };
-    registry.create_dataset(&dataset).unwrap();
+    let (dataset, _) = registry.create_dataset(&dataset).unwrap();
     registry.create_study(&study("{\"seed\":0}")).unwrap();
     for trial in 0..trials {
         let origin = OriginRecord { study: "s".into(), trial, candidate: true };
-        let version = registry.put_sampler("d", "{}", &origin, 1.0).unwrap().version;
+        let version = registry.put_sampler(&dataset, "{}", &origin, 1.0).unwrap().0.version;
         registry.add_trial(&new_trial(trial, version, "{}")).unwrap();
     }
     Setup { registry, clock, _directory: directory }

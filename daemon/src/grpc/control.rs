@@ -199,19 +199,19 @@ impl Control for ControlService {
 }
 
 fn put_sampler(daemon: &Daemon, dataset: &str, spec_json: &str, origin: &OriginRecord) -> Result<v1::Sampler, Error> {
-    let hash = daemon.registry.dataset(dataset)?.hash;
+    let dataset = daemon.registry.dataset(dataset)?;
     let spec: SamplerSpec =
         serde_json::from_str(spec_json).map_err(|error| Error::Invalid(format!("sampler spec: {error}")))?;
     let spec = spec.canonical().map_err(|error| Error::PutSampler(error.into()))?;
     let canonical = serde_json::to_string(&spec).map_err(|error| Error::Invalid(format!("sampler spec: {error}")))?;
     // Built from the text that is stored, as it will be built after a restart.
-    let built = daemon.loaded.sampler(&hash, &canonical).map_err(|error| match error {
+    let built = daemon.loaded.sampler(&dataset.hash, &canonical).map_err(|error| match error {
         LoadError::Sampler(error) => Error::PutSampler(error),
         other => other.into(),
     })?;
-    let record = daemon.registry.put_sampler(dataset, &canonical, origin, built.effective_sample_size())?;
-    tracing::info!(dataset, version = record.version, "stored a sampler");
-    Ok(convert::sampler(record, &daemon.registry.active(dataset)?))
+    let (record, active) = daemon.registry.put_sampler(&dataset, &canonical, origin, built.effective_sample_size())?;
+    tracing::info!(dataset = dataset.name, version = record.version, "stored a sampler");
+    Ok(convert::sampler(record, &active))
 }
 
 fn load(daemon: &Daemon, dataset: &str, version: u64) -> Result<(), Error> {

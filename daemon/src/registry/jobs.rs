@@ -9,8 +9,8 @@ use std::ops::{Range, RangeInclusive};
 use swift_sampler::job::{Follow, JobLog};
 
 use super::error::check_job_name;
-use super::records::{JobRecord, Mode, SamplerRecord};
-use super::{Decision, Read, Registry, RegistryError, job_key, sampler_key};
+use super::records::{DatasetRecord, JobRecord, Mode, SamplerRecord};
+use super::{Decision, Read, Registry, RegistryError, dataset_key, job_key, sampler_key};
 
 /// Steps by which a horizon is extended at once: fewer commits, against a later switch after an activation.
 pub const LEASE_STEPS: u64 = 64;
@@ -71,12 +71,13 @@ impl Registry {
                 check_equal(&stored, parameters)?;
                 return Ok(Decision::Answer(stored));
             }
-            let dataset = self.dataset(&parameters.dataset)?;
+            let read: Read<DatasetRecord> = self.read(dataset_key(&parameters.dataset))?;
+            let Some(dataset) = read.record.clone() else { return Err(self.no_dataset(&parameters.dataset)) };
             let active = self.read_active(&parameters.dataset)?;
             let Some(active_record) = &active.record else { return Err(self.no_dataset(&parameters.dataset)) };
             // Written, though unchanged: whoever removes the dataset, or collects the sampler, having seen no job refer
             // to it, then finds another revision and looks again.
-            let mut writes = vec![active.put(active_record)];
+            let mut writes = vec![read.keep(), active.put(active_record)];
             if let Follow::Pinned(version) = parameters.follow {
                 let sampler: Read<SamplerRecord> = self.read(sampler_key(&parameters.dataset, version))?;
                 let Some(sampler_record) = &sampler.record else {

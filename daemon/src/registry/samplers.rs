@@ -1,38 +1,49 @@
 //! Sampler versions of a dataset, and which is active.
 
-use super::records::{ActiveRecord, OriginRecord, SamplerRecord};
-use super::{Decision, Read, Registry, RegistryError, active_key, sampler_key, samplers_prefix};
+use super::records::{ActiveRecord, DatasetRecord, OriginRecord, SamplerRecord};
+use super::{Decision, Read, Registry, RegistryError, active_key, dataset_key, sampler_key, samplers_prefix};
 
 /// How many rollbacks in a row are possible.
 const ROLLBACKS_MAX: usize = 64;
 
 impl Registry {
-    /// Stores a sampler as the dataset's next version. The caller has built it: what is stored can be served.
+    /// Stores a sampler as the next version of the dataset that the caller has built it on: what is stored can be
+    /// served. Returns what is active beside it.
     ///
     /// # Errors
-    /// [`RegistryError::NoDataset`].
+    /// [`RegistryError::NoDataset`], or [`RegistryError::Precondition`] when the name holds other content by now.
     pub fn put_sampler(
         &self,
-        dataset: &str,
+        dataset: &DatasetRecord,
         spec_json: &str,
         origin: &OriginRecord,
         effective_sample_size: f64,
-    ) -> Result<SamplerRecord, RegistryError> {
+    ) -> Result<(SamplerRecord, ActiveRecord), RegistryError> {
+        let name = &dataset.name;
         self.decide(|| {
-            let active = self.read_active(dataset)?;
-            let Some(mut counters) = active.record.clone() else { return Err(self.no_dataset(dataset)) };
+            let present: Read<DatasetRecord> = self.read(dataset_key(name))?;
+            let Some(present_record) = &present.record else { return Err(self.no_dataset(name)) };
+            if present_record.hash != dataset.hash {
+                return Err(RegistryError::Precondition(format!(
+                    "dataset {name:?} was removed and imported with other content while the sampler was built: put it \
+                     again"
+                )));
+            }
+            let active = self.read_active(name)?;
+            let Some(mut counters) = active.record.clone() else { return Err(self.no_dataset(name)) };
             let version = counters.next_version;
             counters.next_version += 1;
             let record = SamplerRecord {
-                dataset: dataset.to_owned(),
+                dataset: name.clone(),
                 version,
                 spec_json: spec_json.to_owned(),
                 origin: origin.clone(),
                 effective_sample_size,
                 created_at_ms: self.now_ms(),
             };
-            let sampler = self.read(sampler_key(dataset, version))?;
-            Ok(Decision::Commit(vec![active.put(&counters), sampler.put(&record)], record))
+            let sampler = self.read(sampler_key(name, version))?;
+            let writes = vec![present.keep(), active.put(&counters), sampler.put(&record)];
+            Ok(Decision::Commit(writes, (record, counters)))
         })
     }
 

@@ -1,0 +1,103 @@
+//! Another writer comes between what a rule reads and what it writes, at a chosen moment.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use swift_sampler::job::Follow;
+use swift_sampler_daemon::registry::{
+    Backend, BackendError, Commit, JobParameters, Mode, NewDataset, OriginRecord, Registry, RegistryError, Stored,
+    Write,
+};
+
+use crate::harness::{ManualClock, backend, registry};
+
+type Intrusion = Box<dyn FnOnce() + Send>;
+
+/// A backend in which another writer comes right after the first reading of one key or prefix.
+struct Interrupted {
+    backend: Arc<dyn Backend>,
+    after: &'static str,
+    intrusion: Mutex<Option<Intrusion>>,
+}
+
+impl Interrupted {
+    fn interrupt(&self, read: &str) {
+        if read == self.after
+            && let Some(intrusion) = self.intrusion.lock().unwrap().take()
+        {
+            intrusion();
+        }
+    }
+}
+
+impl Backend for Interrupted {
+    fn get(&self, key: &str) -> Result<Option<Stored>, BackendError> {
+        let found = self.backend.get(key);
+        self.interrupt(key);
+        found
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<(String, Stored)>, BackendError> {
+        let found = self.backend.list(prefix);
+        self.interrupt(prefix);
+        found
+    }
+
+    fn commit(&self, writes: &[Write]) -> Result<Commit, BackendError> {
+        self.backend.commit(writes)
+    }
+
+    fn generation(&self) -> Result<u64, BackendError> {
+        self.backend.generation()
+    }
+}
+
+fn interrupted(directory: &Path, after: &'static str, intrusion: impl FnOnce() + Send + 'static) -> Registry {
+    let intrusion: Mutex<Option<Intrusion>> = Mutex::new(Some(Box::new(intrusion)));
+    let backend = Interrupted { backend: backend(directory), after, intrusion };
+    Registry::new(Arc::new(backend), ManualClock::at(1))
+}
+
+fn dataset(name: &str, hash: &str) -> NewDataset {
+    NewDataset {
+        name: name.into(),
+        hash: hash.into(),
+        rows: 100,
+        features: vec![],
+        gradient_norm: None,
+        columns: vec!["loss".into()],
+        cells: 1,
+    }
+}
+
+#[test]
+fn a_job_is_opened_on_the_dataset_that_there_is_not_on_one_replaced_meanwhile() {
+    let directory = tempfile::tempdir().unwrap();
+    let other = registry(directory.path(), ManualClock::at(1));
+    other.create_dataset(&dataset("d", "old")).unwrap();
+    let registry = interrupted(directory.path(), "dataset/d", move || {
+        other.remove_dataset("d").unwrap();
+        other.create_dataset(&dataset("d", "new")).unwrap();
+    });
+    let parameters = JobParameters {
+        name: "j".into(),
+        dataset: "d".into(),
+        seed: 0,
+        batch_size: 8,
+        mode: Mode::Independent,
+        follow: Follow::Step,
+    };
+    assert_eq!(registry.open_job(&parameters).unwrap().dataset_hash, "new");
+}
+
+#[test]
+fn a_sampler_built_on_a_dataset_that_was_replaced_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let registry = registry(directory.path(), ManualClock::at(1));
+    let (old, _) = registry.create_dataset(&dataset("d", "old")).unwrap();
+    registry.remove_dataset("d").unwrap();
+    registry.create_dataset(&dataset("d", "new")).unwrap();
+    let error = registry.put_sampler(&old, "{}", &OriginRecord::default(), 1.0).unwrap_err();
+    assert!(matches!(error, RegistryError::Precondition(_)), "{error}");
+    assert_eq!(registry.samplers("d").unwrap().len(), 1);
+}
