@@ -3,13 +3,13 @@
 //! Many points of the cube are one sampler (the scales of c and v cancel, mirror images coincide, knots do not matter
 //! where H is flat), and a small step may change everything or nothing. What a sampler does to the data has none of
 //! these: the mean of each feature's quantile under it, their spread and correlation, and how many examples it uses
-//! decide how a training goes, and nearby values train alike. So the surrogate learns from 40 trials what it cannot learn
-//! in the cube, as `tests/search_quality.rs` shows.
+//! decide how a training goes, and nearby values train alike. So 40 trials teach the surrogate enough, which
+//! `tests/search_quality.rs` holds.
 
 use swift_sampler::{Cells, Dataset, DatasetError, FeatureTable, FeatureTableError, Resolution, Sampler, SamplerSpec};
 
 /// Bits of a cell, shared by the features: samplers are compared on at most this many coarse cells.
-const CELL_BITS: usize = 9;
+const CELL_BITS: u32 = 9;
 /// Variances and covariances of quantiles are at most 1/4; these many make them as wide as the means.
 const SPREAD_SCALE: f64 = 6.0;
 /// ln(ESS / n) in units of the means' range: e^-4 of the examples at 0, all of them at 1.
@@ -40,7 +40,8 @@ impl Behaviour {
     /// # Errors
     /// [`BehaviourError`] when a feature or the gradient norm is not a column.
     pub fn new(table: FeatureTable, features: &[String], gradient_norm: Option<&str>) -> Result<Self, BehaviourError> {
-        let bits = u32::try_from((CELL_BITS / features.len().max(1)).max(1)).expect("a few bits");
+        let bits = CELL_BITS / u32::try_from(features.len()).unwrap_or(CELL_BITS).max(1);
+        let bits = bits.max(1);
         let cells = Cells::build(&table, features, gradient_norm, Resolution::Bits(bits))?;
         let shares = (0..cells.len()).map(|cell| f64::from(cells.count(cell)) / cells.rows() as f64).collect();
         Ok(Self { coarse: Dataset::from_stored(table, gradient_norm.map(str::to_owned), cells)?, shares })

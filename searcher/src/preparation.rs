@@ -92,7 +92,9 @@ fn prepare_network(
     progress: &mut dyn FnMut(&PrepareProgress) -> ControlFlow<()>,
 ) -> Result<Preparation, SearcherError> {
     let prepared = crate::torch::prepare(config, work_dir, progress)?;
-    write_training_set(config, work_dir)?;
+    if !(prepared.reused && work_dir.join("train-labels-idx1-ubyte").is_file()) {
+        write_training_set(config, work_dir)?;
+    }
     Ok(Preparation { features: prepared.features, start_epochs: config.epochs, reused: prepared.reused })
 }
 

@@ -104,12 +104,16 @@ impl Worker<'_> {
         match outcome {
             Outcome::Lost => return Ok(()),
             _ if lost || stop.is_set() => return Ok(()),
-            outcome => self.tell(trial, outcome, &report)?,
+            outcome => {
+                // A result that was not taken is another worker's trial by now, and so is the job.
+                if self.tell(trial, outcome, &report)? && !panicked {
+                    self.remove_job(trial);
+                }
+            }
         }
         if panicked {
             return Err(SearcherError::Failed(format!("trial {} panicked; starting afresh", trial.number)));
         }
-        self.remove_job(trial);
         Ok(())
     }
 
@@ -156,13 +160,14 @@ impl Worker<'_> {
         }
     }
 
-    fn tell(&self, trial: &proto::Trial, outcome: Outcome, report: &TrialReport) -> Result<(), SearcherError> {
+    /// Reports how the attempt ended, and returns whether that was taken.
+    fn tell(&self, trial: &proto::Trial, outcome: Outcome, report: &TrialReport) -> Result<bool, SearcherError> {
         use proto::tell_trial_request::Outcome as Told;
         let told = match outcome {
             Outcome::Objective(objective) => Told::Objective(objective),
             Outcome::Infeasible(reason) => Told::Infeasible(reason),
             Outcome::Failed(reason) => Told::Failed(reason),
-            Outcome::Lost => return Ok(()),
+            Outcome::Lost => return Ok(false),
         };
         tracing::info!(trial = trial.number, attempt = trial.attempt, outcome = ?told, seconds = report.seconds, "told");
         let request = proto::TellTrialRequest {
@@ -174,11 +179,11 @@ impl Worker<'_> {
             report_json: serde_json::to_string(report).expect("a report is plain data"),
         };
         match self.client.tell_trial(request) {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(true),
             // The lease ran out meanwhile and another worker has the trial: its result will stand.
             Err(ClientError::FailedPrecondition(reason)) => {
                 tracing::warn!(trial = trial.number, reason, "result not taken");
-                Ok(())
+                Ok(false)
             }
             Err(error) => Err(error.into()),
         }

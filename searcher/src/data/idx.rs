@@ -46,15 +46,18 @@ pub fn write_labelled(folder: &Path, prefix: &str, images: &LabelledImages) -> R
     write(&path, LABELS_MAGIC, &[count], &images.labels).map_err(|source| DataError::read(&path, source))
 }
 
+/// Writes a file at once or not at all, so that no reader sees half of it.
 fn write(path: &Path, magic: u32, sizes: &[usize], data: &[u8]) -> io::Result<()> {
-    let mut file = BufWriter::new(File::create(path)?);
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let mut file = BufWriter::new(tempfile::NamedTempFile::new_in(folder)?);
     file.write_all(&magic.to_be_bytes())?;
     for &size in sizes {
         let size = u32::try_from(size).map_err(io::Error::other)?;
         file.write_all(&size.to_be_bytes())?;
     }
     file.write_all(data)?;
-    file.flush()
+    file.into_inner()?.persist(path)?;
+    Ok(())
 }
 
 fn locate(folder: &Path, name: &str) -> Result<PathBuf, DataError> {

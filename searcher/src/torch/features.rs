@@ -1,20 +1,13 @@
 //! The features of every training example under a network: loss, renormed entropy and last-layer gradient norm.
 
-use std::fs::File;
 use std::path::Path;
-use std::sync::Arc;
 
-use parquet::basic::Compression;
-use parquet::data_type::DoubleType;
-use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
-use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::parser::parse_message_type;
 use tch::{Kind, Tensor, no_grad};
 
 use super::images::DeviceImages;
 use super::networks::{Activations, Model};
 use super::training::chunks;
+use crate::features_file;
 use crate::target::TargetError;
 
 /// Fewest classes for which the renormed entropy is not 0 everywhere.
@@ -83,31 +76,14 @@ fn extend(column: &mut Vec<f64>, values: &Tensor) -> Result<(), TargetError> {
     Ok(())
 }
 
-/// Writes the columns as a Parquet file, beside `path` and then under its name.
+/// Writes the columns as a Parquet file, at once or not at all.
 ///
 /// # Errors
 ///
 /// [`TargetError::File`] names the file.
 pub fn write_features(path: &Path, features: &FeatureColumns) -> Result<(), TargetError> {
-    let error = |reason: String| TargetError::File { path: path.to_owned(), reason };
-    let part = path.with_extension("part.parquet");
-    write_parquet(&part, features).map_err(|source| error(source.to_string()))?;
-    std::fs::rename(&part, path).map_err(|source| error(source.to_string()))
-}
-
-fn write_parquet(path: &Path, features: &FeatureColumns) -> Result<(), ParquetError> {
-    let columns = [("loss", &features.loss), ("entropy", &features.entropy), ("grad_norm", &features.grad_norm)];
-    let fields: String = columns.iter().map(|(name, _)| format!("required double {name};")).collect();
-    let schema = Arc::new(parse_message_type(&format!("message features {{ {fields} }}"))?);
-    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
-    let mut writer = SerializedFileWriter::new(File::create(path)?, schema, Arc::new(properties))?;
-    let mut rows = writer.next_row_group()?;
-    for (_, values) in columns {
-        let mut column = rows.next_column()?.ok_or_else(|| ParquetError::General("too few columns".to_owned()))?;
-        column.typed::<DoubleType>().write_batch(values, None, None)?;
-        column.close()?;
-    }
-    rows.close()?;
-    writer.close()?;
-    Ok(())
+    let columns: [(&str, &[f64]); 3] =
+        [("loss", &features.loss), ("entropy", &features.entropy), ("grad_norm", &features.grad_norm)];
+    features_file::write(path, &columns)
+        .map_err(|source| TargetError::File { path: path.to_owned(), reason: source.to_string() })
 }

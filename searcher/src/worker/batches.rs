@@ -35,8 +35,14 @@ impl<'a> DaemonBatches<'a> {
             ..JobConfig::new(&name, &worker.dataset, worker.study_config.training.batch_size)
         };
         match worker.client.open_job(&job) {
-            // Left behind by a removed study of the same name: the trial's job is this one.
-            Err(ClientError::AlreadyExists(_)) => {
+            Err(ClientError::AlreadyExists(reason)) => {
+                let found = worker.client.get_job(&name)?;
+                let policy = found.follow.and_then(|follow| follow.policy);
+                let of_a_trial = matches!(policy, Some(proto::follow_policy::Policy::Pinned(_)));
+                if !of_a_trial || found.dataset != worker.dataset {
+                    return Err(ClientError::AlreadyExists(reason));
+                }
+                // Left behind by a removed study of the same name: the trial's job is this one.
                 worker.client.remove_job(&name)?;
                 worker.client.open_job(&job)?;
             }
