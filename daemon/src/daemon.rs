@@ -124,11 +124,9 @@ impl Daemon {
     /// # Errors
     /// [`Error::Registry`] when it cannot be read.
     pub fn show_datasets(&self) -> Result<(), Error> {
-        let datasets = self.registry.datasets()?;
-        self.metrics.keep_datasets(&datasets.iter().map(|dataset| dataset.name.as_str()).collect::<Vec<_>>());
-        for dataset in datasets {
-            let active = self.registry.active(&dataset.name)?;
-            let sampler = self.registry.sampler(&dataset.name, active.version)?;
+        let datasets = self.registry.active_samplers()?;
+        self.metrics.keep_datasets(&datasets.iter().map(|(dataset, ..)| dataset.name.as_str()).collect::<Vec<_>>());
+        for (dataset, active, sampler) in datasets {
             let gauges = DatasetGauges {
                 active_version: active.version,
                 effective_sample_size: sampler.effective_sample_size,
@@ -137,5 +135,12 @@ impl Daemon {
             self.metrics.show_dataset(&dataset.name, gauges);
         }
         Ok(())
+    }
+
+    /// As [`Self::show_datasets`], after a commit: what was committed stands, so a failure is logged. Blocks.
+    pub fn show_committed(&self) {
+        if let Err(error) = self.show_datasets() {
+            tracing::warn!(%error, "the gauges of datasets are behind until the registry is asked again");
+        }
     }
 }

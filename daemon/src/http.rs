@@ -71,9 +71,7 @@ async fn page(State(shared): State<Shared>) -> Response {
 /// Names are of letters, digits and `._-/` only, so nothing needs escaping.
 fn render(daemon: &Daemon) -> Result<String, Error> {
     let mut datasets = String::new();
-    for dataset in daemon.registry.datasets()? {
-        let active = daemon.registry.active(&dataset.name)?;
-        let sampler = daemon.registry.sampler(&dataset.name, active.version)?;
+    for (dataset, active, sampler) in daemon.registry.active_samplers()? {
         #[allow(clippy::cast_precision_loss, reason = "datasets have fewer than 2^32 rows")]
         let share = 100.0 * sampler.effective_sample_size / dataset.rows as f64;
         row(

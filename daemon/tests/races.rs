@@ -101,3 +101,16 @@ fn a_sampler_built_on_a_dataset_that_was_replaced_is_refused() {
     assert!(matches!(error, RegistryError::Precondition(_)), "{error}");
     assert_eq!(registry.samplers("d").unwrap().len(), 1);
 }
+
+#[test]
+fn a_dataset_removed_while_all_are_listed_is_left_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let other = registry(directory.path(), ManualClock::at(1));
+    other.create_dataset(&dataset("a", "0")).unwrap();
+    other.create_dataset(&dataset("b", "1")).unwrap();
+    let registry = interrupted(directory.path(), "dataset/", move || {
+        other.remove_dataset("a").unwrap();
+    });
+    let listed: Vec<_> = registry.active_samplers().unwrap().into_iter().map(|(dataset, ..)| dataset.name).collect();
+    assert_eq!(listed, ["b"]);
+}

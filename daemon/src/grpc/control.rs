@@ -55,11 +55,8 @@ impl Control for ControlService {
         _request: Request<v1::ListDatasetsRequest>,
     ) -> Result<Response<v1::ListDatasetsResponse>, Status> {
         self.with(|daemon| {
-            let mut datasets = Vec::new();
-            for record in daemon.registry.datasets()? {
-                let active = daemon.registry.active(&record.name)?;
-                datasets.push(convert::dataset(record, &active));
-            }
+            let datasets = daemon.registry.active_samplers()?.into_iter();
+            let datasets = datasets.map(|(record, active, _)| convert::dataset(record, &active)).collect();
             Ok::<_, Error>(v1::ListDatasetsResponse { datasets })
         })
         .await
@@ -85,7 +82,7 @@ impl Control for ControlService {
                 daemon.loaded.forget(&hash);
                 daemon.loaded.store().remove(&hash)?;
             }
-            daemon.show_datasets()?;
+            daemon.show_committed();
             tracing::info!(dataset = name, "removed a dataset");
             Ok::<_, Error>(v1::RemoveDatasetResponse {})
         })
@@ -229,7 +226,7 @@ fn swap(
     let started = Instant::now();
     let active = activate(daemon, &dataset)?;
     daemon.metrics.swap_duration.observe(started.elapsed().as_secs_f64());
-    daemon.show_datasets()?;
+    daemon.show_committed();
     tracing::info!(dataset, version = active.version, "activated a sampler");
     Ok(convert::active(dataset, &active))
 }

@@ -146,7 +146,7 @@ fn make(daemon: &Daemon, name: String, files: &[SourceFile], selection: &Selecti
     // A damaged copy may have been replaced.
     daemon.loaded.forget(&record.hash);
     daemon.metrics.show_dataset_up(&record.name, true);
-    daemon.show_datasets()?;
+    daemon.show_committed();
     Ok(convert::dataset(record, &active))
 }
 

@@ -79,6 +79,21 @@ impl Registry {
         self.read_active(dataset)?.record.map_or_else(|| Err(self.no_dataset(dataset)), Ok)
     }
 
+    /// Returns every dataset with its active sampler, ascending in name. One that is removed meanwhile is left out.
+    ///
+    /// # Errors
+    /// [`RegistryError::Backend`].
+    pub fn active_samplers(&self) -> Result<Vec<(DatasetRecord, ActiveRecord, SamplerRecord)>, RegistryError> {
+        let mut found = Vec::new();
+        for dataset in self.datasets()? {
+            let Some(active) = self.read_active(&dataset.name)?.record else { continue };
+            let sampler: Read<SamplerRecord> = self.read(sampler_key(&dataset.name, active.version))?;
+            let Some(sampler) = sampler.record else { continue };
+            found.push((dataset, active, sampler));
+        }
+        Ok(found)
+    }
+
     /// Makes a version the active one; a trial's candidate thereby becomes an ordinary version. Activating the active
     /// version changes nothing.
     ///
