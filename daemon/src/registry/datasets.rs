@@ -69,7 +69,9 @@ impl Registry {
                 created_at_ms: now,
             };
             let active = self.read(active_key(&new.name))?;
-            let active_record = ActiveRecord { version: 1, generation: 1, before: Vec::new(), next_version: 2 };
+            // Activations are commits, so no record of an earlier dataset of this name was above the backend's generation.
+            let generation = self.backend.generation()? + 1;
+            let active_record = ActiveRecord { version: 1, generation, before: Vec::new(), next_version: 2 };
             let sampler = self.read(sampler_key(&new.name, 1))?;
             #[allow(clippy::cast_precision_loss, reason = "datasets have fewer than 2^32 rows")]
             let sampler_record = SamplerRecord {
@@ -118,7 +120,7 @@ impl Registry {
             }
             if let Some(study) = self.studies()?.iter().find(|study| study.dataset == name) {
                 return Err(RegistryError::Precondition(format!(
-                    "dataset {name:?} is searched by study {:?}: remove its studies first",
+                    "dataset {name:?} is searched by study {:?}: remove it first (searcher remove STUDY)",
                     study.name
                 )));
             }
