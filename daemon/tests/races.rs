@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use swift_sampler::job::Follow;
 use swift_sampler_daemon::registry::{
-    Backend, BackendError, Commit, JobParameters, Mode, NewDataset, OriginRecord, Registry, RegistryError, Stored,
-    Write,
+    Backend, BackendError, Commit, JobParameters, Mode, NewDataset, NewStudy, OriginRecord, Registry, RegistryError,
+    Stored, Write,
 };
 
 use crate::harness::{ManualClock, backend, registry};
@@ -113,4 +113,35 @@ fn a_dataset_removed_while_all_are_listed_is_left_out() {
     });
     let listed: Vec<_> = registry.active_samplers().unwrap().into_iter().map(|(dataset, ..)| dataset.name).collect();
     assert_eq!(listed, ["b"]);
+}
+
+#[test]
+fn a_candidate_put_while_its_study_ends_is_collected() {
+    let directory = tempfile::tempdir().unwrap();
+    let other = registry(directory.path(), ManualClock::at(1));
+    let (d, _) = other.create_dataset(&dataset("d", "0")).unwrap();
+    let study = NewStudy { name: "s".into(), dataset: "d".into(), config_json: "{}".into(), attempts_max: 0 };
+    other.create_study(&study).unwrap();
+    let registry = interrupted(directory.path(), "sampler/d/", move || {
+        let origin = OriginRecord { study: "s".into(), trial: 0, candidate: true };
+        other.put_sampler(&d, "{}", &origin, 1.0).unwrap();
+    });
+    registry.end_study("s", "").unwrap();
+    let left: Vec<_> = registry.samplers("d").unwrap().into_iter().map(|sampler| sampler.version).collect();
+    assert_eq!(left, [1]);
+}
+
+#[test]
+fn generations_go_on_when_a_dataset_is_imported_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let registry = registry(directory.path(), ManualClock::at(1));
+    let (d, _) = registry.create_dataset(&dataset("d", "0")).unwrap();
+    registry.put_sampler(&d, "{}", &OriginRecord::default(), 1.0).unwrap();
+    for version in [2, 1, 2, 1] {
+        registry.activate("d", version).unwrap();
+    }
+    let last = registry.rollback("d").unwrap().generation;
+    registry.remove_dataset("d").unwrap();
+    let (_, active) = registry.create_dataset(&dataset("d", "0")).unwrap();
+    assert!(active.generation > last, "{} after {last}", active.generation);
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use swift_sampler::job::Follow;
 use swift_sampler_daemon::registry::{
-    JobParameters, Lease, Mode, NewDataset, NewStudy, NewTrial, OriginRecord, Outcome, Registry, RegistryError, Report,
-    TrialState,
+    DatasetRecord, JobParameters, Lease, Mode, NewDataset, NewStudy, NewTrial, OriginRecord, Outcome, Registry,
+    RegistryError, Report, TrialState,
 };
 use swift_sampler_proto::v1;
 use tempfile::TempDir;
@@ -226,6 +226,33 @@ fn an_ended_study_stops_workers_and_collects_its_candidates() {
     assert_eq!(versions, [(1, false), (3, true), (4, false)]);
     registry.end_study("s", "{\"best\":2}").unwrap();
     assert!(registry.end_study("s", "{\"best\":3}").is_err());
+}
+
+#[test]
+fn a_candidate_needs_a_study_that_runs_on_its_dataset() {
+    let setup = setup(1);
+    let (registry, dataset) = (&setup.registry, setup.registry.dataset("d").unwrap());
+    let put = |dataset: &DatasetRecord, study: &str| {
+        let origin = OriginRecord { study: study.into(), trial: 1, candidate: true };
+        registry.put_sampler(dataset, "{}", &origin, 1.0)
+    };
+    let other = NewDataset {
+        name: "other".into(),
+        hash: "1".into(),
+        rows: 100,
+        features: vec![],
+        gradient_norm: None,
+        columns: vec!["loss".into()],
+        cells: 1,
+    };
+    let (other, _) = registry.create_dataset(&other).unwrap();
+    for refused in [put(&dataset, "none"), put(&other, "s")] {
+        assert!(matches!(refused, Err(RegistryError::Precondition(_))), "{refused:?}");
+    }
+    registry.end_study("s", "").unwrap();
+    let ended = put(&dataset, "s").unwrap_err();
+    assert!(ended.to_string().contains("study \"s\": no such study is running on dataset \"d\""), "{ended}");
+    assert_eq!(registry.samplers("d").unwrap().len(), 1);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Sampler versions of a dataset, and which is active.
 
-use super::records::{ActiveRecord, DatasetRecord, OriginRecord, SamplerRecord};
+use super::records::{ActiveRecord, DatasetRecord, OriginRecord, SamplerRecord, StudyState};
 use super::{Decision, Read, Registry, RegistryError, active_key, dataset_key, sampler_key, samplers_prefix};
 
 /// How many rollbacks in a row are possible.
@@ -11,7 +11,8 @@ impl Registry {
     /// served. Returns what is active beside it.
     ///
     /// # Errors
-    /// [`RegistryError::NoDataset`], or [`RegistryError::Precondition`] when the name holds other content by now.
+    /// [`RegistryError::NoDataset`], or [`RegistryError::Precondition`] when the name holds other content by now,
+    /// or a candidate's study is not running on the dataset.
     pub fn put_sampler(
         &self,
         dataset: &DatasetRecord,
@@ -42,7 +43,19 @@ impl Registry {
                 created_at_ms: self.now_ms(),
             };
             let sampler = self.read(sampler_key(name, version))?;
-            let writes = vec![present.keep(), active.put(&counters), sampler.put(&record)];
+            let mut writes = vec![present.keep(), active.put(&counters), sampler.put(&record)];
+            if origin.candidate {
+                let study = self.read_study(&origin.study)?;
+                let running = study.record.as_ref().filter(|s| s.state == StudyState::Running && s.dataset == *name);
+                let Some(study_record) = running else {
+                    return Err(RegistryError::Precondition(format!(
+                        "candidate of study {:?}: no such study is running on dataset {name:?}",
+                        origin.study
+                    )));
+                };
+                // Written, though unchanged, so that an end of the study that saw no such candidate looks again.
+                writes.push(study.put(study_record));
+            }
             Ok(Decision::Commit(writes, (record, counters)))
         })
     }
