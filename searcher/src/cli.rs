@@ -44,6 +44,8 @@ pub enum Command {
     Show(ShowOptions),
     /// Write a study's trials as CSV to standard output
     Export(StudyOptions),
+    /// Remove a study and its trials; samplers that were activated stay
+    Remove(StudyOptions),
 }
 
 /// Options of a search.

@@ -11,7 +11,7 @@ use crate::target::TargetError;
 #[derive(Debug, thiserror::Error)]
 pub enum SearcherError {
     /// Someone pressed Ctrl-C or asked the process to end.
-    #[error("interrupted: nothing is lost, run the same command again to go on")]
+    #[error("interrupted: what was finished is kept, run the same command again to go on")]
     Interrupted,
     /// A setting is wrong.
     #[error("{0}")]

@@ -43,7 +43,7 @@ fn run(cli: &Cli) -> Result<(), SearcherError> {
                 Output::Table => written(print_table(&report, &mut std::io::stdout().lock())),
             }
         }
-        Some(Command::Features(options)) => features(options),
+        Some(Command::Features(options)) => features(options, &stop),
         Some(Command::Worker(options)) => work(options, &stop),
         Some(Command::Show(options)) => {
             let listing = Listing::fetch(&Client::connect(&options.study.daemon.daemon)?, &options.study.study)?;
@@ -56,14 +56,19 @@ fn run(cli: &Cli) -> Result<(), SearcherError> {
             let listing = Listing::fetch(&Client::connect(&options.daemon.daemon)?, &options.study)?;
             written(listing.export(&mut std::io::stdout().lock()))
         }
+        Some(Command::Remove(options)) => {
+            Client::connect(&options.daemon.daemon)?.remove_study(&options.study)?;
+            Ok(())
+        }
     }
 }
 
-fn features(options: &PrepareOptions) -> Result<(), SearcherError> {
+fn features(options: &PrepareOptions, stop: &Stop) -> Result<(), SearcherError> {
+    stop.on_signals().map_err(SearcherError::file("signals"))?;
     let target = options.target()?;
     let work_dir = WorkDir::open(&options.work_dir(&options.default_study()?))?;
     let mut progress = Progress::new();
-    let preparation = prepare(&target, work_dir.path(), &mut |step| {
+    let preparation = prepare(&target, work_dir.path(), stop, &mut |step| {
         progress.prepare(step);
         std::ops::ControlFlow::Continue(())
     })?;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::SearcherError;
 use crate::simulated::{SimulatedConfig, SimulatedTarget};
+use crate::stop::Stop;
 use crate::target::{PrepareConfig, PrepareProgress, Target};
 
 /// What a study trains.
@@ -56,13 +57,15 @@ impl TargetConfig {
     }
 }
 
-/// Trains the start network and extracts features, or finds both in the work folder; `Break` of `progress` ends it.
+/// Trains the start network and extracts features, or finds both in the work folder; `stop`, or `Break` of `progress`,
+/// ends it.
 ///
 /// # Errors
 /// [`SearcherError`] when data is missing, training fails, or the binary lacks libtorch.
 pub fn prepare(
     config: &TargetConfig,
     work_dir: &Path,
+    stop: &Stop,
     progress: &mut dyn FnMut(&PrepareProgress) -> ControlFlow<()>,
 ) -> Result<Preparation, SearcherError> {
     match config {
@@ -70,7 +73,7 @@ pub fn prepare(
             let features = config.write_features(work_dir).map_err(|error| SearcherError::Data(error.to_string()))?;
             Ok(Preparation { features, start_epochs: 0, reused: false })
         }
-        TargetConfig::Network(config) => prepare_network(config, work_dir, progress),
+        TargetConfig::Network(config) => prepare_network(config, work_dir, stop, progress),
     }
 }
 
@@ -89,9 +92,10 @@ pub fn open_target(config: &TargetConfig, work_dir: &Path) -> Result<Box<dyn Tar
 fn prepare_network(
     config: &PrepareConfig,
     work_dir: &Path,
+    stop: &Stop,
     progress: &mut dyn FnMut(&PrepareProgress) -> ControlFlow<()>,
 ) -> Result<Preparation, SearcherError> {
-    let prepared = crate::torch::prepare(config, work_dir, progress)?;
+    let prepared = crate::torch::prepare(config, work_dir, stop, progress)?;
     if !(prepared.reused && work_dir.join("train-labels-idx1-ubyte").is_file()) {
         write_training_set(config, work_dir)?;
     }
@@ -116,6 +120,7 @@ fn open_network(config: &PrepareConfig, work_dir: &Path) -> Result<Box<dyn Targe
 fn prepare_network(
     config: &PrepareConfig,
     _: &Path,
+    _: &Stop,
     _: &mut dyn FnMut(&PrepareProgress) -> ControlFlow<()>,
 ) -> Result<Preparation, SearcherError> {
     Err(SearcherError::WithoutTorch { target: config.target.name() })

@@ -99,7 +99,7 @@ pub fn run(config: &SearchConfig, stop: &Stop, progress: &mut Progress) -> Resul
     Ok(report)
 }
 
-/// Prepares on another thread, so that an interruption need not wait for an epoch.
+/// Prepares on another thread, and shows what it tells.
 fn prepare_watched(
     config: &SearchConfig,
     work_dir: &WorkDir,
@@ -107,12 +107,12 @@ fn prepare_watched(
     progress: &mut Progress,
 ) -> Result<Preparation, SearcherError> {
     let (sender, receiver) = std::sync::mpsc::sync_channel::<PrepareProgress>(PREPARE_MESSAGES_MAX);
-    let (target, path) = (config.target.clone(), work_dir.path().to_owned());
+    let (target, path, asked) = (config.target.clone(), work_dir.path().to_owned(), stop.clone());
     let thread = std::thread::Builder::new()
         .name("prepare".to_owned())
         .spawn(move || {
             // A receiver that is gone was interrupted.
-            prepare(&target, &path, &mut |step| match sender.send(*step) {
+            prepare(&target, &path, &asked, &mut |step| match sender.send(*step) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(_gone) => ControlFlow::Break(()),
             })
@@ -122,10 +122,12 @@ fn prepare_watched(
         match receiver.recv_timeout(LOOK_INTERVAL) {
             Ok(step) => progress.prepare(&step),
             Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break,
-            Err(std::sync::mpsc::RecvTimeoutError::Timeout) if stop.is_set() => return Err(SearcherError::Interrupted),
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) if stop.is_set() => break,
             Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
         }
     }
+    // Without a receiver it ends at its next message; libtorch must not be in use when the process exits.
+    drop(receiver);
     let prepared = thread.join().map_err(|_panic| SearcherError::Failed("the preparation panicked".to_owned()))??;
     if prepared.reused {
         progress.say("start network and features are there already");

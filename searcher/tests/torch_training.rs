@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use swift_sampler_searcher::data::{DataConfig, idx, synthetic};
+use swift_sampler_searcher::stop::Stop;
 use swift_sampler_searcher::target::{
     Architecture, BatchSource, Checkpoint, EpochReport, PrepareConfig, PrepareProgress, Prepared, RecipeOverrides,
     ShuffledEpochs, Start, Target, TargetError, TrainingOutcome, TrainingRun,
@@ -31,7 +32,7 @@ fn setup(architecture: Architecture) -> (tempfile::TempDir, PrepareConfig) {
 }
 
 fn prepare_quietly(config: &PrepareConfig, work_dir: &Path) -> Prepared {
-    prepare(config, work_dir, &mut |_| ControlFlow::Continue(())).unwrap()
+    prepare(config, work_dir, &Stop::default(), &mut |_| ControlFlow::Continue(())).unwrap()
 }
 
 fn run(start: Start, epochs: u32) -> TrainingRun {
@@ -108,13 +109,13 @@ fn finished_files_are_reused_and_others_made_again() {
     let first = prepare_quietly(&config, &work_dir);
     assert!(!first.reused && first.start.is_file() && first.best.is_file() && first.features.is_file());
     let features = std::fs::read(&first.features).unwrap();
-    let again = prepare(&config, &work_dir, &mut |_| panic!("nothing is left to do")).unwrap();
+    let again = prepare(&config, &work_dir, &Stop::default(), &mut |_| panic!("nothing is left to do")).unwrap();
     assert!(again.reused);
 
     // Other features of the same network: it is not trained again.
     let last = PrepareConfig { features_from: Checkpoint::Last, ..config.clone() };
     let mut trained = 0;
-    prepare(&last, &work_dir, &mut |progress| {
+    prepare(&last, &work_dir, &Stop::default(), &mut |progress| {
         trained += u32::from(matches!(progress, PrepareProgress::Epoch { .. }));
         ControlFlow::Continue(())
     })
@@ -138,7 +139,7 @@ fn finished_files_are_reused_and_others_made_again() {
 fn an_interrupted_preparation_leaves_nothing_that_looks_finished() {
     let (folder, config) = setup(Architecture::Mlp);
     let work_dir = folder.path().join("work");
-    let interrupted = prepare(&config, &work_dir, &mut |_| ControlFlow::Break(()));
+    let interrupted = prepare(&config, &work_dir, &Stop::default(), &mut |_| ControlFlow::Break(()));
     assert!(matches!(interrupted, Err(TargetError::Interrupted)));
     let prepared = prepare_quietly(&config, &work_dir);
     assert!(!prepared.reused);

@@ -84,6 +84,15 @@ fn a_nan_is_named_by_file_column_and_row() {
 }
 
 #[test]
+fn a_blank_line_is_a_missing_value_and_not_a_shift_of_all_rows_after_it() {
+    let scene = Scene::set();
+    let arguments = ["--features", "w"];
+    assert_names(&scene.refused_import("blank.csv", b"w\n1\n\n3\n4\n", &arguments), &["blank.csv", "\"w\"", "row 1"]);
+    assert_names(&scene.refused_import("blank.csv", b"w\n1\n\n3", &arguments), &["blank.csv", "row 1"]);
+    scene.check();
+}
+
+#[test]
 fn a_missing_column_is_named_beside_those_there_are() {
     let scene = Scene::set();
     let failure = scene.refused_import("few.csv", b"loss,grad_norm\n1,2\n", &[]);

@@ -4,11 +4,13 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use crate::{Samplerctl, binary, deadline};
 
+/// Longest wait for a daemon to say where it serves.
+const START_MAX: Duration = Duration::from_secs(60);
 /// Longest wait for one answer over HTTP.
 const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -50,13 +52,24 @@ impl Samplerd {
                 line.clear();
             }
         });
-        let mut first = String::new();
-        BufReader::new(child.stdout.take().expect("stdout is piped")).read_line(&mut first).expect("stdout is read");
-        let addresses: serde_json::Value = serde_json::from_str(&first).unwrap_or_else(|error| {
-            panic!("first line {first:?}: {error}; log: {}", log.lock().expect("no holder panics"))
+        let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let (sender, first) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            // Where nobody waits any more, nobody misses the line.
+            sender.send(stdout.read_line(&mut line).map(|_bytes| line)).ok();
         });
+        // Whole from here on, so that a panic kills the child.
+        let mut daemon = Self { child, data_dir: data_dir.to_owned(), grpc: String::new(), http: String::new(), log };
+        let first = first
+            .recv_timeout(START_MAX)
+            .unwrap_or_else(|_| panic!("samplerd serves: not within {START_MAX:?}; log: {}", daemon.log()))
+            .expect("stdout is read");
+        let addresses: serde_json::Value = serde_json::from_str(&first)
+            .unwrap_or_else(|error| panic!("first line {first:?}: {error}; log: {}", daemon.log()));
         let address = |name: &str| addresses[name].as_str().expect("both addresses are strings").to_owned();
-        Self { child, data_dir: data_dir.to_owned(), grpc: address("grpc"), http: address("http"), log }
+        (daemon.grpc, daemon.http) = (address("grpc"), address("http"));
+        daemon
     }
 
     /// Returns the gRPC address.

@@ -10,7 +10,10 @@ use super::manifest::Manifest;
 use super::networks::Model;
 use super::training::{self, Plan};
 use super::{BEST_FILE, FEATURES_FILE, START_FILE, TorchTarget};
-use crate::target::{Checkpoint, EpochReport, PrepareConfig, PrepareProgress, Prepared, ShuffledEpochs, TargetError};
+use crate::stop::Stop;
+use crate::target::{
+    BatchSource, Checkpoint, EpochReport, PrepareConfig, PrepareProgress, Prepared, ShuffledEpochs, TargetError,
+};
 
 /// What a caller does with progress; `Break` ends the preparation as [`TargetError::Interrupted`].
 type Progress<'a> = dyn FnMut(&PrepareProgress) -> ControlFlow<()> + 'a;
@@ -18,12 +21,17 @@ type Progress<'a> = dyn FnMut(&PrepareProgress) -> ControlFlow<()> + 'a;
 /// Trains the start network on shuffled epochs and writes its checkpoints and features into `work_dir`.
 ///
 /// Resumable: files of an equal configuration are reused, others are replaced. A training that was interrupted starts
-/// again. Returns at once if nothing is left to do.
+/// again; `stop` interrupts it at the next batch. Returns at once if nothing is left to do.
 ///
 /// # Errors
 ///
 /// Errors of the data, of the training, or of the files of `work_dir`.
-pub fn prepare(config: &PrepareConfig, work_dir: &Path, progress: &mut Progress<'_>) -> Result<Prepared, TargetError> {
+pub fn prepare(
+    config: &PrepareConfig,
+    work_dir: &Path,
+    stop: &Stop,
+    progress: &mut Progress<'_>,
+) -> Result<Prepared, TargetError> {
     fs::create_dir_all(work_dir)
         .map_err(|source| TargetError::File { path: work_dir.to_owned(), reason: source.to_string() })?;
     if let Some(manifest) = Manifest::matching(config, work_dir)? {
@@ -35,7 +43,7 @@ pub fn prepare(config: &PrepareConfig, work_dir: &Path, progress: &mut Progress<
     }
     let target = TorchTarget::new(config, work_dir)?;
     Manifest::remove(work_dir)?;
-    let manifest = train_start_network(&target, progress)?;
+    let manifest = train_start_network(&target, stop, progress)?;
     extract(&target, manifest, progress)
 }
 
@@ -50,7 +58,11 @@ fn prepared(manifest: Manifest, work_dir: &Path, reused: bool) -> Prepared {
     }
 }
 
-fn train_start_network(target: &TorchTarget, progress: &mut Progress<'_>) -> Result<Manifest, TargetError> {
+fn train_start_network(
+    target: &TorchTarget,
+    stop: &Stop,
+    progress: &mut Progress<'_>,
+) -> Result<Manifest, TargetError> {
     let TorchTarget { config, work_dir, train, validation, .. } = target;
     let examples = u32::try_from(train.len()).map_err(|_too_many| TargetError::InvalidRun {
         field: "train_examples",
@@ -63,7 +75,8 @@ fn train_start_network(target: &TorchTarget, progress: &mut Progress<'_>) -> Res
         batch_size: config.batch_size,
         recipe: config.recipe.apply(config.target.recipe()),
     };
-    let mut batches = ShuffledEpochs::new(examples, config.batch_size, config.seed);
+    let batches = ShuffledEpochs::new(examples, config.batch_size, config.seed);
+    let mut batches = Interruptible { batches, stop };
     let mut best: Option<EpochReport> = None;
     let epochs = training::train(&model, train, validation, &plan, &mut batches, &mut |model, report| {
         if best.is_none_or(|best| report.validation_accuracy > best.validation_accuracy) {
@@ -77,6 +90,18 @@ fn train_start_network(target: &TorchTarget, progress: &mut Progress<'_>) -> Res
     let manifest = Manifest::trained(config, epochs, best_epoch);
     manifest.write(work_dir)?;
     Ok(manifest)
+}
+
+/// Batches until asked to stop.
+struct Interruptible<'a> {
+    batches: ShuffledEpochs,
+    stop: &'a Stop,
+}
+
+impl BatchSource for Interruptible<'_> {
+    fn next_batch(&mut self, indices: &mut Vec<u32>) -> Result<(), TargetError> {
+        if self.stop.is_set() { Err(TargetError::Interrupted) } else { self.batches.next_batch(indices) }
+    }
 }
 
 fn extract(target: &TorchTarget, manifest: Manifest, progress: &mut Progress<'_>) -> Result<Prepared, TargetError> {
