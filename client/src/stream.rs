@@ -90,7 +90,8 @@ impl BatchStream {
     /// Returns the next batch; `None` after the last, or after an error. Dropping the future loses nothing.
     ///
     /// # Errors
-    /// [`ClientError::Unavailable`] when the daemon could not be reached until the retry deadline,
+    /// [`ClientError::Unavailable`] when the daemon could not be reached, or had no place for a stream that had begun,
+    /// until the retry deadline; [`ClientError::ResourceExhausted`] when it has no place for one that begins;
     /// [`ClientError::NotFound`] without the job, [`ClientError::Invalid`] for a rank outside its world,
     /// [`ClientError::FailedPrecondition`] for a first step far ahead without `seek`.
     pub async fn next(&mut self) -> Result<Option<Batch>, ClientError> {

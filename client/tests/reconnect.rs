@@ -32,6 +32,8 @@ enum Fault {
     EndAt(u64),
     /// No stream ever sends anything.
     Silence,
+    /// After this many streams, so many more find no place.
+    Full { after: u64, refused: u64 },
 }
 
 /// A daemon whose batch `step` is the one index `step`.
@@ -63,7 +65,7 @@ impl Sampling for Faulty {
         request: Request<StreamBatchesRequest>,
     ) -> Result<Response<Self::StreamBatchesStream>, Status> {
         let request = request.into_inner();
-        self.streams.fetch_add(1, Ordering::Relaxed);
+        let before = self.streams.fetch_add(1, Ordering::Relaxed);
         let steps = request.from_step..request.to_step.unwrap_or(u64::MAX);
         Ok(Response::new(match self.fault {
             Fault::CutAfter(batches) => {
@@ -75,6 +77,10 @@ impl Sampling for Faulty {
             }
             Fault::EndAt(end) => Box::pin(tokio_stream::iter((steps.start..end).map(|step| Ok(block(step))))),
             Fault::Silence => Box::pin(tokio_stream::pending()),
+            Fault::Full { after, refused } if (after..after.saturating_add(refused)).contains(&before) => {
+                return Err(Status::resource_exhausted("1 stream is open"));
+            }
+            Fault::Full { .. } => Box::pin(tokio_stream::iter(steps.map(|step| Ok(block(step))))),
         }))
     }
 
@@ -99,7 +105,7 @@ async fn deserted() -> SocketAddr {
 }
 
 fn impatient(addresses: &str) -> ClientConfig {
-    ClientConfig { retry_deadline: Duration::from_millis(300), ..ClientConfig::new(addresses) }
+    ClientConfig { retry_deadline: Duration::from_secs(2), ..ClientConfig::new(addresses) }
 }
 
 async fn read(config: ClientConfig) -> (Vec<Batch>, Option<ClientError>) {
@@ -167,6 +173,34 @@ async fn a_silent_daemon_is_given_up() {
     let error = error.unwrap();
     assert_eq!(error.exit_code(), 4, "{error}");
     assert!(error.to_string().contains("not answered within"), "{error}");
+}
+
+#[tokio::test]
+async fn a_stream_that_had_a_place_waits_for_another() {
+    let (address, _) = serve(Fault::Full { after: 1, refused: 3 }).await;
+    let (batches, error) = read(ClientConfig::new(&address.to_string())).await;
+    assert!(error.is_none(), "{error:?}");
+    assert_consecutive(&batches, STEPS);
+}
+
+#[tokio::test]
+async fn a_stream_that_finds_no_place_again_ends_at_the_deadline() {
+    let (address, streams) = serve(Fault::Full { after: 1, refused: u64::MAX }).await;
+    let (batches, error) = read(impatient(&address.to_string())).await;
+    assert!(!batches.is_empty());
+    let error = error.unwrap();
+    assert!(matches!(error, ClientError::Unavailable { .. }), "{error}");
+    assert!(error.to_string().contains("1 stream is open"), "{error}");
+    assert!(streams.load(Ordering::Relaxed) > 2);
+}
+
+#[tokio::test]
+async fn a_first_stream_that_finds_no_place_is_refused_at_once() {
+    let (address, streams) = serve(Fault::Full { after: 0, refused: u64::MAX }).await;
+    let (batches, error) = read(ClientConfig::new(&address.to_string())).await;
+    assert!(batches.is_empty());
+    assert!(matches!(error, Some(ClientError::ResourceExhausted(_))), "{error:?}");
+    assert_eq!(streams.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]

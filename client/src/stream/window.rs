@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use swift_sampler_proto::v1::StreamBatchesRequest;
 use tokio::sync::mpsc;
+use tonic::Code;
 
 use super::BatchesRequest;
 use crate::retry::{Attempts, Lost};
@@ -116,11 +117,12 @@ impl Pump {
         let mut draws = 0;
         while let Some(block) = self.answer(stream.message()).await? {
             self.client.note_reached();
-            self.attempts = Attempts::new();
             let batches = batch::unpack(&block, self.next_step).map_err(Interrupted::Failed)?;
             self.next_step += batches.len() as u64;
             draws += batches.iter().map(|batch| batch.indices.len() as u64).sum::<u64>();
             self.blocks.send(Ok(batches)).await.map_err(|_unread| Interrupted::Unread)?;
+            // Only now: the reader may have taken longer than a daemon is tried.
+            self.attempts = Attempts::new();
         }
         if self.next_step != end {
             let message = format!("the daemon ended a stream at step {}, before step {end}", self.next_step);
@@ -136,6 +138,11 @@ impl Pump {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(status)) => Err(match Lost::from_status(&status) {
                 Some(lost) => Interrupted::Lost(lost),
+                // Every window needs a place among the daemon's streams. A job that had one gets another in time, while
+                // one that never had any is told at once.
+                None if status.code() == Code::ResourceExhausted && self.next_step > self.request.from_step => {
+                    Interrupted::Lost(Lost { reason: status.message().to_owned(), unsent: false })
+                }
                 None => Interrupted::Failed(ClientError::from_status(&status)),
             }),
             Err(_elapsed) => Err(Interrupted::Lost(Lost::timed_out(timeout))),
