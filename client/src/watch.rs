@@ -12,16 +12,19 @@ pub struct ActiveSamplerWatch {
     client: Client,
     dataset: String,
     changes: Option<Streaming<ActiveSampler>>,
-    generation: Option<u64>,
-    attempts: Attempts,
+    known: Option<ActiveSampler>,
+    /// Since the last loss; a watch may be quiet for longer than a daemon is tried.
+    attempts: Option<Attempts>,
 }
 
 impl ActiveSamplerWatch {
     pub(crate) fn new(client: Client, dataset: &str) -> Self {
-        Self { client, dataset: dataset.into(), changes: None, generation: None, attempts: Attempts::new() }
+        Self { client, dataset: dataset.into(), changes: None, known: None, attempts: None }
     }
 
     /// Waits for the next change; the first call returns the present sampler. Dropping the future loses nothing.
+    ///
+    /// After an error the next call asks anew, so that a dataset may be waited for again once it was removed.
     ///
     /// # Errors
     /// [`ClientError::NotFound`] without the dataset, [`ClientError::Unavailable`] when the daemon could not be reached
@@ -44,17 +47,21 @@ impl ActiveSamplerWatch {
             match change {
                 Ok(Some(active)) => {
                     self.client.note_reached();
-                    self.attempts = Attempts::new();
-                    // After a reconnection the daemon sends the present sampler, which may be known already.
-                    if self.generation.is_none_or(|known| active.generation > known) {
-                        self.generation = Some(active.generation);
+                    self.attempts = None;
+                    // After a reconnection the daemon sends the present sampler, which may be known already. Whether it
+                    // is newer does not matter: a dataset that was removed and imported anew may count from the start.
+                    if self.known.as_ref() != Some(&active) {
+                        self.known = Some(active.clone());
                         return Ok(active);
                     }
                 }
                 Ok(None) => self.lost(Lost { reason: "the watch was ended".into(), unsent: false }).await?,
                 Err(status) => match Lost::from_status(&status) {
                     Some(lost) => self.lost(lost).await?,
-                    None => return Err(ClientError::from_status(&status)),
+                    None => {
+                        self.changes = None;
+                        return Err(ClientError::from_status(&status));
+                    }
                 },
             }
         }
@@ -62,6 +69,10 @@ impl ActiveSamplerWatch {
 
     async fn lost(&mut self, lost: Lost) -> Result<(), ClientError> {
         self.changes = None;
-        self.client.retry(&mut self.attempts, lost).await
+        let retried = self.client.retry(self.attempts.get_or_insert_with(Attempts::new), lost).await;
+        if retried.is_err() {
+            self.attempts = None;
+        }
+        retried
     }
 }
