@@ -97,12 +97,24 @@ impl Cli {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+    use clap::{CommandFactory, Parser};
 
     use super::Cli;
 
     #[test]
     fn the_arguments_are_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_measurement_lasts_between_a_second_and_a_day() {
+        let bench = |seconds| Cli::try_parse_from(["samplerctl", "bench", "d", "--seconds", seconds]);
+        for fit in ["1", "86400"] {
+            bench(fit).unwrap();
+        }
+        for unfit in ["0", "86401", "18446744073709551615"] {
+            assert_eq!(bench(unfit).unwrap_err().kind(), ErrorKind::ValueValidation, "{unfit}");
+        }
     }
 }

@@ -9,6 +9,9 @@ use swift_sampler_client::{BatchesRequest, ClientError, JobConfig};
 
 use crate::print::{Printer, Row};
 
+/// Longest measurement, in seconds: a day.
+const SECONDS_MAX: u64 = 24 * 60 * 60;
+
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Opens a job of its own, reads its batches as fast as they come, and removes it.
@@ -22,7 +25,7 @@ pub(crate) struct Bench {
     #[arg(long, default_value_t = 256)]
     batch_size: u32,
     /// How long to read
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
     seconds: u64,
     /// Leaves out the probabilities, half the bytes
     #[arg(long)]
