@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write, stderr, stdout};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use swift_sampler_daemon::app::{App, StartError};
@@ -9,6 +10,9 @@ use swift_sampler_daemon::config::{Config, ConfigError, Flags, LogFormat};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+
+/// How long work that was not done when the drain ended may still take.
+const ABANDON_AFTER: Duration = Duration::from_secs(1);
 
 /// Exit codes beyond success; clap exits with the one for usage by itself.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +39,10 @@ fn run() -> Result<(), (Failure, anyhow::Error)> {
     start_log(&config).map_err(|error| (Failure::Config, error))?;
     let app = App::build(&config).map_err(|error| (start_failure(&error), error.into()))?;
     let runtime = tokio::runtime::Runtime::new().map_err(|error| (Failure::Failed, error.into()))?;
-    runtime.block_on(serve(&config, app))
+    let served = runtime.block_on(serve(&config, app));
+    // Dropping the runtime would wait for blocking work, such as an import, however long that takes.
+    runtime.shutdown_timeout(ABANDON_AFTER);
+    served
 }
 
 async fn serve(config: &Config, app: App) -> Result<(), (Failure, anyhow::Error)> {
