@@ -1,6 +1,7 @@
 //! How a daemon is to run: flags, else environment, else the file, else defaults.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
@@ -10,6 +11,8 @@ use crate::daemon::Limits;
 
 /// Streams open at once unless told otherwise.
 const STREAMS_MAX_DEFAULT: usize = 1024;
+/// How many streams may be allowed: each has buffers of its own.
+const STREAMS_MAX_RANGE: RangeInclusive<usize> = 1..=1 << 20;
 /// Bytes of one import unless told otherwise.
 const IMPORT_BYTES_MAX_DEFAULT: u64 = 64 << 30;
 /// Rows of one dataset unless told otherwise.
@@ -43,7 +46,7 @@ pub struct Flags {
     /// How it is logged. [default: text]
     #[arg(long, env = "SAMPLERD_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
-    /// Streams open at once. [default: 1024]
+    /// Streams open at once, 1 to 1,048,576. [default: 1024]
     #[arg(long, env = "SAMPLERD_STREAMS_MAX", value_name = "COUNT")]
     pub streams_max: Option<usize>,
     /// Bytes of one import. [default: 64 GiB]
@@ -115,6 +118,13 @@ pub enum ConfigError {
     /// A registry this version does not have.
     #[error("registry {0:?} is not available in this version: use sqlite")]
     Registry(String),
+    /// A number of streams that cannot be served.
+    #[error(
+        "streams_max is {0}: it must be from {start} to {end}",
+        start = STREAMS_MAX_RANGE.start(),
+        end = STREAMS_MAX_RANGE.end()
+    )]
+    StreamsMax(usize),
     /// An address that other machines reach.
     #[error(
         "{name} {address} can be reached from other machines, and there is no encryption or authentication: use a \
@@ -148,6 +158,9 @@ impl Config {
                 rows_max: flags.rows_max.or(file.rows_max).unwrap_or(ROWS_MAX_DEFAULT),
             },
         };
+        if !STREAMS_MAX_RANGE.contains(&config.limits.streams_max) {
+            return Err(ConfigError::StreamsMax(config.limits.streams_max));
+        }
         if let Some(registry) = flags.registry.or(file.registry)
             && registry != "sqlite"
         {
@@ -196,6 +209,20 @@ mod tests {
         let error = Config::resolve(flags(&exposed)).unwrap_err().to_string();
         assert!(error.contains("--insecure"), "{error}");
         assert!(Config::resolve(flags(&[&exposed[..], &["--insecure"]].concat())).is_ok());
+    }
+
+    #[test]
+    fn numbers_of_streams_that_cannot_be_served_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("samplerd.toml");
+        std::fs::write(&path, "streams_max = 1048577\n").unwrap();
+        let file = ["--config", path.to_str().unwrap()];
+        for given in [&["--streams-max", "18446744073709551615"], &["--streams-max", "0"], &file] {
+            let error = Config::resolve(flags(&[&["--data-dir", "/d"], &given[..]].concat())).unwrap_err().to_string();
+            assert!(error.contains("it must be from 1 to 1048576"), "{error}");
+        }
+        let most = flags(&["--data-dir", "/d", "--streams-max", "1048576"]);
+        assert!(tokio::sync::Semaphore::MAX_PERMITS >= Config::resolve(most).unwrap().limits.streams_max);
     }
 
     #[test]
