@@ -72,10 +72,10 @@ struct Run {
 }
 
 impl JobReader {
-    /// Opens a job for reading, and freezes the first step if there is one to read.
+    /// Opens a job for reading. Freezes nothing yet.
     ///
     /// # Errors
-    /// [`Error`] when there is no such job, the steps are out of range, or the first is far beyond the horizon.
+    /// [`Error`] when there is no such job, or the steps are out of range.
     pub async fn open(daemon: &Arc<Daemon>, reading: Reading) -> Result<Self, Error> {
         let Range { start, end } = reading.steps;
         if start > end {
@@ -91,10 +91,18 @@ impl JobReader {
         let mut reader =
             Self { daemon: Arc::clone(daemon), next: start, reading, job, run: None, lease: Lease::default() };
         reader.reading.steps.end = end.min(steps_max);
-        if !reader.is_done() {
-            reader.run(start).await?;
-        }
         Ok(reader)
+    }
+
+    /// Freezes the first step, if there is one to read, so that what refuses it is known before a batch is due.
+    ///
+    /// # Errors
+    /// [`Error`] when the step is far beyond the horizon, or its sampler cannot be served.
+    pub async fn freeze_first(&mut self) -> Result<(), Error> {
+        if !self.is_done() {
+            self.run(self.next).await?;
+        }
+        Ok(())
     }
 
     /// Tells whether all steps were read.

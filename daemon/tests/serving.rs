@@ -163,6 +163,20 @@ async fn requests_that_cannot_be_served_say_why() {
 }
 
 #[tokio::test]
+async fn a_unary_answer_that_would_be_too_large_freezes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = server_with_dataset(directory.path(), ROWS).await;
+    server.open_job(job("j", 8192)).await.unwrap();
+    let request = v1::GetBatchesRequest { job: "j".into(), steps: 4096, world_size: 1, ..Default::default() };
+    let status = server.sampling().get_batches(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert!(status.message().contains("ask for at most 4194304"), "{}", status.message());
+    let found = server.control().get_job(v1::GetJobRequest { name: "j".into() }).await.unwrap().into_inner();
+    assert_eq!(found.horizon, 0);
+    server.stopped().await;
+}
+
+#[tokio::test]
 async fn the_last_steps_of_all_can_be_read_and_none_beyond() {
     let directory = tempfile::tempdir().unwrap();
     let server = server_with_dataset(directory.path(), ROWS).await;

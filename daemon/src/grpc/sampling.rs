@@ -64,7 +64,8 @@ impl Sampling for SamplingService {
             seek: request.seek,
             probabilities: !request.without_probabilities,
         };
-        let reader = JobReader::open(&self.daemon, reading).await?;
+        let mut reader = JobReader::open(&self.daemon, reading).await?;
+        reader.freeze_first().await?;
         let batches = stream::spawn(Arc::clone(&self.daemon), reader, request.batches_per_message, permit);
         Ok(Response::new(batches))
     }
@@ -89,6 +90,7 @@ impl Sampling for SamplingService {
             let message = format!("{steps} steps are {draws} draws of this rank: ask for at most {DRAWS_MAX} at once");
             return Err(Error::Invalid(message).into());
         }
+        reader.freeze_first().await?;
         let block = reader.next_block(steps).await?;
         stream::count(&self.daemon, &block);
         Ok(Response::new(block))
