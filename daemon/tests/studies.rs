@@ -277,6 +277,9 @@ async fn a_study_runs_over_the_wire() {
     let create =
         v1::CreateStudyRequest { name: "s".into(), dataset: "d".into(), config_json: "{}".into(), attempts_max: 0 };
     assert_eq!(studies.create_study(create.clone()).await.unwrap().into_inner().attempts_max, 3);
+    let long = v1::CreateStudyRequest { config_json: format!("\"{}\"", "{".repeat(1 << 19)), ..create.clone() };
+    let status = studies.create_study(long).await.unwrap_err();
+    assert_eq!(status.code(), Code::AlreadyExists, "the message fits, however long the configs are: {status}");
     let missing = v1::CreateStudyRequest { dataset: "nowhere".into(), name: "t".into(), ..create };
     assert_eq!(studies.create_study(missing).await.unwrap_err().code(), Code::NotFound);
     let add = v1::AddTrialRequest { study: "s".into(), number: 0, parameters_json: "[0.5]".into(), sampler_version: 1 };
