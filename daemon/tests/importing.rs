@@ -110,6 +110,20 @@ async fn the_same_columns_are_one_dataset_whatever_the_format() {
 }
 
 #[tokio::test]
+async fn many_files_are_imported_and_an_empty_one_among_them_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path()).await;
+    let names: Vec<_> = (0..100).map(|file| format!("{file}.csv")).collect();
+    let mut files: Vec<_> = names.iter().map(|name| (name.as_str(), csv(&columns(5)))).collect();
+    assert_eq!(server.import("d", &[], &files).await.unwrap().rows, 500);
+    files[98].1.clear();
+    let status = server.import("e", &[], &files).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert!(status.message().starts_with("file \"98.csv\" is empty"), "{}", status.message());
+    server.stopped().await;
+}
+
+#[tokio::test]
 async fn importing_again_changes_nothing_and_other_content_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path()).await;

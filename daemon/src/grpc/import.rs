@@ -1,5 +1,6 @@
 //! Receives files, and makes a dataset of them.
 
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -71,18 +72,14 @@ fn source_files(header: &v1::ImportHeader, directory: &Path) -> Result<Vec<Sourc
     header.files.iter().enumerate().map(source_file).collect()
 }
 
-/// Writes the chunks to their files.
+/// Writes the chunks to their files, of which none stays open.
 async fn receive(
     daemon: &Daemon,
     parts: &mut Streaming<v1::ImportDatasetRequest>,
     files: &[SourceFile],
 ) -> Result<(), Status> {
-    let mut outputs = Vec::with_capacity(files.len());
     let mut bytes_left = daemon.limits.import_bytes_max;
     let mut last = 0;
-    for file in files {
-        outputs.push(Arc::new(std::fs::File::create(&file.path).map_err(|error| io_error(&file.path, error))?));
-    }
     loop {
         let part = tokio::select! {
             part = tokio::time::timeout(CHUNK_WAIT_MAX, parts.message()) => part.map_err(|_elapsed| {
@@ -90,16 +87,16 @@ async fn receive(
             })??,
             () = daemon.shutdown.cancelled() => return Err(Error::ShuttingDown.into()),
         };
-        let Some(request) = part else { return Ok(()) };
+        let Some(request) = part else { break };
         let Some(Part::Chunk(chunk)) = request.part else {
             return Err(Error::Invalid("after the header of an import only chunks may follow".into()).into());
         };
         let (position, size) = (chunk.file as usize, chunk.data.len());
-        if position < last || position >= outputs.len() || size > CHUNK_BYTES_MAX {
+        if position < last || position >= files.len() || size > CHUNK_BYTES_MAX {
             return Err(Error::Invalid(format!(
                 "chunk of {size} bytes for file {position} after file {last} of {}: files follow in order, chunks have \
                  at most {CHUNK_BYTES_MAX} bytes",
-                outputs.len()
+                files.len()
             ))
             .into());
         }
@@ -107,9 +104,18 @@ async fn receive(
         bytes_left = bytes_left.checked_sub(size as u64).ok_or_else(|| {
             Error::Exhausted(format!("the files have more than {} bytes", daemon.limits.import_bytes_max))
         })?;
-        let (output, path) = (Arc::clone(&outputs[position]), files[position].path.clone());
-        off_runtime(move || (&*output).write_all(&chunk.data).map_err(|error| io_error(&path, error))).await?;
+        let path = files[position].path.clone();
+        off_runtime(move || append(&path, &chunk.data)).await?;
     }
+    // Files that no chunk came for are there as well, and empty.
+    let paths: Vec<_> = files.iter().map(|file| file.path.clone()).collect();
+    Ok(off_runtime(move || paths.iter().try_for_each(|path| append(path, &[]))).await?)
+}
+
+/// Blocks.
+fn append(path: &Path, data: &[u8]) -> Result<(), Error> {
+    let file = File::options().create(true).append(true).open(path);
+    file.and_then(|mut file| file.write_all(data)).map_err(|error| io_error(path, error))
 }
 
 /// Reads, checks, stores and registers. Blocks.
