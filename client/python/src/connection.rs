@@ -36,15 +36,19 @@ impl Connection {
 #[pymethods]
 impl Connection {
     #[new]
-    fn new(address: &str, connect_timeout: f64, request_timeout: f64, retry_deadline: f64) -> PyResult<Self> {
-        let default = ClientConfig::new(address);
-        let retry_deadline = seconds("retry_deadline", retry_deadline)?;
+    fn new(
+        address: &str,
+        connect_timeout: f64,
+        request_timeout: f64,
+        retry_deadline: f64,
+        first_contact_deadline: f64,
+    ) -> PyResult<Self> {
         let config = ClientConfig {
             connect_timeout: seconds("connect_timeout", connect_timeout)?,
             request_timeout: seconds("request_timeout", request_timeout)?,
-            retry_deadline,
-            first_contact_deadline: default.first_contact_deadline.min(retry_deadline),
-            ..default
+            retry_deadline: seconds("retry_deadline", retry_deadline)?,
+            first_contact_deadline: seconds("first_contact_deadline", first_contact_deadline)?,
+            ..ClientConfig::new(address)
         };
         let client = blocking::Client::new(config).map_err(|error| exception(&error))?;
         Ok(Self { client: ProcessBound::new(client) })

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -18,8 +19,18 @@ import swift_sampler
 
 ROOT = Path(__file__).resolve().parents[3]
 BINARIES = Path(os.environ.get("SWIFTSAMPLER_BIN_DIR", ROOT / "target" / "debug"))
+# A child's first line comes within this.
+START_MAX_SECONDS = 60
 # A daemon that is gone is to be told within this.
 STOP_MAX_SECONDS = 30
+
+
+def first_line(child: subprocess.Popen[str]) -> str:
+    """Returns the first line a child prints; an empty one, and no child, when none comes in time."""
+    assert child.stdout is not None
+    if not select.select([child.stdout], [], [], START_MAX_SECONDS)[0]:
+        child.kill()
+    return child.stdout.readline()
 
 
 class Samplerd:
@@ -37,8 +48,7 @@ class Samplerd:
         command = [binary, "--data-dir", self.folder / "data", "--listen", self.address, "--http", "127.0.0.1:0"]
         self.log = (self.folder / "log").open("a")
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
+        line = first_line(self.process)
         assert line, (self.folder / "log").read_text()
         self.address = json.loads(line)["grpc"]
 

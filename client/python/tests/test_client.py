@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import pickle
+import select
 import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Samplerd, random_columns, write_parquet
+from conftest import Samplerd, first_line, random_columns, write_parquet
 
 import swift_sampler
 from swift_sampler import Client, Engine
+
+# A child that was forked or interrupted is gone within this.
+CHILD_MAX_SECONDS = 60
 
 SWIFT = {
     "kind": "swift",
@@ -170,6 +175,17 @@ def test_an_absent_daemon_is_named_by_address() -> None:
         Client(address, retry_deadline=0.2).datasets()
 
 
+def test_a_daemon_that_starts_later_is_waited_for(samplerd: Samplerd) -> None:
+    samplerd.kill()
+    early = pickle.loads(pickle.dumps(Client(samplerd.address, first_contact_deadline=60)))
+    with ThreadPoolExecutor() as threads:
+        datasets = threads.submit(early.datasets)
+        samplerd.start()
+        assert datasets.result(60) == []
+    with pytest.raises(swift_sampler.InvalidArgument, match="first_contact_deadline: -1"):
+        Client(samplerd.address, first_contact_deadline=-1).datasets()
+
+
 def test_the_address_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SWIFTSAMPLER_DAEMON", "sampler.example:1")
     assert Client().address == "sampler.example:1"
@@ -186,6 +202,15 @@ def test_clients_batches_and_errors_can_be_pickled(client: Client, dataset: str)
     assert [dataset.name for dataset in pickle.loads(pickle.dumps(client)).datasets()] == [dataset]
     error = pickle.loads(pickle.dumps(swift_sampler.NotFound("gone")))
     assert isinstance(error, swift_sampler.NotFound) and str(error) == "gone"
+
+
+def exit_code(child: int) -> int:
+    """Waits for a forked child, and kills one that does not end."""
+    handle = os.pidfd_open(child)
+    if not select.select([handle], [], [], CHILD_MAX_SECONDS)[0]:
+        os.kill(child, signal.SIGKILL)
+    os.close(handle)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def test_a_forked_child_connects_anew_and_leaves_the_parents_stream_alone(client: Client, dataset: str) -> None:
@@ -206,14 +231,16 @@ def test_a_forked_child_connects_anew_and_leaves_the_parents_stream_alone(client
             del batches
         finally:
             os._exit(code)
-    assert os.waitpid(child, 0)[1] == 0
+    assert exit_code(child) == 0
     assert [batch.step for batch in batches] == list(range(1, 2000))
 
 
 def test_ctrl_c_ends_a_wait() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         program = (
-            "import swift_sampler, sys\n"
+            "import signal, swift_sampler, sys\n"
+            # Started in the background of a shell, a process ignores interrupts until it says otherwise.
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
             "try:\n"
             "    print('waiting', flush=True)\n"
             f"    swift_sampler.Client('127.0.0.1:{silent.getsockname()[1]}').datasets()\n"
@@ -221,10 +248,12 @@ def test_ctrl_c_ends_a_wait() -> None:
             "    sys.exit(42)\n"
         )
         child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
-        assert child.stdout is not None and child.stdout.readline() == "waiting\n"
+        silent.settimeout(CHILD_MAX_SECONDS)
+        assert first_line(child) == "waiting\n"
         with silent.accept()[0]:  # the child is inside the call
             child.send_signal(signal.SIGINT)
-            assert child.wait(20) == 42
+            assert child.wait(CHILD_MAX_SECONDS) == 42
+        assert child.stdout is not None
         child.stdout.close()
 
 

@@ -185,7 +185,12 @@ class Connection:
     """A connection, of the process that made it."""
 
     def __new__(
-        cls, address: str, connect_timeout: float, request_timeout: float, retry_deadline: float
+        cls,
+        address: str,
+        connect_timeout: float,
+        request_timeout: float,
+        retry_deadline: float,
+        first_contact_deadline: float,
     ) -> Connection: ...
     def open_job(
         self, name: str, dataset: str, *, seed: int, batch_size: int, mode: str, follow: str | int

@@ -25,7 +25,8 @@ class Client:
 
     Connects when first used, once a process: it may be inherited by forked processes and pickled to spawned ones.
     While the daemon cannot be reached, calls and streams are tried again until ``retry_deadline``; a stream then
-    continues with the step after the last one delivered.
+    continues with the step after the last one delivered. A daemon that this process has not reached yet is given up
+    sooner, after ``first_contact_deadline``: the address may be wrong. Raise it where clients may start before samplerd.
 
     Every method raises a child of ``swift_sampler.Error``. Waiting releases the interpreter lock and ends on Ctrl-C.
     """
@@ -37,6 +38,7 @@ class Client:
         connect_timeout: float = 5.0,
         request_timeout: float = 60.0,
         retry_deadline: float = 60.0,
+        first_contact_deadline: float = 2.0,
     ) -> None:
         """Takes where the daemon is; does not connect.
 
@@ -45,10 +47,12 @@ class Client:
                 ``SWIFTSAMPLER_DAEMON``, else ``127.0.0.1:7431``.
             connect_timeout: Longest wait for one connection, in seconds.
             request_timeout: Longest wait for the answer to one call, in seconds.
-            retry_deadline: How long an unreachable daemon is tried again, in seconds.
+            retry_deadline: How long an unreachable daemon is tried again, once it has been reached, in seconds.
+            first_contact_deadline: How long it is tried before that, in each process, in seconds; no longer than
+                ``retry_deadline``.
         """
         self.address: str = address or os.environ.get("SWIFTSAMPLER_DAEMON") or ADDRESS_DEFAULT
-        self._waits = (connect_timeout, request_timeout, retry_deadline)
+        self._waits = (connect_timeout, request_timeout, retry_deadline, first_contact_deadline)
         self._connection: _native.Connection | None = None
         self._process = 0
 
