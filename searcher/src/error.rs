@@ -37,7 +37,7 @@ pub enum SearcherError {
     Policy(#[from] PolicyError),
     /// A target failed.
     #[error("target: {0}")]
-    Target(#[from] TargetError),
+    Target(#[source] TargetError),
     /// A file of the work folder.
     #[error("{}: {source}", path.display())]
     File {
@@ -73,6 +73,15 @@ pub enum SearcherError {
     /// Something else.
     #[error("{0}")]
     Failed(String),
+}
+
+impl From<TargetError> for SearcherError {
+    fn from(error: TargetError) -> Self {
+        match error {
+            TargetError::Interrupted => Self::Interrupted,
+            error => Self::Target(error),
+        }
+    }
 }
 
 impl SearcherError {

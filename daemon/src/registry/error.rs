@@ -23,7 +23,7 @@ pub enum RegistryError {
         attempts: u32,
     },
     /// A name is not one.
-    #[error("{what} name {name:?}: names are 1 to 128 characters of {alphabet}")]
+    #[error("{what} name {name:?}: names are 1 to 128 characters of {alphabet}, and no part of one is . or ..")]
     Name {
         /// What it should name.
         what: &'static str,
@@ -117,9 +117,27 @@ fn check(
     alphabet: &'static str,
     allowed: impl Fn(u8) -> bool,
 ) -> Result<(), RegistryError> {
-    if (1..=NAME_LENGTH_MAX).contains(&name.len()) && name.bytes().all(allowed) {
+    // A name may become that of a folder.
+    let is_path_step = |part: &str| part == "." || part == "..";
+    if (1..=NAME_LENGTH_MAX).contains(&name.len()) && name.bytes().all(allowed) && !name.split('/').any(is_path_step) {
         Ok(())
     } else {
         Err(RegistryError::Name { what, name: name.to_owned(), alphabet })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_step_out_of_a_folder_are_refused() {
+        for name in ["..", ".", "", "a b", "ü"] {
+            assert!(check_name("study", name).is_err(), "{name:?}");
+        }
+        for name in ["../x", "a/../b", "a/.", "/.."] {
+            assert!(check_job_name(name).is_err(), "{name:?}");
+        }
+        assert!(check_name("study", "a.b..c").is_ok() && check_job_name("run/17.b").is_ok());
     }
 }
