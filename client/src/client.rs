@@ -124,7 +124,8 @@ impl Client {
 
     fn unavailable(&self, attempts: &Attempts, lost: Lost) -> ClientError {
         let address = self.shared.config.addresses.join(", ");
-        ClientError::Unavailable { address, waited: attempts.waited(), reason: lost.reason }
+        let reason = if lost.unsent { format!("{}; is it running there?", lost.reason) } else { lost.reason };
+        ClientError::Unavailable { address, waited: attempts.waited(), reason }
     }
 
     /// Makes a unary call, again and again while the daemon cannot be reached. `timeout` is for one attempt.

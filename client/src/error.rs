@@ -18,7 +18,7 @@ pub enum ClientError {
         reason: String,
     },
     /// The daemon could not be reached, or said it cannot serve now, until the retries ran out.
-    #[error("no answer from {address} for {:.1} s: {reason}; is samplerd running there?", waited.as_secs_f64())]
+    #[error("samplerd at {address} cannot be used, tried for {:.1} s: {reason}", waited.as_secs_f64())]
     Unavailable {
         /// The daemon's address; several, when replicas were tried.
         address: String,

@@ -8,6 +8,9 @@ use swift_sampler::{Dataset, FeatureTable, SamplerSpec, Seed};
 use crate::batch::Batch;
 use crate::exceptions::InvalidArgument;
 
+/// Largest global batch, as at the daemon.
+const BATCH_SIZE_MAX: u32 = 1 << 24;
+
 /// A dataset and a sampler, without a daemon.
 #[pyclass(frozen, module = "swift_sampler._native")]
 pub(crate) struct Engine {
@@ -64,8 +67,8 @@ impl Engine {
         world_size: u32,
         version: u64,
     ) -> PyResult<Batch> {
-        if batch_size == 0 {
-            return Err(refused(&"batch_size is 0: at least 1 is needed"));
+        if !(1..=BATCH_SIZE_MAX).contains(&batch_size) {
+            return Err(refused(&format!("batch_size is {batch_size}: it must be from 1 to {BATCH_SIZE_MAX}")));
         }
         let shard = Shard::new(rank, world_size).map_err(|error| refused(&error))?;
         let steps = Steps { batch_size, rows: self.sampler.rows() as u64 };

@@ -171,7 +171,7 @@ def test_an_absent_daemon_is_named_by_address() -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{bound.getsockname()[1]}"
-    with pytest.raises(swift_sampler.Unavailable, match=f"{address}.*samplerd"):
+    with pytest.raises(swift_sampler.Unavailable, match=f"{address}.*is it running there"):
         Client(address, retry_deadline=0.2).datasets()
 
 

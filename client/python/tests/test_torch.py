@@ -139,6 +139,28 @@ def test_set_epoch_goes_to_an_epochs_first_step(client: Client, dataset: str) ->
         batches.set_epoch(-1)
 
 
+def test_an_epoch_that_was_looked_into_starts_over_and_a_loaded_one_goes_on(client: Client, dataset: str) -> None:
+    batches = sampler(client)
+    whole = global_batches(client, 11)
+    loader = DataLoader(Numbers(), batch_sampler=batches, num_workers=2)
+    next(iter(loader))
+    batches.set_epoch(0)
+    assert [indices.tolist() for indices, _ in loader] == whole
+
+    resumed = sampler(client)
+    resumed.load_state_dict(batches.state_dict(next_step=4))
+    resumed.set_epoch(0)
+    assert list(resumed) == whole[4:]
+    for next_step in (-5, "3", None):
+        with pytest.raises(ValueError, match="next_step"):
+            resumed.load_state_dict({**batches.state_dict(), "next_step": next_step})
+
+
+def test_a_batch_larger_than_an_epoch_is_refused(client: Client, dataset: str) -> None:
+    with pytest.raises(ValueError, match="more than the 1000 examples"):
+        len(BatchSampler(client, "large", "d", batch_size=ROWS + 1))
+
+
 def test_a_sampler_connects_only_when_used(samplerd, tmp_path: Path, columns: dict[str, np.ndarray]) -> None:
     batches = sampler(samplerd.address)
     copy = pickle.loads(pickle.dumps(batches))

@@ -4,6 +4,7 @@
 samplers look at; ``torch`` adapts batches to ``torch.utils.data.DataLoader``. Nothing starts at import.
 """
 
+from swift_sampler import features
 from swift_sampler._native import (
     Aborted,
     ActiveSampler,
@@ -42,4 +43,5 @@ __all__ = [
     "Sampler",
     "Stats",
     "Unavailable",
+    "features",
 ]

@@ -73,6 +73,8 @@ class BatchSampler:
         self._hash = ""
         # Set when the place was chosen, so that a first step far ahead is meant.
         self._seek = False
+        # Set while the place is that of a loaded state.
+        self._loaded = False
 
     def __repr__(self) -> str:
         return f"BatchSampler({self.job!r}, {self.dataset!r}, batch_size={self.batch_size}, next_step={self._next_step})"
@@ -98,7 +100,7 @@ class BatchSampler:
         )
         for batch in batches:
             self._next_step = batch.step + 1
-            self._seek = False
+            self._seek = self._loaded = False
             yield batch.indices.tolist()
 
     @property
@@ -112,10 +114,12 @@ class BatchSampler:
         return self._next_step * self.batch_size // self._opened()
 
     def set_epoch(self, epoch: int) -> None:
-        """Goes to the first step of an epoch; does nothing inside that epoch, so that a resumed one goes on."""
+        """Goes to the first step of an epoch; does nothing if a state was just loaded from inside it, so that a resumed
+        epoch goes on. An epoch far ahead freezes the steps before it: they keep the sampler that is active now.
+        """
         if epoch < 0:
             raise ValueError(f"epoch {epoch}: epochs are numbered from 0")
-        if self.epoch != epoch:
+        if not (self._loaded and self.epoch == epoch):
             self._go_to(self._first_step(epoch))
 
     def state_dict(self, *, next_step: int | None = None) -> dict[str, Any]:
@@ -147,10 +151,14 @@ class BatchSampler:
                 raise ValueError(f"the state has no {name!r}: it is not one of a BatchSampler")
             if name != "next_step" and state[name] != value:
                 raise ValueError(f"the state's {name} is {state[name]!r}, this sampler's is {value!r}")
-        self._go_to(state["next_step"])
+        next_step = state["next_step"]
+        if not isinstance(next_step, int) or next_step < 0:
+            raise ValueError(f"the state's next_step is {next_step!r}: it must be a whole number from 0")
+        self._go_to(next_step)
+        self._loaded = True
 
     def _go_to(self, step: int) -> None:
-        self._next_step, self._seek = step, True
+        self._next_step, self._seek, self._loaded = step, True, False
 
     def _first_step(self, epoch: int) -> int:
         return -(-epoch * self._opened() // self.batch_size)
@@ -166,6 +174,9 @@ class BatchSampler:
                 mode=self.mode,
                 follow=self.follow,
             )
+            if self.batch_size > opened.dataset_rows:
+                rows = opened.dataset_rows
+                raise ValueError(f"batch_size {self.batch_size} is more than the {rows} examples of an epoch")
             self._rows, self._hash = opened.dataset_rows, opened.dataset_hash
         return self._rows
 
