@@ -23,7 +23,8 @@ demo: setup-torch ## Sets everything up and runs the main job on real data: feat
 test: setup-torch ## Sets everything up and runs every test
 	scripts/setup-python test
 	$(MAKE) build
-	$(ENV) cargo test $(TORCH)
+	scripts/setup-data
+	$(ENV) cargo test $(TORCH),swift-sampler-tests/torch
 	$(ENV) SWIFTSAMPLER_BIN_DIR=$$PWD/target/debug .venv/bin/python -m pytest -q client/python/tests
 
 build: setup-torch ## Builds every binary for tests
@@ -34,7 +35,7 @@ release: setup-torch ## Builds the optimised binaries
 
 check: setup-torch ## Formatting, lints and documentation, as CI checks them
 	cargo fmt --all --check
-	$(ENV) cargo clippy --workspace --all-targets $(TORCH) -- -D warnings
+	$(ENV) cargo clippy --workspace --all-targets $(TORCH),swift-sampler-tests/torch -- -D warnings
 	$(ENV) RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps $(TORCH)
 
 fmt: ## Formats the code
