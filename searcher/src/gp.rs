@@ -129,12 +129,6 @@ impl GaussianProcess {
         Ok(self)
     }
 
-    /// Returns what the kernel was given or fitted.
-    #[must_use]
-    pub fn hyperparameters(&self) -> &Hyperparameters {
-        &self.hyperparameters
-    }
-
     /// Returns μ and σ at a point, in O(n²).
     #[must_use]
     pub fn posterior(&self, x: &[f64]) -> Posterior {

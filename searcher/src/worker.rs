@@ -132,8 +132,7 @@ impl Worker<'_> {
         if let Some(reason) = parameters.refused {
             return Outcome::Infeasible(reason);
         }
-        let mut run = self.study_config.training.run(&parameters);
-        run.seed = parameters.seed;
+        let run = self.study_config.training.run(&parameters);
         let steps_an_epoch = target.training_examples().div_ceil(run.batch_size as usize) as u64;
         let steps = steps_an_epoch * u64::from(run.epochs);
         let mut batches = match DaemonBatches::open(self, trial, &parameters, steps, heartbeat) {
