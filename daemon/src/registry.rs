@@ -24,7 +24,7 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 
-pub use backend::{Backend, BackendError, Change, Commit, Expected, Stored, Write};
+pub use backend::{Backend, BackendError, Change, Commit, Expected, PRESENCE_TTL, Stored, Write};
 pub use datasets::NewDataset;
 pub use error::RegistryError;
 pub use jobs::{Frozen, JobParameters, LEASE_STEPS, LEASE_STEPS_MAX, STEPS_BEYOND_HORIZON_MAX};
@@ -108,6 +108,22 @@ impl Registry {
         let generation = self.backend.generation()?;
         self.advance(generation);
         Ok(generation)
+    }
+
+    /// Makes it known, for [`PRESENCE_TTL`], where this daemon is reached by others of the same registry.
+    ///
+    /// # Errors
+    /// [`RegistryError::Backend`].
+    pub fn announce(&self, daemon: &str, address: &str) -> Result<(), RegistryError> {
+        Ok(self.backend.announce(daemon, address)?)
+    }
+
+    /// Returns the daemons of the same registry that announced themselves lately, each with its address.
+    ///
+    /// # Errors
+    /// [`RegistryError::Backend`].
+    pub fn daemons(&self) -> Result<Vec<(String, String)>, RegistryError> {
+        Ok(self.backend.daemons()?)
     }
 
     fn advance(&self, to: u64) {

@@ -1,5 +1,10 @@
 //! What a registry backend has to do, and no more: the rules stand above it and are written once.
 
+use std::time::Duration;
+
+/// How long an announced daemon counts as present.
+pub const PRESENCE_TTL: Duration = Duration::from_secs(15);
+
 /// A stored record and the revision it carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
@@ -88,4 +93,21 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// [`BackendError`] when the backend cannot answer.
     fn generation(&self) -> Result<u64, BackendError>;
+
+    /// Makes it known, for [`PRESENCE_TTL`], that a daemon serves this registry and where others reach it. No record, and
+    /// no generation, changes; a store that one daemon has for itself keeps nothing.
+    ///
+    /// # Errors
+    /// [`BackendError`] when the backend cannot answer.
+    fn announce(&self, _daemon: &str, _address: &str) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    /// Returns the daemons that were announced within [`PRESENCE_TTL`], each with its address, ascending.
+    ///
+    /// # Errors
+    /// [`BackendError`] when the backend cannot answer.
+    fn daemons(&self) -> Result<Vec<(String, String)>, BackendError> {
+        Ok(Vec::new())
+    }
 }
