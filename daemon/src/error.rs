@@ -1,9 +1,8 @@
 //! Why a call fails, whichever part of the daemon refuses it.
 
 use swift_sampler::job::ShardError;
-use swift_sampler::{DatasetError, FeatureTableError};
+use swift_sampler_files::ReadError;
 
-use crate::import::ImportError;
 use crate::loaded::LoadError;
 use crate::registry::RegistryError;
 use crate::store::StoreError;
@@ -16,13 +15,7 @@ pub enum Error {
     Registry(#[from] RegistryError),
     /// A user's file is refused.
     #[error(transparent)]
-    Import(#[from] ImportError),
-    /// Imported columns do not make a table.
-    #[error(transparent)]
-    Table(#[from] FeatureTableError),
-    /// Imported columns do not make a dataset.
-    #[error(transparent)]
-    Dataset(#[from] DatasetError),
+    Files(#[from] ReadError),
     /// The store refuses.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -13,11 +13,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use swift_sampler::{Dataset, DatasetError, FeatureTable, FeatureTableError, SharedColumn};
+use swift_sampler::{ColumnContent, Dataset, DatasetContent, DatasetError, FeatureTable, SharedColumn};
 
 use mapped::{MappedFile, Tensor};
 
-pub use manifest::{ColumnEntry, Manifest};
+pub use manifest::Manifest;
 
 /// The file of columns.
 const COLUMNS_FILE: &str = "columns.safetensors";
@@ -90,8 +90,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn put(&self, dataset: &Dataset) -> Result<String, StoreError> {
-        let mut manifest = Manifest::describe(dataset).map_err(DatasetError::from)?;
-        let hash = manifest.hash();
+        let content = DatasetContent::of(dataset);
+        let hash = content.hash();
         let place = self.datasets.join(&hash);
         if place.exists() {
             match self.get(&hash) {
@@ -105,16 +105,8 @@ impl Store {
         }
         let scratch = self.scratch()?;
         let columns_path = scratch.path().join(COLUMNS_FILE);
-        let tensor = |entry: &ColumnEntry| {
-            let values = dataset.table().column(&entry.name)?;
-            Ok((entry.name.clone(), Tensor::new(values)))
-        };
-        let columns: Vec<_> = manifest
-            .columns
-            .iter()
-            .map(tensor)
-            .collect::<Result<_, FeatureTableError>>()
-            .map_err(DatasetError::from)?;
+        let mut columns: Vec<_> = dataset.table().columns().map(|(name, values)| (name, Tensor::new(values))).collect();
+        columns.sort_by_key(|(name, _)| *name);
         safetensors::serialize_to_file(columns, None, &columns_path)
             .map_err(|error| io_error(&columns_path)(io::Error::other(error)))?;
         let cells_path = scratch.path().join(CELLS_FILE);
@@ -122,7 +114,7 @@ impl Store {
         cells::write(&cells_path, &parts).map_err(|error| io_error(&cells_path)(io::Error::other(error)))?;
         let cells_bytes =
             MappedFile::open(&cells_path).map_err(|error| io_error(&cells_path)(io::Error::other(error)))?;
-        manifest.cells_sha256 = manifest::sha256(cells_bytes.bytes());
+        let manifest = Manifest::new(content, manifest::sha256(cells_bytes.bytes()));
         let manifest_path = scratch.path().join(MANIFEST_FILE);
         fs::write(&manifest_path, manifest.to_json()).map_err(io_error(&manifest_path))?;
         for path in [&columns_path, &cells_path, &manifest_path, &scratch.path().to_path_buf()] {
@@ -142,16 +134,17 @@ impl Store {
         let place = self.datasets.join(hash);
         let text = fs::read(place.join(MANIFEST_FILE)).map_err(|error| damaged(format!("{MANIFEST_FILE}: {error}")))?;
         let manifest = Manifest::parse(&text).map_err(|reason| damaged(format!("{MANIFEST_FILE}: {reason}")))?;
-        if manifest.hash() != hash {
-            return Err(damaged(format!("{MANIFEST_FILE} describes dataset {}", manifest.hash())));
+        let content = manifest.content;
+        if content.hash() != hash {
+            return Err(damaged(format!("{MANIFEST_FILE} describes dataset {}", content.hash())));
         }
-        let columns = map_columns(&place.join(COLUMNS_FILE), &manifest)
+        let columns = map_columns(&place.join(COLUMNS_FILE), &content)
             .map_err(|reason| damaged(format!("{COLUMNS_FILE}: {reason}")))?;
-        let with_mass = manifest.gradient_norm.is_some();
-        let cells = cells::read(&place.join(CELLS_FILE), &manifest.cells_sha256, &manifest.features, with_mass)
+        let with_mass = content.gradient_norm.is_some();
+        let cells = cells::read(&place.join(CELLS_FILE), &manifest.cells_sha256, &content.features, with_mass)
             .map_err(|reason| damaged(format!("{CELLS_FILE}: {reason}")))?;
         let table = FeatureTable::from_shared(columns).map_err(|error| damaged(error.to_string()))?;
-        Dataset::from_stored(table, manifest.gradient_norm, cells).map_err(|error| damaged(error.to_string()))
+        Dataset::from_stored(table, content.gradient_norm, cells).map_err(|error| damaged(error.to_string()))
     }
 
     /// Removes a dataset. Whoever has it mapped keeps it.
@@ -169,20 +162,20 @@ impl Store {
     }
 }
 
-fn map_columns(path: &Path, manifest: &Manifest) -> Result<Vec<(String, SharedColumn<f64>)>, String> {
+fn map_columns(path: &Path, content: &DatasetContent) -> Result<Vec<(String, SharedColumn<f64>)>, String> {
     let file = MappedFile::open(path)?;
-    let column = |entry: &ColumnEntry| {
+    let column = |entry: &ColumnContent| {
         let name = &entry.name;
         let column = file.tensor::<f64>(name)?;
-        if column.as_ref().len() as u64 != manifest.rows {
-            return Err(format!("column {name:?} does not have {} rows", manifest.rows));
+        if column.as_ref().len() as u64 != content.rows {
+            return Err(format!("column {name:?} does not have {} rows", content.rows));
         }
-        if manifest::checksum(column.as_ref()) != entry.sha256 {
+        if swift_sampler::column_sha256(column.as_ref()) != entry.sha256 {
             return Err(format!("column {name:?} does not match its checksum"));
         }
         Ok((name.clone(), Arc::new(column) as SharedColumn<f64>))
     };
-    manifest.columns.iter().map(column).collect()
+    content.columns.iter().map(column).collect()
 }
 
 fn flush(path: &Path) -> Result<(), StoreError> {

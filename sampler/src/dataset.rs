@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::cells::{Cells, Resolution};
+use crate::content::DatasetContent;
 use crate::feature_table::{FeatureTable, FeatureTableError};
 
 /// Why a table does not make a dataset.
@@ -96,6 +97,12 @@ impl Dataset {
     #[must_use]
     pub fn gradient_norm(&self) -> Option<&str> {
         self.gradient_norm.as_deref()
+    }
+
+    /// Returns the hash that names its content: SHA-256, hexadecimal. Reads all of it.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        DatasetContent::of(self).hash()
     }
 
     /// Returns the cells of the default features.

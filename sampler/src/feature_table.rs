@@ -118,6 +118,11 @@ impl FeatureTable {
         &self.names
     }
 
+    /// Returns names and columns, in order.
+    pub fn columns(&self) -> impl Iterator<Item = (&str, &[f64])> {
+        self.names.iter().map(String::as_str).zip(self.columns.iter().map(|column| column.as_ref().as_ref()))
+    }
+
     /// Returns the column of this name.
     ///
     /// # Errors

@@ -29,6 +29,7 @@
 
 mod alias;
 mod cells;
+mod content;
 mod dataset;
 mod empirical_cdf;
 mod feature_table;
@@ -41,6 +42,7 @@ mod swift;
 
 pub use alias::{AliasTable, AliasTableError};
 pub use cells::{Cells, CellsParts, Resolution};
+pub use content::{ColumnContent, DatasetContent, column_sha256};
 pub use dataset::{Dataset, DatasetError};
 pub use empirical_cdf::EmpiricalCdf;
 pub use feature_table::{FeatureTable, FeatureTableError, SharedColumn};

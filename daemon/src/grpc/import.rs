@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use swift_sampler::{Dataset, FeatureTable};
+use swift_sampler_files::{Format, Selection, SourceFile};
 use swift_sampler_proto::v1;
 use swift_sampler_proto::v1::import_dataset_request::Part;
 use tonic::{Status, Streaming};
@@ -14,7 +14,6 @@ use tonic::{Status, Streaming};
 use super::convert;
 use crate::daemon::Daemon;
 use crate::error::{Error, off_runtime};
-use crate::import::{self, Format, Selection, SourceFile};
 use crate::registry::{NewDataset, Registry};
 use crate::store::StoreError;
 
@@ -120,12 +119,11 @@ fn append(path: &Path, data: &[u8]) -> Result<(), Error> {
 
 /// Reads, checks, stores and registers. Blocks.
 fn make(daemon: &Daemon, name: String, files: &[SourceFile], selection: &Selection) -> Result<v1::Dataset, Error> {
-    let imported = import::read(files, selection, daemon.limits.rows_max)?;
-    if !imported.skipped.is_empty() {
-        tracing::info!(dataset = name, columns = ?imported.skipped, "left out columns that are not numeric");
+    let columns = swift_sampler_files::read(files, selection, daemon.limits.rows_max)?;
+    if !columns.skipped.is_empty() {
+        tracing::info!(dataset = name, columns = ?columns.skipped, "left out columns that are not numeric");
     }
-    let table = FeatureTable::new(imported.columns)?;
-    let dataset = Dataset::new(table, imported.features, imported.gradient_norm)?;
+    let dataset = columns.into_dataset()?;
     let _placing = daemon.place();
     let hash = daemon.loaded.store().put(&dataset)?;
     let mut columns = dataset.table().names().to_vec();

@@ -1,5 +1,6 @@
 //! The one place that maps errors to gRPC codes.
 
+use swift_sampler_files::ReadError;
 use tonic::{Code, Status};
 
 use crate::error::Error;
@@ -39,14 +40,9 @@ fn shortened(mut message: String) -> String {
 fn code(error: &Error) -> Code {
     match error {
         Error::Registry(error) => registry_code(error),
-        Error::Import(error) => match error {
-            crate::import::ImportError::TooManyRows { .. } => Code::ResourceExhausted,
-            _ => Code::InvalidArgument,
-        },
+        Error::Files(ReadError::TooManyRows { .. }) => Code::ResourceExhausted,
         Error::Store(error) | Error::Load(LoadError::Store(error)) => store_code(error),
-        Error::Table(_) | Error::Dataset(_) | Error::PutSampler(_) | Error::Shard(_) | Error::Invalid(_) => {
-            Code::InvalidArgument
-        }
+        Error::Files(_) | Error::PutSampler(_) | Error::Shard(_) | Error::Invalid(_) => Code::InvalidArgument,
         // It could be built when it was put.
         Error::Load(LoadError::Sampler(_) | LoadError::Spec(_)) => Code::DataLoss,
         Error::Unimplemented(_) => Code::Unimplemented,

@@ -5,9 +5,10 @@ use std::io::Read;
 
 use csv::{ReaderBuilder, StringRecord, Trim};
 
-use super::{Column, ImportError, SourceFile, Values};
+use crate::column::{Column, Values};
+use crate::{ReadError, SourceFile};
 
-pub(super) fn read(file: &SourceFile, rows_max: usize) -> Result<Vec<Column>, ImportError> {
+pub(crate) fn read(file: &SourceFile, rows_max: usize) -> Result<Vec<Column>, ReadError> {
     let opened = File::open(&file.path).map_err(|error| file.unreadable(&error))?;
     // With one more line break, every record ends in one, whether or not the file does.
     let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(opened.chain(&b"\n"[..]));
@@ -24,7 +25,7 @@ pub(super) fn read(file: &SourceFile, rows_max: usize) -> Result<Vec<Column>, Im
         let breaks: u64 = record.iter().map(|text| text.matches('\n').count() as u64).sum();
         if reader.position().line() - line > 1 + breaks {
             let column = names.get(0).unwrap_or_default().to_owned();
-            return Err(ImportError::Null { file: file.name.clone(), column, row });
+            return Err(ReadError::Null { file: file.name.clone(), column, row });
         }
         file.check_rows(row + 1, rows_max)?;
         for (column, text) in columns.iter_mut().zip(record.iter()) {
@@ -35,17 +36,17 @@ pub(super) fn read(file: &SourceFile, rows_max: usize) -> Result<Vec<Column>, Im
 }
 
 /// Adds a value. The first row tells whether a column holds numbers or text.
-fn push(file: &SourceFile, column: &mut Column, text: &str, row: usize) -> Result<(), ImportError> {
+fn push(file: &SourceFile, column: &mut Column, text: &str, row: usize) -> Result<(), ReadError> {
     let Values::Numbers(values) = &mut column.values else { return Ok(()) };
     let (file, name) = (|| file.name.clone(), &column.name);
     if text.is_empty() {
-        return Err(ImportError::Null { file: file(), column: name.clone(), row });
+        return Err(ReadError::Null { file: file(), column: name.clone(), row });
     }
     match parse(text) {
         Some(value) => values.push(value),
         None if row == 0 => column.values = Values::Other(format!("of text, starting with {text:?}")),
         None => {
-            return Err(ImportError::NotANumber { file: file(), column: name.clone(), row, text: text.to_owned() });
+            return Err(ReadError::NotANumber { file: file(), column: name.clone(), row, text: text.to_owned() });
         }
     }
     Ok(())

@@ -1,8 +1,10 @@
 //! Why a file is refused.
 
+use swift_sampler::{DatasetError, FeatureTableError};
+
 /// Why files do not make a dataset. Rows are counted from 0 within their file.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum ImportError {
+pub enum ReadError {
     /// Nothing to read.
     #[error("no files were given: name at least one")]
     NoFiles,
@@ -117,7 +119,7 @@ pub enum ImportError {
         /// The file.
         file: String,
     },
-    /// More rows than this daemon takes.
+    /// More rows than are taken.
     #[error("file {file:?} goes beyond the {rows_max} rows that are left of the limit")]
     TooManyRows {
         /// The file.
@@ -125,4 +127,10 @@ pub enum ImportError {
         /// Rows that were left.
         rows_max: usize,
     },
+    /// The columns do not make a table.
+    #[error(transparent)]
+    Table(#[from] FeatureTableError),
+    /// The columns do not make a dataset.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
 }

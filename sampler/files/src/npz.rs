@@ -7,10 +7,10 @@ use npyz::npz::array_name_from_file_name;
 use npyz::zip::ZipArchive;
 use npyz::{DType, Deserialize, NpyFile, TypeChar};
 
-use super::column::{widen_i64, widen_u64};
-use super::{Column, ImportError, SourceFile};
+use crate::column::{Column, widen_i64, widen_u64};
+use crate::{ReadError, SourceFile};
 
-pub(super) fn read(file: &SourceFile, rows_max: usize) -> Result<Vec<Column>, ImportError> {
+pub(crate) fn read(file: &SourceFile, rows_max: usize) -> Result<Vec<Column>, ReadError> {
     let handle = File::open(&file.path).map_err(|error| file.unreadable(&error))?;
     let mut archive = ZipArchive::new(BufReader::new(handle)).map_err(|error| file.unreadable(&error))?;
     let mut columns = Vec::new();
@@ -34,7 +34,7 @@ struct Array<'a> {
 }
 
 impl Array<'_> {
-    fn read(self, entry: impl Read) -> Result<Column, ImportError> {
+    fn read(self, entry: impl Read) -> Result<Column, ReadError> {
         let array = NpyFile::new(entry).map_err(|error| self.unreadable(&error))?;
         let &[rows] = array.shape() else {
             let kind = format!("an array of shape {:?}", array.shape());
@@ -60,11 +60,7 @@ impl Array<'_> {
         }
     }
 
-    fn widen<T: Deserialize, R: Read>(
-        self,
-        array: NpyFile<R>,
-        number: impl Fn(T) -> f64,
-    ) -> Result<Column, ImportError> {
+    fn widen<T: Deserialize, R: Read>(self, array: NpyFile<R>, number: impl Fn(T) -> f64) -> Result<Column, ReadError> {
         let values = array.data::<T>().map_err(|error| self.file.unreadable(&error))?;
         let values: Result<Vec<f64>, _> = values.map(|value| value.map(&number)).collect();
         match values {
@@ -73,7 +69,7 @@ impl Array<'_> {
         }
     }
 
-    fn unreadable(&self, error: &std::io::Error) -> ImportError {
+    fn unreadable(&self, error: &std::io::Error) -> ReadError {
         self.file.unreadable(&format!("array {:?}: {error}", self.name))
     }
 }

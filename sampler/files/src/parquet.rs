@@ -8,13 +8,13 @@ use parquet::data_type::DataType;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
 
-use super::column::{widen_i64, widen_u64};
-use super::{Column, ImportError, SourceFile, Values};
+use crate::column::{Column, Values, widen_i64, widen_u64};
+use crate::{ReadError, SourceFile};
 
 /// Records decoded at once.
 const RECORDS_A_READ: usize = 1 << 16;
 
-pub(super) fn read(file: &SourceFile, rows_max: usize) -> Result<Vec<Column>, ImportError> {
+pub(crate) fn read(file: &SourceFile, rows_max: usize) -> Result<Vec<Column>, ReadError> {
     let handle = File::open(&file.path).map_err(|error| file.unreadable(&error))?;
     let reader = SerializedFileReader::new(handle).map_err(|error| file.unreadable(&error))?;
     let metadata = reader.metadata();
@@ -94,7 +94,7 @@ struct Chunk<'a> {
 }
 
 impl Chunk<'_> {
-    fn read(&self, reader: ColumnReader, values: &mut Vec<f64>) -> Result<(), ImportError> {
+    fn read(&self, reader: ColumnReader, values: &mut Vec<f64>) -> Result<(), ReadError> {
         let unsigned = matches!(
             self.descriptor.converted_type(),
             ConvertedType::UINT_8 | ConvertedType::UINT_16 | ConvertedType::UINT_32 | ConvertedType::UINT_64
@@ -120,7 +120,7 @@ impl Chunk<'_> {
         mut reader: ColumnReaderImpl<T>,
         values: &mut Vec<f64>,
         widen: impl Fn(T::T) -> f64,
-    ) -> Result<(), ImportError> {
+    ) -> Result<(), ReadError> {
         let (mut decoded, mut definitions) = (Vec::new(), Vec::new());
         loop {
             decoded.clear();
@@ -134,7 +134,7 @@ impl Chunk<'_> {
             if present < records {
                 let missing = definitions.iter().position(|level| *level < self.descriptor.max_def_level());
                 let row = values.len() + missing.unwrap_or(present);
-                return Err(ImportError::Null { file: self.file.name.clone(), column: self.name.to_owned(), row });
+                return Err(ReadError::Null { file: self.file.name.clone(), column: self.name.to_owned(), row });
             }
             if values.len() + records > self.rows {
                 let reason = format!("column {:?} has more than the {} rows the footer states", self.name, self.rows);

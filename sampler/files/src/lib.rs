@@ -1,0 +1,37 @@
+//! Reads feature columns out of users' files, as `samplerd` and engines without one do.
+//!
+//! Files follow each other; the row number over all of them is the example's index. A column that is not numeric is left
+//! out unless it is a feature or the gradient norm; every other doubt is an error that names file, column and row.
+
+mod column;
+mod csv;
+mod error;
+mod npz;
+mod parquet;
+mod reading;
+mod safetensors;
+mod selection;
+mod source_file;
+
+use std::path::Path;
+
+use swift_sampler::Dataset;
+
+pub use error::ReadError;
+pub use reading::read;
+pub use selection::{FeatureColumns, Selection};
+pub use source_file::{Format, SourceFile};
+
+/// Rows that 32-bit indices name.
+pub const ROWS_MAX: usize = u32::MAX as usize;
+
+/// Reads files of formats that their extensions name, and makes the dataset that `samplerd` makes of them. Blocks, for as
+/// long as parsing and sorting take.
+///
+/// # Errors
+/// [`ReadError`] naming the file, column and row that are wrong.
+pub fn open(files: &[impl AsRef<Path>], selection: &Selection) -> Result<Dataset, ReadError> {
+    let files: Vec<SourceFile> =
+        files.iter().map(|file| SourceFile::at(file.as_ref())).collect::<Result<_, ReadError>>()?;
+    read(&files, selection, ROWS_MAX)?.into_dataset()
+}

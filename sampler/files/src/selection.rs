@@ -1,0 +1,84 @@
+//! Which columns have a meaning, and the columns with theirs.
+
+use swift_sampler::{Dataset, FeatureTable};
+
+use crate::ReadError;
+use crate::column::{Column, Values};
+
+/// The features a dataset has unless a selection says otherwise.
+const FEATURES_DEFAULT: [&str; 2] = ["loss", "entropy"];
+/// The column of gradient norms unless a selection says otherwise; it may be missing.
+const GRADIENT_NORM_DEFAULT: &str = "grad_norm";
+
+/// Which columns have a meaning.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// Columns that the sampler's coefficients refer to; empty: loss and entropy.
+    pub features: Vec<String>,
+    /// Column of gradient norms; absent: `grad_norm`, where there is one.
+    pub gradient_norm: Option<String>,
+}
+
+/// What was read.
+#[derive(Debug, Clone)]
+pub struct FeatureColumns {
+    /// The numeric columns, of equal length.
+    pub columns: Vec<(String, Vec<f64>)>,
+    /// The features.
+    pub features: Vec<String>,
+    /// The column of gradient norms.
+    pub gradient_norm: Option<String>,
+    /// Columns left out because they are not numeric.
+    pub skipped: Vec<String>,
+}
+
+impl FeatureColumns {
+    /// Groups the examples by their features, as every dataset is. Takes O(N · n log n).
+    ///
+    /// # Errors
+    /// [`ReadError::Table`] or [`ReadError::Dataset`] when a gradient norm is negative, or there are too many rows.
+    pub fn into_dataset(self) -> Result<Dataset, ReadError> {
+        let table = FeatureTable::new(self.columns)?;
+        Ok(Dataset::new(table, self.features, self.gradient_norm)?)
+    }
+}
+
+pub(crate) fn select(file: &str, columns: Vec<Column>, selection: &Selection) -> Result<FeatureColumns, ReadError> {
+    let find = |wanted: &str| match columns.iter().find(|column| column.name == wanted) {
+        Some(Column { values: Values::Numbers(_), .. }) => Ok(wanted.to_owned()),
+        Some(Column { values: Values::Other(kind), .. }) => {
+            Err(ReadError::Unsupported { file: file.to_owned(), column: wanted.to_owned(), kind: kind.clone() })
+        }
+        None => Err(ReadError::MissingColumn {
+            file: file.to_owned(),
+            column: wanted.to_owned(),
+            available: columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", "),
+        }),
+    };
+    let features: Vec<String> = if selection.features.is_empty() {
+        FEATURES_DEFAULT.iter().map(|feature| find(feature)).collect::<Result<_, _>>()?
+    } else {
+        selection.features.iter().map(|feature| find(feature)).collect::<Result<_, _>>()?
+    };
+    if let Some((_, repeated)) =
+        features.iter().enumerate().find(|(position, name)| features[..*position].contains(name))
+    {
+        return Err(ReadError::RepeatedFeature(repeated.clone()));
+    }
+    let gradient_norm = match &selection.gradient_norm {
+        Some(column) => Some(find(column)?),
+        None => columns
+            .iter()
+            .any(|column| column.name == GRADIENT_NORM_DEFAULT)
+            .then(|| find(GRADIENT_NORM_DEFAULT))
+            .transpose()?,
+    };
+    let mut imported = FeatureColumns { columns: Vec::new(), features, gradient_norm, skipped: Vec::new() };
+    for column in columns {
+        match column.values {
+            Values::Numbers(values) => imported.columns.push((column.name, values)),
+            Values::Other(_) => imported.skipped.push(column.name),
+        }
+    }
+    Ok(imported)
+}
