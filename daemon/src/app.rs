@@ -9,8 +9,8 @@ use std::time::Duration;
 use swift_sampler_proto::v1;
 use swift_sampler_proto::v1::sampling_server::SamplingServer;
 use tokio::net::TcpListener;
+use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -20,7 +20,7 @@ use crate::loaded::Loaded;
 use crate::metrics::Metrics;
 use crate::registry::{Backend, BackendError, Registry, Sqlite};
 use crate::store::{Store, StoreError};
-use crate::{grpc, http};
+use crate::{connections, grpc, http};
 
 /// How long calls may take to end once the daemon is told to.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
@@ -68,9 +68,6 @@ pub enum StartError {
 /// Why a daemon stopped serving.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// gRPC failed.
-    #[error("gRPC: {0}")]
-    Grpc(#[from] tonic::transport::Error),
     /// The descriptors of the protocol are not usable.
     #[error("reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -84,6 +81,7 @@ pub enum ServeError {
 pub struct App {
     daemon: Arc<Daemon>,
     metrics: prometheus::Registry,
+    connection_age_max: Option<Duration>,
     /// Held until the end: no other daemon may use the data directory.
     _lock: File,
 }
@@ -114,7 +112,8 @@ impl App {
         daemon.metrics.registry_up.set(1);
         daemon.check_datasets()?;
         daemon.show_datasets()?;
-        Ok(Self { daemon: Arc::new(daemon), metrics, _lock: lock })
+        let connection_age_max = config.connection_age_max;
+        Ok(Self { daemon: Arc::new(daemon), metrics, connection_age_max, _lock: lock })
     }
 
     /// Serves until `shutdown` is done, then ends streams at a batch boundary and waits, for a limited time, until all
@@ -130,7 +129,7 @@ impl App {
     ) -> Result<(), ServeError> {
         let stop = self.daemon.shutdown.clone();
         let poll = tokio::spawn(poll(Arc::clone(&self.daemon)));
-        let mut grpc = tokio::spawn(serve_grpc(Arc::clone(&self.daemon), grpc_listener));
+        let mut grpc = tokio::spawn(serve_grpc(Arc::clone(&self.daemon), grpc_listener, self.connection_age_max));
         let mut http = tokio::spawn(http::serve(Arc::clone(&self.daemon), self.metrics.clone(), http_listener));
         let failed = tokio::select! {
             () = shutdown => None,
@@ -164,31 +163,31 @@ fn flatten(ended: Result<Result<(), ServeError>, tokio::task::JoinError>) -> Res
     ended.unwrap_or_else(|error| Err(ServeError::Http(std::io::Error::other(error))))
 }
 
-async fn serve_grpc(daemon: Arc<Daemon>, listener: TcpListener) -> Result<(), ServeError> {
+async fn serve_grpc(daemon: Arc<Daemon>, listener: TcpListener, age_max: Option<Duration>) -> Result<(), ServeError> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<SamplingServer<grpc::SamplingService>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
         .build_v1()?;
-    let stop = daemon.shutdown.clone();
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    Server::builder()
+    let server = Server::builder()
         .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
         .max_concurrent_streams(CALLS_A_CONNECTION_MAX)
         .initial_stream_window_size(RECEIVE_WINDOW_BYTES)
         .initial_connection_window_size(RECEIVE_WINDOW_BYTES)
-        .http2_max_header_list_size(HEADERS_BYTES_MAX)
-        .add_service(health_service)
+        .http2_max_header_list_size(HEADERS_BYTES_MAX);
+    let routes = Routes::new(health_service)
         .add_service(reflection)
         .add_service(grpc::sampling(&daemon))
         .add_service(grpc::control(&daemon))
-        .add_service(grpc::studies(&daemon))
-        .serve_with_incoming_shutdown(incoming, async move {
-            stop.cancelled().await;
-            health.set_not_serving::<SamplingServer<grpc::SamplingService>>().await;
-        })
-        .await?;
+        .add_service(grpc::studies(&daemon));
+    let stop = daemon.shutdown.clone();
+    let stopped = async {
+        stop.cancelled().await;
+        health.set_not_serving::<SamplingServer<grpc::SamplingService>>().await;
+    };
+    let served = connections::serve(listener, server, routes, age_max, daemon.metrics.clone(), stop.clone());
+    tokio::join!(served, stopped);
     Ok(())
 }
 

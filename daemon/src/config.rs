@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use serde::Deserialize;
@@ -17,6 +18,11 @@ const STREAMS_MAX_RANGE: RangeInclusive<usize> = 1..=1 << 20;
 const IMPORT_BYTES_MAX_DEFAULT: u64 = 64 << 30;
 /// Rows of one dataset unless told otherwise.
 const ROWS_MAX_DEFAULT: usize = 1 << 30;
+
+/// Seconds after which a connection retires unless told otherwise.
+const CONNECTION_AGE_MAX_DEFAULT_S: u64 = 30 * 60;
+/// Seconds after which a connection may be told to retire at most.
+const CONNECTION_AGE_MAX_MAX_S: u64 = 365 * 24 * 3600;
 
 /// Serves weighted batches of examples to training jobs.
 #[derive(Debug, Clone, Default, Parser)]
@@ -55,6 +61,10 @@ pub struct Flags {
     /// Rows of one dataset. [default: 2^30]
     #[arg(long, env = "SAMPLERD_ROWS_MAX", value_name = "COUNT")]
     pub rows_max: Option<usize>,
+    /// Age in seconds, give or take a tenth, at which a connection retires, so that clients spread anew over the daemons
+    /// behind one name; 0: never. [default: 1800]
+    #[arg(long, env = "SAMPLERD_MAX_CONNECTION_AGE", value_name = "SECONDS")]
+    pub max_connection_age: Option<u64>,
 }
 
 /// How log lines look.
@@ -82,6 +92,7 @@ struct FileSettings {
     streams_max: Option<usize>,
     import_bytes_max: Option<u64>,
     rows_max: Option<usize>,
+    max_connection_age: Option<u64>,
 }
 
 /// How a daemon is to run, checked.
@@ -99,6 +110,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// What may be asked of it.
     pub limits: Limits,
+    /// Age at which a connection retires; `None`: never.
+    pub connection_age_max: Option<Duration>,
 }
 
 /// Why the settings do not make a configuration.
@@ -125,6 +138,9 @@ pub enum ConfigError {
         end = STREAMS_MAX_RANGE.end()
     )]
     StreamsMax(usize),
+    /// A connection's age that no connection reaches.
+    #[error("max_connection_age is {0} s: it must be at most {CONNECTION_AGE_MAX_MAX_S}, or 0 for never")]
+    ConnectionAge(u64),
     /// An address that other machines reach.
     #[error(
         "{name} {address} can be reached from other machines, and there is no encryption or authentication: use a \
@@ -145,6 +161,8 @@ impl Config {
     /// [`ConfigError`] naming the setting that is wrong.
     pub fn resolve(flags: Flags) -> Result<Self, ConfigError> {
         let file = flags.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
+        let connection_age_max_s =
+            flags.max_connection_age.or(file.max_connection_age).unwrap_or(CONNECTION_AGE_MAX_DEFAULT_S);
         let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let config = Self {
             data_dir: flags.data_dir.or(file.data_dir).ok_or(ConfigError::NoDataDir)?,
@@ -157,9 +175,13 @@ impl Config {
                 import_bytes_max: flags.import_bytes_max.or(file.import_bytes_max).unwrap_or(IMPORT_BYTES_MAX_DEFAULT),
                 rows_max: flags.rows_max.or(file.rows_max).unwrap_or(ROWS_MAX_DEFAULT),
             },
+            connection_age_max: (connection_age_max_s > 0).then(|| Duration::from_secs(connection_age_max_s)),
         };
         if !STREAMS_MAX_RANGE.contains(&config.limits.streams_max) {
             return Err(ConfigError::StreamsMax(config.limits.streams_max));
+        }
+        if connection_age_max_s > CONNECTION_AGE_MAX_MAX_S {
+            return Err(ConfigError::ConnectionAge(connection_age_max_s));
         }
         if let Some(registry) = flags.registry.or(file.registry)
             && registry != "sqlite"
@@ -223,6 +245,15 @@ mod tests {
         }
         let most = flags(&["--data-dir", "/d", "--streams-max", "1048576"]);
         assert!(tokio::sync::Semaphore::MAX_PERMITS >= Config::resolve(most).unwrap().limits.streams_max);
+    }
+
+    #[test]
+    fn connections_may_live_for_ever_but_not_for_longer_than_clocks_count() {
+        let age = |given| Config::resolve(flags(&["--data-dir", "/d", "--max-connection-age", given]));
+        assert_eq!(age("0").unwrap().connection_age_max, None);
+        assert_eq!(age("1").unwrap().connection_age_max, Some(Duration::from_secs(1)));
+        let error = age("18446744073709551615").unwrap_err().to_string();
+        assert!(error.contains("at most 31536000"), "{error}");
     }
 
     #[test]

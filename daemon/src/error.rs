@@ -43,6 +43,9 @@ pub enum Error {
     /// The daemon is going down.
     #[error("samplerd is shutting down: continue at the next step with another, or when it is back")]
     ShuttingDown,
+    /// The connection that a stream runs on retires.
+    #[error("this connection has reached its age: continue at the next step on another")]
+    ConnectionRetired,
     /// A task of the daemon's died.
     #[error("internal: {0}")]
     Task(#[from] tokio::task::JoinError),

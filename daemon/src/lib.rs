@@ -9,6 +9,7 @@ pub mod app;
 pub mod batches;
 pub mod clock;
 pub mod config;
+pub mod connections;
 pub mod daemon;
 pub mod error;
 pub mod grpc;

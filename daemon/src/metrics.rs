@@ -17,6 +17,10 @@ pub struct Metrics {
     pub draws_served: IntCounter,
     /// Streams open now.
     pub streams: IntGauge,
+    /// Connections of gRPC open now.
+    pub connections: IntGauge,
+    /// Connections of gRPC accepted.
+    pub connections_accepted: IntCounter,
     /// How long finished messages waited for their stream to take them.
     pub send_wait: Histogram,
     /// From the request to activate a sampler until it serves.
@@ -53,6 +57,8 @@ impl Metrics {
             batches_served: counter("batches_served_total", "Batches sent to training jobs.")?,
             draws_served: counter("draws_served_total", "Draws sent to training jobs.")?,
             streams: gauge("streams", "Streams of batches open now.")?,
+            connections: gauge("connections", "Connections of gRPC open now.")?,
+            connections_accepted: counter("connections_accepted_total", "Connections of gRPC accepted.")?,
             send_wait: histogram(
                 "send_wait_seconds",
                 "Time a finished message waited for its stream to take it; long where the reader is the slower side.",
@@ -128,6 +134,8 @@ impl Metrics {
             Box::new(self.batches_served.clone()),
             Box::new(self.draws_served.clone()),
             Box::new(self.streams.clone()),
+            Box::new(self.connections.clone()),
+            Box::new(self.connections_accepted.clone()),
             Box::new(self.send_wait.clone()),
             Box::new(self.swap_duration.clone()),
             Box::new(self.swaps.clone()),

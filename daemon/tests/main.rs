@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod activation;
+mod connection_age;
 mod harness;
 mod importing;
 mod job_log;

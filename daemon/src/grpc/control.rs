@@ -10,6 +10,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{convert, import, watch};
+use crate::connections::ConnectionInfo;
 use crate::daemon::Daemon;
 use crate::error::Error;
 use crate::loaded::LoadError;
@@ -154,8 +155,9 @@ impl Control for ControlService {
         &self,
         request: Request<v1::WatchActiveSamplerRequest>,
     ) -> Result<Response<Self::WatchActiveSamplerStream>, Status> {
+        let connection = ConnectionInfo::of(&request);
         let dataset = request.into_inner().dataset;
-        Ok(Response::new(watch::watch(&self.daemon, dataset).await?))
+        Ok(Response::new(watch::watch(&self.daemon, dataset, connection).await?))
     }
 
     async fn list_jobs(

@@ -9,6 +9,7 @@ use tonic::{Request, Response, Status};
 
 use super::{convert, stream};
 use crate::batches::{JobReader, Reading};
+use crate::connections::ConnectionInfo;
 use crate::daemon::Daemon;
 use crate::error::Error;
 use crate::registry::JobParameters;
@@ -52,6 +53,7 @@ impl Sampling for SamplingService {
         &self,
         request: Request<v1::StreamBatchesRequest>,
     ) -> Result<Response<Self::StreamBatchesStream>, Status> {
+        let connection = ConnectionInfo::of(&request);
         let request = request.into_inner();
         if self.daemon.shutdown.is_cancelled() {
             return Err(Error::ShuttingDown.into());
@@ -66,7 +68,7 @@ impl Sampling for SamplingService {
         };
         let mut reader = JobReader::open(&self.daemon, reading).await?;
         reader.freeze_first().await?;
-        let batches = stream::spawn(Arc::clone(&self.daemon), reader, request.batches_per_message, permit);
+        let batches = stream::spawn(Arc::clone(&self.daemon), reader, request.batches_per_message, connection, permit);
         Ok(Response::new(batches))
     }
 

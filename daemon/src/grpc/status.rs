@@ -48,7 +48,7 @@ fn code(error: &Error) -> Code {
         Error::Unimplemented(_) => Code::Unimplemented,
         Error::Exhausted(_) => Code::ResourceExhausted,
         Error::JobReplaced(_) => Code::NotFound,
-        Error::ShuttingDown => Code::Unavailable,
+        Error::ShuttingDown | Error::ConnectionRetired => Code::Unavailable,
         Error::Task(_) => Code::Internal,
     }
 }

@@ -10,6 +10,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use crate::batches::JobReader;
+use crate::connections::ConnectionInfo;
 use crate::daemon::Daemon;
 use crate::error::Error;
 
@@ -33,12 +34,18 @@ pub(super) fn spawn(
     daemon: Arc<Daemon>,
     reader: JobReader,
     batches_per_message: u32,
+    connection: ConnectionInfo,
     permit: OwnedSemaphorePermit,
 ) -> ReceiverStream<Result<v1::BatchBlock, Status>> {
     let (sender, receiver) = mpsc::channel(QUEUE_MESSAGES);
     let open = OpenStream::new(daemon, permit);
     tokio::spawn(async move {
-        if let Err(error) = feed(&open.daemon, reader, batches_per_message, &sender).await {
+        let fed = tokio::select! {
+            biased;
+            () = connection.streams_end() => Err(Error::ConnectionRetired),
+            fed = feed(&open.daemon, reader, batches_per_message, &sender) => fed,
+        };
+        if let Err(error) = fed {
             // The reader may be gone already.
             sender.send(Err(error.into())).await.ok();
         }

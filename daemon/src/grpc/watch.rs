@@ -8,6 +8,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use super::convert;
+use crate::connections::ConnectionInfo;
 use crate::daemon::Daemon;
 use crate::error::Error;
 use crate::registry::ActiveRecord;
@@ -19,6 +20,7 @@ const QUEUE: usize = 4;
 pub(super) async fn watch(
     daemon: &Arc<Daemon>,
     dataset: String,
+    connection: ConnectionInfo,
 ) -> Result<ReceiverStream<Result<v1::ActiveSampler, Status>>, Error> {
     let permit = daemon.admit_stream()?;
     // Subscribed before the first reading, so that no change falls between.
@@ -28,7 +30,12 @@ pub(super) async fn watch(
     let daemon = Arc::clone(daemon);
     tokio::spawn(async move {
         let _permit = permit;
-        if let Err(error) = feed(&daemon, &dataset, active, changes, &sender).await {
+        let fed = tokio::select! {
+            biased;
+            () = connection.streams_end() => Err(Error::ConnectionRetired),
+            fed = feed(&daemon, &dataset, active, changes, &sender) => fed,
+        };
+        if let Err(error) = fed {
             // The watcher may be gone already.
             sender.send(Err(error.into())).await.ok();
         }
