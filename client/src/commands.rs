@@ -6,6 +6,7 @@ mod draw;
 mod job;
 mod sampler;
 
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -42,7 +43,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Args)]
 struct Connection {
-    /// Address of samplerd; several replicas' addresses separated by commas
+    /// Address of samplerd, or a name with several; more of either separated by commas
     #[arg(
         long,
         env = "SWIFTSAMPLER_DAEMON",
@@ -55,6 +56,10 @@ struct Connection {
     /// How long an unreachable daemon is tried again
     #[arg(long, value_name = "SECONDS", default_value_t = 2, global = true)]
     retry_seconds: u64,
+
+    /// Most connections to one replica
+    #[arg(long, value_name = "COUNT", default_value_t = ClientConfig::default().connections, global = true)]
+    connections: NonZeroU8,
 }
 
 #[derive(Debug, Subcommand)]
@@ -79,7 +84,8 @@ impl Cli {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let retry_deadline = Duration::from_secs(self.connection.retry_seconds);
         let config = ClientConfig {
-            retry_deadline,
+            connections: self.connection.connections,
+            retry_deadline: Some(retry_deadline),
             first_contact_deadline: retry_deadline,
             ..ClientConfig::new(&self.connection.daemon)
         };

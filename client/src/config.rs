@@ -1,24 +1,45 @@
 //! Where the daemon is, and how long to wait for it.
 
+use std::num::NonZeroU8;
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::ClientError;
+use crate::target::Target;
+
+/// Connections to each replica. They are made when needed, so a client with one stream at a time has one.
+///
+/// An HTTP/2 connection is one lock, one task and one share of the network, whatever the number of its streams: past a
+/// few streams that are read as fast as they come, more connections help. A daemon, in turn, pays buffers for each.
+const CONNECTIONS_DEFAULT: NonZeroU8 = NonZeroU8::new(4).expect("four is not zero");
 
 /// Where the daemon is, and how long to wait for it.
 ///
-/// Made from an address (`"127.0.0.1:7431"`, `"http://host:7431"`) or several replicas' addresses separated by commas.
+/// Made from an address (`"127.0.0.1:7431"`, `"http://host:7431"`) or several addresses separated by commas. A DNS name
+/// may have several records, as a Kubernetes Service without a cluster IP has; each of them is a replica.
+///
+/// Calls and windows of batches go to the replicas in turn. One that failed is left out until it answers again, so long
+/// as there are others. Every setting has a default; see [`ClientConfig::new`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientConfig {
-    /// Addresses of replicas, tried in turn; all give the same answers.
+    /// Addresses of replicas, or names of several; all give the same answers.
     pub addresses: Vec<String>,
-    /// Longest wait for one connection.
+    /// Most connections to one replica, over which calls and streams are spread. Default 4.
+    pub connections: NonZeroU8,
+    /// Longest wait for one connection. Default 5 s.
     pub connect_timeout: Duration,
-    /// Longest wait for the answer to one call, or for the next message of a batch stream.
+    /// Longest wait for the answer to one call, or for the next message of a batch stream. Default 60 s.
     pub request_timeout: Duration,
-    /// How long an unreachable daemon is tried again, once it has been reached.
-    pub retry_deadline: Duration,
+    /// The same while another replica can be asked instead, so that one that hangs is soon left. Default 5 s.
+    ///
+    /// Calls that must not be made twice wait for `request_timeout`.
+    pub stall_timeout: Duration,
+    /// How long a daemon that was reached before is tried again; `None`: without end. Default 60 s.
+    ///
+    /// A call that is under way when this has passed may still take its time-out.
+    pub retry_deadline: Option<Duration>,
     /// How long it is tried before it has ever been reached: a wrong address should not take `retry_deadline` to show.
+    /// Never longer than `retry_deadline`. Default 2 s.
     pub first_contact_deadline: Duration,
 }
 
@@ -26,16 +47,26 @@ impl ClientConfig {
     /// Where `samplerd` listens by default.
     pub const ADDRESS_DEFAULT: &'static str = "127.0.0.1:7431";
 
-    /// Takes an address, or several separated by commas, and the default waits.
+    /// Takes an address, or several separated by commas, and the defaults of everything else.
     #[must_use]
     pub fn new(addresses: &str) -> Self {
         Self {
             addresses: addresses.split(',').map(|address| address.trim().to_owned()).collect(),
+            connections: CONNECTIONS_DEFAULT,
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(60),
-            retry_deadline: Duration::from_secs(60),
+            stall_timeout: Duration::from_secs(5),
+            retry_deadline: Some(Duration::from_secs(60)),
             first_contact_deadline: Duration::from_secs(2),
         }
+    }
+
+    /// Returns what the addresses name.
+    pub(crate) fn targets(&self) -> Result<Vec<Target>, ClientError> {
+        if self.addresses.is_empty() {
+            return Err(ClientError::Address { address: String::new(), reason: "there is none".into() });
+        }
+        self.addresses.iter().map(|address| Target::parse(address)).collect()
     }
 }
 
@@ -62,32 +93,8 @@ impl FromStr for ClientConfig {
 
     fn from_str(addresses: &str) -> Result<Self, ClientError> {
         let config = Self::new(addresses);
-        config.uris()?;
+        config.targets()?;
         Ok(config)
-    }
-}
-
-impl ClientConfig {
-    /// Returns the addresses as URIs.
-    pub(crate) fn uris(&self) -> Result<Vec<tonic::codegen::http::Uri>, ClientError> {
-        let refused = |address: &str, reason: &str| ClientError::Address {
-            address: address.to_owned(),
-            reason: reason.to_owned(),
-        };
-        if self.addresses.is_empty() {
-            return Err(refused("", "there is none"));
-        }
-        let uri = |address: &String| {
-            let whole = if address.contains("://") { address.clone() } else { format!("http://{address}") };
-            let uri: tonic::codegen::http::Uri =
-                whole.parse().map_err(|error| refused(address, &format!("{error}")))?;
-            match (uri.scheme_str(), uri.port_u16()) {
-                (Some("http"), Some(_)) => Ok(uri),
-                (Some("http"), None) => Err(refused(address, "the port is missing")),
-                _ => Err(refused(address, "only http is spoken")),
-            }
-        };
-        self.addresses.iter().map(uri).collect()
     }
 }
 
@@ -105,7 +112,7 @@ mod tests {
 
     #[test]
     fn an_unfit_address_is_named() {
-        for text in ["", "localhost", "ftp://localhost:1", "a:1,,b:2", "a:99999"] {
+        for text in ["", "localhost", "ftp://localhost:1", "a:1,,b:2", "a:99999", "a:1/path"] {
             let error = text.parse::<ClientConfig>().unwrap_err();
             assert!(matches!(&error, ClientError::Address { .. }), "{text}: {error}");
             assert_eq!(error.exit_code(), 3);

@@ -11,7 +11,7 @@ use swift_sampler_proto::v1::import_dataset_request::Part;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::client::Repeat;
+use crate::client::{Limit, Repeat};
 use crate::{Client, ClientError};
 
 /// Bytes of a file sent in one message.
@@ -74,9 +74,9 @@ impl Client {
         let header = header(request);
         let progress: Progress = Arc::new(progress);
         // An upload takes as long as the files are large; a dead connection is noticed by its keep-alive.
-        let answer = self.unary(Repeat::Safe, None, || {
+        let answer = self.unary(Limit::None, Repeat::Safe, |call| {
             let (header, files, progress) = (header.clone(), request.files.clone(), Arc::clone(&progress));
-            let mut service = self.control();
+            let mut service = call.control();
             async move {
                 let (parts, receiver) = mpsc::channel(CHUNKS_AHEAD_MAX);
                 let mut reader = tokio::task::spawn_blocking(move || {

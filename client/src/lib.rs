@@ -22,8 +22,10 @@ mod client;
 mod config;
 mod error;
 mod import;
+mod replicas;
 mod retry;
 mod stream;
+mod target;
 mod watch;
 
 pub use batch::Batch;
@@ -31,6 +33,7 @@ pub use client::{Client, JobConfig};
 pub use config::ClientConfig;
 pub use error::ClientError;
 pub use import::{ImportProgress, ImportRequest};
+pub use replicas::{Resolve, SystemResolver};
 pub use stream::{BatchStream, BatchesRequest};
 pub use swift_sampler_proto::v1 as proto;
 pub use watch::ActiveSamplerWatch;

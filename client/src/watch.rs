@@ -1,8 +1,9 @@
 //! Watching which sampler is active.
 
 use swift_sampler_proto::v1::{ActiveSampler, WatchActiveSamplerRequest};
-use tonic::Streaming;
+use tonic::{Status, Streaming};
 
+use crate::replicas::Call;
 use crate::retry::{Attempts, Lost};
 use crate::{Client, ClientError};
 
@@ -11,7 +12,8 @@ use crate::{Client, ClientError};
 pub struct ActiveSamplerWatch {
     client: Client,
     dataset: String,
-    changes: Option<Streaming<ActiveSampler>>,
+    /// One call, which stays with its replica until it fails.
+    changes: Option<(Call, Streaming<ActiveSampler>)>,
     known: Option<ActiveSampler>,
     /// Since the last loss; a watch may be quiet for longer than a daemon is tried.
     attempts: Option<Attempts>,
@@ -31,22 +33,13 @@ impl ActiveSamplerWatch {
     /// until the retry deadline.
     pub async fn next(&mut self) -> Result<ActiveSampler, ClientError> {
         loop {
-            let change = match &mut self.changes {
-                Some(changes) => changes.message().await,
-                None => {
-                    let request = WatchActiveSamplerRequest { dataset: self.dataset.clone() };
-                    match self.client.control().watch_active_sampler(request).await {
-                        Ok(response) => {
-                            self.changes = Some(response.into_inner());
-                            continue;
-                        }
-                        Err(status) => Err(status),
-                    }
-                }
+            let Some((call, changes)) = &mut self.changes else {
+                self.ask().await?;
+                continue;
             };
-            match change {
+            match changes.message().await {
                 Ok(Some(active)) => {
-                    self.client.note_reached();
+                    self.client.note_answer(call);
                     self.attempts = None;
                     // After a reconnection the daemon sends the present sampler, which may be known already. Whether it
                     // is newer does not matter: a dataset that was removed and imported anew may count from the start.
@@ -55,14 +48,47 @@ impl ActiveSamplerWatch {
                         return Ok(active);
                     }
                 }
-                Ok(None) => self.lost(Lost { reason: "the watch was ended".into(), unsent: false }).await?,
-                Err(status) => match Lost::from_status(&status) {
-                    Some(lost) => self.lost(lost).await?,
-                    None => {
-                        self.changes = None;
-                        return Err(ClientError::from_status(&status));
-                    }
-                },
+                Ok(None) => self.lost(Lost::ended("the watch was ended")).await?,
+                Err(status) => {
+                    let lost = self.client.lost(call, &status);
+                    self.retry(lost, &status).await?;
+                }
+            }
+        }
+    }
+
+    /// Asks for the changes, once.
+    async fn ask(&mut self) -> Result<(), ClientError> {
+        let call = match self.client.call().await {
+            Ok(call) => call,
+            Err(lost) => return self.lost(lost).await,
+        };
+        let request = WatchActiveSamplerRequest { dataset: self.dataset.clone() };
+        let timeout = self.client.timeout(self.attempts.get_or_insert_with(Attempts::new));
+        match tokio::time::timeout(timeout, call.control().watch_active_sampler(request)).await {
+            Ok(Ok(response)) => {
+                self.changes = Some((call, response.into_inner()));
+                Ok(())
+            }
+            Ok(Err(status)) => {
+                let lost = self.client.lost(&call, &status);
+                self.retry(lost, &status).await
+            }
+            Err(_elapsed) => {
+                let lost = Lost::timed_out(timeout);
+                call.failed(&lost);
+                self.lost(lost).await
+            }
+        }
+    }
+
+    async fn retry(&mut self, lost: Option<Lost>, status: &Status) -> Result<(), ClientError> {
+        match lost {
+            Some(lost) => self.lost(lost).await,
+            None => {
+                self.changes = None;
+                self.attempts = None;
+                Err(ClientError::from_status(status))
             }
         }
     }

@@ -105,7 +105,7 @@ async fn deserted() -> SocketAddr {
 }
 
 fn impatient(addresses: &str) -> ClientConfig {
-    ClientConfig { retry_deadline: Duration::from_secs(2), ..ClientConfig::new(addresses) }
+    ClientConfig { retry_deadline: Some(Duration::from_secs(2)), ..ClientConfig::new(addresses) }
 }
 
 async fn read(config: ClientConfig) -> (Vec<Batch>, Option<ClientError>) {

@@ -42,7 +42,7 @@ impl WorkerConfig {
     /// A worker is started by or after something that reached the daemon, so it waits as long for it to come back.
     fn connect(&self) -> Result<Client, ClientError> {
         let config = ClientConfig::new(&self.daemon);
-        Client::new(ClientConfig { first_contact_deadline: config.retry_deadline, ..config })
+        Client::new(ClientConfig { first_contact_deadline: config.retry_deadline.unwrap_or(Duration::MAX), ..config })
     }
 }
 

@@ -52,7 +52,8 @@ fn a_terminated_daemon_ends_streams_at_a_batch_boundary_and_exits_in_time() {
     let folder = tempfile::tempdir().unwrap();
     let mut daemon = with_dataset(folder.path());
     daemon.ctl().draw(&JOB, 0..1, 0, 1);
-    let config = ClientConfig { retry_deadline: Duration::from_millis(200), ..ClientConfig::new(daemon.address()) };
+    let config =
+        ClientConfig { retry_deadline: Some(Duration::from_millis(200)), ..ClientConfig::new(daemon.address()) };
     let client = Client::new(config).unwrap();
     let mut batches = client.batches(BatchesRequest::new("j", 0));
     let first = batches.next().unwrap().unwrap();

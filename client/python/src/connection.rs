@@ -1,6 +1,7 @@
 //! The connection behind a `Client`, of one process.
 
 use std::future::Future;
+use std::num::NonZeroU8;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -40,13 +41,19 @@ impl Connection {
         address: &str,
         connect_timeout: f64,
         request_timeout: f64,
-        retry_deadline: f64,
+        stall_timeout: f64,
+        retry_deadline: Option<f64>,
         first_contact_deadline: f64,
+        connections: i64,
     ) -> PyResult<Self> {
+        let refused = || InvalidArgument::new_err(format!("connections: {connections} is not from 1 to 255"));
+        let connections = u8::try_from(connections).ok().and_then(NonZeroU8::new).ok_or_else(refused)?;
         let config = ClientConfig {
+            connections,
             connect_timeout: seconds("connect_timeout", connect_timeout)?,
             request_timeout: seconds("request_timeout", request_timeout)?,
-            retry_deadline: seconds("retry_deadline", retry_deadline)?,
+            stall_timeout: seconds("stall_timeout", stall_timeout)?,
+            retry_deadline: retry_deadline.map(|value| seconds("retry_deadline", value)).transpose()?,
             first_contact_deadline: seconds("first_contact_deadline", first_contact_deadline)?,
             ..ClientConfig::new(address)
         };

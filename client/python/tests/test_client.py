@@ -184,6 +184,17 @@ def test_a_daemon_that_starts_later_is_waited_for(samplerd: Samplerd) -> None:
         assert datasets.result(60) == []
     with pytest.raises(swift_sampler.InvalidArgument, match="first_contact_deadline: -1"):
         Client(samplerd.address, first_contact_deadline=-1).datasets()
+    with pytest.raises(swift_sampler.InvalidArgument, match="connections: 256 is not from 1 to 255"):
+        Client(samplerd.address, connections=256).datasets()
+
+
+def test_replicas_are_asked_in_turn_and_a_dead_one_is_left_out(samplerd: Samplerd, client: Client) -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        dead = f"127.0.0.1:{bound.getsockname()[1]}"
+    several = Client(f"{dead}, {samplerd.address}", retry_deadline=None, stall_timeout=1.0, connections=1)
+    for _ in range(4):
+        assert several.datasets() == client.datasets()
 
 
 def test_the_address_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

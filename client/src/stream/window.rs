@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tonic::Code;
 
 use super::BatchesRequest;
+use crate::replicas::Call;
 use crate::retry::{Attempts, Lost};
 use crate::{Batch, Client, ClientError, batch};
 
@@ -112,11 +113,12 @@ impl Pump {
             seek: self.request.seek,
             without_probabilities: !self.request.with_probabilities,
         };
-        let mut service = self.client.sampling();
-        let mut stream = self.answer(service.stream_batches(request)).await?.into_inner();
+        let call = self.client.call().await.map_err(Interrupted::Lost)?;
+        let mut service = call.sampling();
+        let mut stream = self.answer(&call, service.stream_batches(request)).await?.into_inner();
         let mut draws = 0;
-        while let Some(block) = self.answer(stream.message()).await? {
-            self.client.note_reached();
+        while let Some(block) = self.answer(&call, stream.message()).await? {
+            self.client.note_answer(&call);
             let batches = batch::unpack(&block, self.next_step).map_err(Interrupted::Failed)?;
             self.next_step += batches.len() as u64;
             draws += batches.iter().map(|batch| batch.indices.len() as u64).sum::<u64>();
@@ -132,21 +134,35 @@ impl Pump {
     }
 
     /// Waits for one answer, but no longer than a request may take.
-    async fn answer<T>(&self, answer: impl Future<Output = Result<T, tonic::Status>>) -> Result<T, Interrupted> {
-        let timeout = self.client.config().request_timeout;
+    async fn answer<T>(
+        &self,
+        call: &Call,
+        answer: impl Future<Output = Result<T, tonic::Status>>,
+    ) -> Result<T, Interrupted> {
+        let timeout = self.client.timeout(&self.attempts);
         match tokio::time::timeout(timeout, answer).await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(status)) => Err(match Lost::from_status(&status) {
+            // Every window needs a place among a daemon's streams. A job that had one gets another in time, while one
+            // that never had any is told once no replica has one.
+            Ok(Err(status)) if status.code() == Code::ResourceExhausted && self.may_find_room() => {
+                let lost = Lost::from_status(&status).unwrap_or_else(|| Lost::no_room(&status));
+                call.failed(&lost);
+                Err(Interrupted::Lost(lost))
+            }
+            Ok(Err(status)) => Err(match self.client.lost(call, &status) {
                 Some(lost) => Interrupted::Lost(lost),
-                // Every window needs a place among the daemon's streams. A job that had one gets another in time, while
-                // one that never had any is told at once.
-                None if status.code() == Code::ResourceExhausted && self.next_step > self.request.from_step => {
-                    Interrupted::Lost(Lost { reason: status.message().to_owned(), unsent: false })
-                }
                 None => Interrupted::Failed(ClientError::from_status(&status)),
             }),
-            Err(_elapsed) => Err(Interrupted::Lost(Lost::timed_out(timeout))),
+            Err(_elapsed) => {
+                let lost = Lost::timed_out(timeout);
+                call.failed(&lost);
+                Err(Interrupted::Lost(lost))
+            }
         }
+    }
+
+    fn may_find_room(&self) -> bool {
+        self.next_step > self.request.from_step || self.client.has_others(&self.attempts)
     }
 }
 

@@ -189,8 +189,10 @@ class Connection:
         address: str,
         connect_timeout: float,
         request_timeout: float,
-        retry_deadline: float,
+        stall_timeout: float,
+        retry_deadline: float | None,
         first_contact_deadline: float,
+        connections: int,
     ) -> Connection: ...
     def open_job(
         self, name: str, dataset: str, *, seed: int, batch_size: int, mode: str, follow: str | int

@@ -37,22 +37,28 @@ class Client:
         *,
         connect_timeout: float = 5.0,
         request_timeout: float = 60.0,
-        retry_deadline: float = 60.0,
+        stall_timeout: float = 5.0,
+        retry_deadline: float | None = 60.0,
         first_contact_deadline: float = 2.0,
+        connections: int = 4,
     ) -> None:
         """Takes where the daemon is; does not connect.
 
         Args:
-            address: ``HOST:PORT``, or several replicas' separated by commas. Default: the environment variable
-                ``SWIFTSAMPLER_DAEMON``, else ``127.0.0.1:7431``.
+            address: ``HOST:PORT``, or several replicas' separated by commas. A name with several DNS records stands for
+                as many replicas. Default: the environment variable ``SWIFTSAMPLER_DAEMON``, else ``127.0.0.1:7431``.
             connect_timeout: Longest wait for one connection, in seconds.
             request_timeout: Longest wait for the answer to one call, in seconds.
-            retry_deadline: How long an unreachable daemon is tried again, once it has been reached, in seconds.
+            stall_timeout: The same while another replica can be asked instead.
+            retry_deadline: How long an unreachable daemon is tried again, once it has been reached, in seconds; None:
+                without end.
             first_contact_deadline: How long it is tried before that, in each process, in seconds; no longer than
                 ``retry_deadline``.
+            connections: Most connections to one replica, 1 to 255; made when needed.
         """
         self.address: str = address or os.environ.get("SWIFTSAMPLER_DAEMON") or ADDRESS_DEFAULT
-        self._waits = (connect_timeout, request_timeout, retry_deadline, first_contact_deadline)
+        waits = (connect_timeout, request_timeout, stall_timeout, retry_deadline, first_contact_deadline)
+        self._settings = (*waits, connections)
         self._connection: _native.Connection | None = None
         self._process = 0
 
@@ -60,13 +66,13 @@ class Client:
         return f"Client({self.address!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"address": self.address, "_waits": self._waits, "_connection": None, "_process": 0}
+        return {"address": self.address, "_settings": self._settings, "_connection": None, "_process": 0}
 
     def _here(self) -> _native.Connection:
         """Returns this process's connection."""
         process = os.getpid()
         if self._connection is None or self._process != process:
-            self._connection = _native.Connection(self.address, *self._waits)
+            self._connection = _native.Connection(self.address, *self._settings)
             self._process = process
         return self._connection
 
