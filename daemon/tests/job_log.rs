@@ -11,7 +11,7 @@ use crate::harness::{ManualClock, registry};
 
 const ROWS: u64 = 1000;
 const BATCH_SIZE: u32 = 30;
-const STEPS: Steps = Steps { batch_size: BATCH_SIZE, rows: ROWS };
+const STEPS: Steps = Steps { batch_size: BATCH_SIZE, epoch_draws: ROWS };
 
 #[derive(Debug, Clone)]
 enum Event {

@@ -34,8 +34,8 @@ pub enum AliasTableError {
 pub struct AliasTable {
     /// Threshold in the low, alias in the high 32 bits.
     slots: Vec<u64>,
-    /// Mass of each entry; sums to `len · SLOT_UNITS`.
-    units: Vec<u64>,
+    /// Mass of all entries before each, and of all: from 0 to `len · SLOT_UNITS`.
+    cumulative: Vec<u64>,
 }
 
 impl AliasTable {
@@ -48,7 +48,12 @@ impl AliasTable {
     /// [`AliasTableError`] when the weights do not make a distribution.
     pub fn new(weights: &[f64]) -> Result<Self, AliasTableError> {
         let units = apportion(weights)?;
-        Ok(Self { slots: pair(units.clone()), units })
+        let mut cumulative = vec![0];
+        cumulative.extend(units.iter().scan(0, |sum, unit| {
+            *sum += unit;
+            Some(*sum)
+        }));
+        Ok(Self { slots: pair(units), cumulative })
     }
 
     /// Returns the number of entries.
@@ -69,7 +74,25 @@ impl AliasTable {
     /// When `index` is out of range.
     #[must_use]
     pub fn probability(&self, index: usize) -> f64 {
-        self.units[index] as f64 / (self.len() as f64 * SLOT_UNITS as f64)
+        let units = self.cumulative[index + 1] - self.cumulative[index];
+        units as f64 / (self.len() as f64 * SLOT_UNITS as f64)
+    }
+
+    /// Returns the units of all entries together.
+    pub(crate) fn total(&self) -> u64 {
+        self.cumulative[self.len()]
+    }
+
+    /// Returns the units of all entries before `index`.
+    #[inline]
+    pub(crate) fn units_before(&self, index: usize) -> u64 {
+        self.cumulative[index]
+    }
+
+    /// Returns the entry that unit number `unit` belongs to, in O(log len); units are numbered in the entries' order.
+    #[inline]
+    pub(crate) fn entry_of_unit(&self, unit: u64) -> usize {
+        self.cumulative.partition_point(|&before| before <= unit) - 1
     }
 
     /// Maps a uniform 64-bit word to an entry.
@@ -184,6 +207,10 @@ mod tests {
         units
     }
 
+    fn units(table: &AliasTable) -> Vec<u64> {
+        table.cumulative.windows(2).map(|pair| pair[1] - pair[0]).collect()
+    }
+
     proptest! {
         #[test]
         fn the_table_realises_its_units_exactly(exponents in prop::collection::vec(prop::option::of(-15.0..15.0f64), 1..300)) {
@@ -194,7 +221,7 @@ mod tests {
                     prop_assert!(weights.iter().all(|&w| w <= 0.0));
                 }
                 Ok(table) => {
-                    prop_assert_eq!(&realised(&table), &table.units);
+                    prop_assert_eq!(realised(&table), units(&table));
                     let sum: f64 = weights.iter().sum();
                     let mut variation = 0.0;
                     for (index, weight) in weights.iter().enumerate() {
@@ -214,8 +241,8 @@ mod tests {
         let mut weights = vec![1e-30; 1_000_000];
         weights[17] = 1.0;
         let table = AliasTable::new(&weights).unwrap();
-        assert_eq!(realised(&table), table.units);
-        assert!(table.units.iter().enumerate().all(|(index, &unit)| (unit == 1) == (index != 17)));
+        assert_eq!(realised(&table), units(&table));
+        assert!(units(&table).iter().enumerate().all(|(index, &unit)| (unit == 1) == (index != 17)));
     }
 
     #[test]

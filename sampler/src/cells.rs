@@ -3,6 +3,7 @@
 //! Examples are sorted by cell once. A new sampler then needs only a weight for each non-empty cell, so its cost does
 //! not depend on the number of examples.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::empirical_cdf::{EmpiricalCdf, Ranks};
@@ -234,18 +235,25 @@ impl Cells {
     #[inline]
     #[must_use]
     pub fn row(&self, cell: usize, position: u32) -> u32 {
-        let place = self.starts[cell] + position;
+        self.row_at(self.starts[cell] + position)
+    }
+
+    /// Returns the places of `cell` in the order of rows by cell.
+    pub(crate) fn places(&self, cell: usize) -> Range<u32> {
+        self.starts[cell]..self.starts[cell + 1]
+    }
+
+    /// Returns the row at `place` in the order of rows by cell.
+    #[inline]
+    pub(crate) fn row_at(&self, place: u32) -> u32 {
         self.order.as_ref().map_or(place, |order| order.as_ref().as_ref()[place as usize])
     }
 
-    /// Returns the row order, or `None` where it is the rows' own.
-    pub(crate) fn order(&self) -> Option<&[u32]> {
-        self.order.as_ref().map(|order| order.as_ref().as_ref())
-    }
-
-    /// Returns the cell boundaries.
-    pub(crate) fn starts(&self) -> &[u32] {
-        &self.starts
+    /// Returns the cell that `place` lies in and the position within it, in O(log cells).
+    #[inline]
+    pub(crate) fn cell_of_place(&self, place: u32) -> (usize, u32) {
+        let cell = self.starts.partition_point(|&start| start <= place) - 1;
+        (cell, place - self.starts[cell])
     }
 }
 

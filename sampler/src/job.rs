@@ -43,14 +43,14 @@ impl Shard {
     }
 }
 
-/// The arithmetic of steps, draws and epochs: global batch `step` covers draws `[step · B, (step + 1) · B)`, and an epoch
-/// is as many draws as there are examples.
+/// The arithmetic of steps, draws and epochs: global batch `step` covers draws `[step · B, (step + 1) · B)`, and epoch
+/// `e` covers draws `[e · E, (e + 1) · E)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Steps {
     /// B, the global batch size; positive.
     pub batch_size: u32,
-    /// Examples in the dataset; positive.
-    pub rows: u64,
+    /// E, the draws of an epoch; positive. By default as many as there are examples.
+    pub epoch_draws: u64,
 }
 
 impl Steps {
@@ -66,13 +66,13 @@ impl Steps {
     #[must_use]
     pub fn epoch(self, step: u64) -> u64 {
         let draw = u128::from(step) * u128::from(self.batch_size);
-        u64::try_from(draw / u128::from(self.rows)).unwrap_or(u64::MAX)
+        u64::try_from(draw / u128::from(self.epoch_draws)).unwrap_or(u64::MAX)
     }
 
     /// Returns the first step of an epoch.
     #[must_use]
     pub fn first_step(self, epoch: u64) -> u64 {
-        let draw = u128::from(epoch) * u128::from(self.rows);
+        let draw = u128::from(epoch) * u128::from(self.epoch_draws);
         u64::try_from(draw.div_ceil(u128::from(self.batch_size))).unwrap_or(u64::MAX)
     }
 }
@@ -195,7 +195,7 @@ mod tests {
     proptest! {
         #[test]
         fn ranks_partition_every_batch(batch_size in 1u32..2000, world_size in 1u32..40, step in 0u64..1_000_000) {
-            let steps = Steps { batch_size, rows: 1000 };
+            let steps = Steps { batch_size, epoch_draws: 1000 };
             let mut next = step * u64::from(batch_size);
             for rank in 0..world_size {
                 let shard = Shard::new(rank, world_size).unwrap();
@@ -209,8 +209,8 @@ mod tests {
         }
 
         #[test]
-        fn epochs_partition_the_steps(batch_size in 1u32..300, rows in 1u64..1000, step in 0u64..10_000) {
-            let steps = Steps { batch_size, rows };
+        fn epochs_partition_the_steps(batch_size in 1u32..300, epoch_draws in 1u64..1000, step in 0u64..10_000) {
+            let steps = Steps { batch_size, epoch_draws };
             let epoch = steps.epoch(step);
             prop_assert!(steps.first_step(epoch) <= step && step < steps.first_step(epoch + 1));
         }
@@ -221,11 +221,11 @@ mod tests {
         fn frozen_steps_keep_their_version(
             events in prop::collection::vec((any::<bool>(), 0u64..40), 1..60),
             batch_size in 1u32..50,
-            rows in 1u64..400,
+            epoch_draws in 1u64..400,
             lease in 1u64..20,
             by_epoch: bool,
         ) {
-            let steps = Steps { batch_size, rows };
+            let steps = Steps { batch_size, epoch_draws };
             let follow = if by_epoch { Follow::Epoch } else { Follow::Step };
             let mut active = 1;
             let mut log = JobLog::new(active, follow);
@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn a_pinned_job_is_frozen_throughout() {
         let mut log = JobLog::new(3, Follow::Pinned(2));
-        log.extend(1 << 40, 64, 9, Follow::Pinned(2), Steps { batch_size: 8, rows: 80 });
+        log.extend(1 << 40, 64, 9, Follow::Pinned(2), Steps { batch_size: 8, epoch_draws: 80 });
         assert_eq!(log.version_at(1 << 41), Some(2));
         assert_eq!(log.changes().len(), 1);
     }

@@ -26,6 +26,34 @@ pub(crate) fn draw_words(seed: Seed, draw: u64) -> [u64; 2] {
     [join(a, b), join(c, d)]
 }
 
+/// What random words are for. Every purpose has counters of its own, so that no two share a block: those of
+/// [`draw_words`] end in zero, all others in their domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Domain {
+    /// The order of a segment's points.
+    SegmentOrder = 1,
+    /// The order of examples within cells.
+    CellOrder = 2,
+    /// The offset of a segment's points.
+    Offset = 3,
+}
+
+/// Added to the round of a distinct plan; rounds are below it, and above every [`Domain`] with it.
+const DISTINCT_ROUND: u32 = 1 << 31;
+
+/// Returns block `number` of one purpose of the segment that starts at draw `start`.
+pub(crate) fn segment_words(seed: Seed, start: u64, number: u32, domain: Domain) -> [u32; 4] {
+    philox4x32_10([low(start), high(start), number, domain as u32], key(seed))
+}
+
+/// Returns a word for each row, in one round of the distinct plan of the segment that starts at draw `start`.
+pub(crate) fn row_words(seed: Seed, start: u64, round: u32, rows: &[u32; LANES]) -> [u64; LANES] {
+    let mut lanes = [*rows, [low(start); LANES], [high(start); LANES], [DISTINCT_ROUND | round; LANES]];
+    rounds(&mut lanes, key(seed));
+    std::array::from_fn(|lane| join(lanes[0][lane], lanes[1][lane]))
+}
+
 /// Fills `cell` and `position` with the words of draws `first .. first + LANES`.
 #[allow(clippy::needless_range_loop, reason = "four arrays side by side, the shape compilers vectorise")]
 pub(crate) fn draw_words_block(seed: Seed, first: u64, cell: &mut [u64; LANES], position: &mut [u64; LANES]) {

@@ -123,6 +123,11 @@ impl Sampler {
         &self.cells
     }
 
+    /// Returns the distribution over the cells.
+    pub(crate) fn alias(&self) -> &AliasTable {
+        &self.alias
+    }
+
     /// Returns the weight function of a swift sampler, for examples outside the dataset.
     #[must_use]
     pub fn function(&self) -> Option<&SwiftFunction> {
@@ -183,13 +188,17 @@ impl Sampler {
 
     /// Maps the two words of a draw to an example and its probability.
     #[inline]
-    #[allow(clippy::cast_possible_truncation, reason = "a position is below the cell's count; f32 goes on the wire")]
+    #[allow(clippy::cast_possible_truncation, reason = "a position is below the cell's count")]
     fn resolve(&self, cell_word: u64, position_word: u64) -> (u32, f32) {
         let cell = self.alias.entry(cell_word);
-        let start = self.cells.starts()[cell];
-        let count = self.cells.starts()[cell + 1] - start;
-        let place = start + ((u128::from(position_word) * u128::from(count)) >> 64) as u32;
-        let index = self.cells.order().map_or(place, |order| order[place as usize]);
-        (index, self.probability[cell] as f32)
+        let count = self.cells.count(cell);
+        self.example(cell, ((u128::from(position_word) * u128::from(count)) >> 64) as u32)
+    }
+
+    /// Returns the example at `position` of `cell`, and its probability.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation, reason = "f32 goes on the wire")]
+    pub(crate) fn example(&self, cell: usize, position: u32) -> (u32, f32) {
+        (self.cells.row(cell, position), self.probability[cell] as f32)
     }
 }

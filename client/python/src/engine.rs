@@ -71,7 +71,7 @@ impl Engine {
             return Err(refused(&format!("batch_size is {batch_size}: it must be from 1 to {BATCH_SIZE_MAX}")));
         }
         let shard = Shard::new(rank, world_size).map_err(|error| refused(&error))?;
-        let steps = Steps { batch_size, rows: self.sampler.rows() as u64 };
+        let steps = Steps { batch_size, epoch_draws: self.sampler.rows() as u64 };
         let draws = steps.draws(step, shard);
         let count = shard.slice(batch_size).len();
         if draws.end - draws.start != count as u64 {

@@ -102,7 +102,7 @@ impl JobRecord {
     /// Returns the job's arithmetic of steps and epochs.
     #[must_use]
     pub fn steps(&self) -> Steps {
-        Steps { batch_size: self.batch_size, rows: self.rows }
+        Steps { batch_size: self.batch_size, epoch_draws: self.rows }
     }
 
     /// Tells whether `other` is this job at another time, not another job that took its name.

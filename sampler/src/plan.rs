@@ -1,0 +1,155 @@
+//! Plans: the draws of one segment under its replacement mode.
+
+mod distinct;
+mod stratified;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use self::distinct::Distinct;
+use self::stratified::Stratified;
+use crate::philox::Seed;
+use crate::replacement::{DISTINCT_EPOCH_DRAWS_MAX, EPOCH_DRAWS_MAX, Replacement};
+use crate::sampler::{Draw, Sampler};
+use crate::segment::Segment;
+
+/// Why a segment cannot be planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// The segment's bounds are out of order, or it has more draws than its mode can plan.
+    #[error("a segment of draws {} to {} in an epoch from {} cannot be planned", .0.start, .0.end, .0.epoch_start)]
+    Segment(Segment),
+    /// A distinct segment inside an epoch without the plan of the segment before it, or with another plan.
+    #[error(
+        "the segment from draw {} leaves out what the epoch had since draw {}: it needs the plan of the segment before it",
+        .0.start, .0.epoch_start
+    )]
+    Before(Segment),
+}
+
+/// The draws of one segment, each a pure function of (job seed, segment, sampler, draw number) and, in mode
+/// [`Replacement::Distinct`], of what the epoch had before the segment.
+///
+/// An [`Replacement::Independent`] or [`Replacement::Stratified`] plan costs nothing; a [`Replacement::Distinct`] one
+/// takes O(n + R log R) time for n examples and R draws, and keeps 4 bytes for every draw of the epoch.
+///
+/// A draw's probability is that of one independent draw under the sampler, in every mode: what importance weights are
+/// made of.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    sampler: Arc<Sampler>,
+    seed: Seed,
+    segment: Segment,
+    order: Order,
+}
+
+#[derive(Debug, Clone)]
+enum Order {
+    Independent,
+    Stratified(Stratified),
+    Distinct(Distinct),
+}
+
+impl Plan {
+    /// Plans a segment. `before` is the plan of the segment before it in the same epoch, if there is one; only mode
+    /// [`Replacement::Distinct`] looks at it.
+    ///
+    /// # Errors
+    /// [`PlanError`].
+    pub fn new(
+        sampler: Arc<Sampler>,
+        seed: Seed,
+        replacement: Replacement,
+        segment: Segment,
+        before: Option<&Self>,
+    ) -> Result<Self, PlanError> {
+        let Segment { epoch_start, start, end } = segment;
+        let draws_max = if replacement == Replacement::Distinct { DISTINCT_EPOCH_DRAWS_MAX } else { EPOCH_DRAWS_MAX };
+        if !(epoch_start <= start && start < end && end - epoch_start <= draws_max) {
+            return Err(PlanError::Segment(segment));
+        }
+        let order = match replacement {
+            Replacement::Independent => Order::Independent,
+            Replacement::Stratified => Order::Stratified(Stratified::new(&sampler, seed, segment)),
+            Replacement::Distinct => {
+                let earlier = earlier_rows(segment, before, sampler.rows(), seed)?;
+                Order::Distinct(Distinct::new(&sampler, seed, segment, earlier))
+            }
+        };
+        Ok(Self { sampler, seed, segment, order })
+    }
+
+    /// Returns the segment.
+    #[must_use]
+    pub fn segment(&self) -> Segment {
+        self.segment
+    }
+
+    /// Returns the bytes the plan keeps beside its sampler.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        match &self.order {
+            Order::Independent | Order::Stratified(_) => size_of::<Self>(),
+            Order::Distinct(distinct) => size_of::<Self>() + distinct.size_bytes(),
+        }
+    }
+
+    /// Returns draw number `draw` of the job, in O(log cells).
+    ///
+    /// # Panics
+    /// When the draw is outside of the segment.
+    #[must_use]
+    pub fn draw(&self, draw: u64) -> Draw {
+        let (mut index, mut probability) = ([0], [0.0]);
+        self.draw_into(draw..draw + 1, &mut index, &mut probability);
+        Draw { index: index[0], probability: probability[0] }
+    }
+
+    /// Writes the draws of `draws` into `indices` and `probabilities`.
+    ///
+    /// # Panics
+    /// When the draws are not all in the segment, or the slices are not as long as the range.
+    pub fn draw_into(&self, draws: Range<u64>, indices: &mut [u32], probabilities: &mut [f32]) {
+        let Segment { start, end, .. } = self.segment;
+        assert!(start <= draws.start && draws.end <= end, "draws {draws:?} of a plan for {start}..{end}");
+        match &self.order {
+            Order::Independent => self.sampler.draw_into(self.seed, draws, indices, probabilities),
+            Order::Stratified(stratified) => fill(indices, probabilities, draws, |draw| {
+                let (cell, position) = stratified.position(&self.sampler, draw - start);
+                self.sampler.example(cell, position)
+            }),
+            Order::Distinct(distinct) => fill(indices, probabilities, draws, |draw| {
+                let (cell, position) = distinct.position(&self.sampler, draw - start);
+                self.sampler.example(cell, position)
+            }),
+        }
+    }
+}
+
+fn fill(indices: &mut [u32], probabilities: &mut [f32], draws: Range<u64>, example: impl Fn(u64) -> (u32, f32)) {
+    let wanted = draws.end.saturating_sub(draws.start);
+    assert!(
+        indices.len() as u64 == wanted && probabilities.len() as u64 == wanted,
+        "both slices hold one value a draw"
+    );
+    for (draw, (index, probability)) in draws.zip(indices.iter_mut().zip(probabilities)) {
+        (*index, *probability) = example(draw);
+    }
+}
+
+/// Returns the rows that the epoch had before a distinct segment.
+fn earlier_rows(segment: Segment, before: Option<&Plan>, rows: usize, seed: Seed) -> Result<Vec<u32>, PlanError> {
+    match before {
+        None if segment.start == segment.epoch_start => Ok(Vec::new()),
+        Some(Plan { order: Order::Distinct(distinct), sampler, seed: its_seed, segment: its })
+            if its.epoch_start == segment.epoch_start
+                && its.end == segment.end
+                && its.start < segment.start
+                && *its_seed == seed
+                && sampler.rows() == rows =>
+        {
+            Ok(distinct.rows_until(sampler, segment.start - its.start))
+        }
+        _ => Err(PlanError::Before(segment)),
+    }
+}

@@ -1,0 +1,92 @@
+//! Stratified draws: systematic sampling, in random order.
+//!
+//! Let the alias table have U units, of which U·m·p belong to a cell of m examples with probability p each, and let the
+//! segment have R draws. R points lie U/R units apart, behind one random offset o of the segment: point j is unit
+//! ⌊(j·U + o) / R⌋, and its cell is the one that owns the unit. As R consecutive points cover the U units evenly, a cell
+//! gets K points, ⌊R·m·p⌋ or ⌈R·m·p⌉ of them. They go to its examples in turn, so that each example gets ⌊K/m⌋ or ⌈K/m⌉.
+//! From K ≥ ⌊m·(R·p)⌋ ≥ m·⌊R·p⌋ follows ⌊K/m⌋ ≥ ⌊R·p⌋, and likewise ⌈K/m⌉ ≤ ⌈R·p⌉: every example is drawn ⌊R·p⌋ or ⌈R·p⌉
+//! times. As o is uniform, the expectation of K is R·m·p exactly, and the examples of a cell share it alike.
+
+use crate::permutation::{Permutation, PermutationKey};
+use crate::philox::{Domain, Seed, segment_words};
+use crate::sampler::Sampler;
+use crate::segment::Segment;
+
+/// The points of a segment. All of them are functions of these few numbers.
+#[derive(Debug, Clone)]
+pub(super) struct Stratified {
+    /// R.
+    draws: u64,
+    /// o, below U.
+    offset: u64,
+    /// U = quotient · R + remainder, and o likewise: products with U itself would not fit 64 bits.
+    total: Divided,
+    offset_divided: Divided,
+    order: PermutationKey,
+    within_cells: PermutationKey,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Divided {
+    quotient: u64,
+    remainder: u64,
+}
+
+impl Divided {
+    fn new(value: u64, by: u64) -> Self {
+        Self { quotient: value / by, remainder: value % by }
+    }
+}
+
+impl Stratified {
+    /// Draws the offset and the keys of the orders, in O(1).
+    pub(super) fn new(sampler: &Sampler, seed: Seed, segment: Segment) -> Self {
+        let (draws, total) = (segment.draws(), sampler.alias().total());
+        let [high, low, ..] = segment_words(seed, segment.start, 0, Domain::Offset);
+        let word = u64::from(high) << 32 | u64::from(low);
+        let offset = (u128::from(word) * u128::from(total)) >> 64;
+        let offset = u64::try_from(offset).expect("a fraction of a 64-bit total");
+        Self {
+            draws,
+            offset,
+            total: Divided::new(total, draws),
+            offset_divided: Divided::new(offset, draws),
+            order: PermutationKey::new(seed, segment.start, Domain::SegmentOrder),
+            within_cells: PermutationKey::new(seed, segment.start, Domain::CellOrder),
+        }
+    }
+
+    /// Returns the cell and the position within it of the segment's draw number `draw`, counted from 0.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation, reason = "draws and positions are below 2^32")]
+    pub(super) fn position(&self, sampler: &Sampler, draw: u64) -> (usize, u32) {
+        let point = u64::from(Permutation::new(&self.order, 0, self.draws).place(draw as u32));
+        let cell = sampler.alias().entry_of_unit(self.unit(point));
+        let count = sampler.cells().count(cell);
+        let number = (point - self.first_point(sampler, cell)) % u64::from(count);
+        let position = Permutation::new(&self.within_cells, cell as u64, u64::from(count)).place(number as u32);
+        (cell, position)
+    }
+
+    /// Returns ⌊(j·U + o) / R⌋. As j and both remainders are below R ≤ 2^32, nothing overflows.
+    #[inline]
+    fn unit(&self, point: u64) -> u64 {
+        let (total, offset) = (self.total, self.offset_divided);
+        point * total.quotient + offset.quotient + (point * total.remainder + offset.remainder) / self.draws
+    }
+
+    /// Returns the first point j at or after the cell's first unit c: the smallest with j·U + o ≥ c·R.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation, reason = "a point is at most R")]
+    fn first_point(&self, sampler: &Sampler, cell: usize) -> u64 {
+        let total = sampler.alias().total();
+        let before = u128::from(sampler.alias().units_before(cell)) * u128::from(self.draws);
+        // The total is len · 2^32, and dividing by 2^32 first leaves the quotient the same.
+        let rounded_up = (before + u128::from(total - 1 - self.offset)) >> 32;
+        let len = total >> 32;
+        match u64::try_from(rounded_up) {
+            Ok(rounded_up) => rounded_up / len,
+            Err(_beyond_64_bits) => (rounded_up / u128::from(len)) as u64,
+        }
+    }
+}
