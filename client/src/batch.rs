@@ -1,24 +1,10 @@
 //! Batches, unpacked from the columns they travel in.
 
+use swift_sampler::Batch;
 use swift_sampler_proto::columns::{unpack_f32, unpack_u32, unpack_u64};
 use swift_sampler_proto::v1::{BatchBlock, IndexType};
 
 use crate::ClientError;
-
-/// One rank's share of a global batch.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Batch {
-    /// Global step.
-    pub step: u64,
-    /// Epoch of the step.
-    pub epoch: u64,
-    /// The sampler version that every draw of this batch follows.
-    pub version: u64,
-    /// Rows of the dataset, one a draw.
-    pub indices: Vec<u32>,
-    /// The probability with which each of them was drawn; empty where the request left probabilities out.
-    pub probabilities: Vec<f32>,
-}
 
 /// Unpacks a block whose first batch must be step `expected`, the others following without gap.
 pub(crate) fn unpack(block: &BatchBlock, mut expected: u64) -> Result<Vec<Batch>, ClientError> {

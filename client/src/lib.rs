@@ -28,12 +28,12 @@ mod stream;
 mod target;
 mod watch;
 
-pub use batch::Batch;
 pub use client::{Client, JobConfig};
 pub use config::ClientConfig;
 pub use error::ClientError;
 pub use import::{ImportProgress, ImportRequest};
 pub use replicas::{Resolve, SystemResolver};
 pub use stream::{BatchStream, BatchesRequest};
+pub use swift_sampler::Batch;
 pub use swift_sampler_proto::v1 as proto;
 pub use watch::ActiveSamplerWatch;

@@ -118,6 +118,14 @@ impl JobLog {
         Self { changes: vec![VersionChange { from_step: 0, version }], horizon }
     }
 
+    /// Restores a log, or returns `None` where the changes do not start at step 0 or do not ascend.
+    #[must_use]
+    pub fn from_changes(changes: Vec<VersionChange>, horizon: u64) -> Option<Self> {
+        let starts = changes.first().is_some_and(|first| first.from_step == 0);
+        let ascends = changes.windows(2).all(|pair| pair[0].from_step < pair[1].from_step);
+        (starts && ascends).then_some(Self { changes, horizon })
+    }
+
     /// Returns the changes, ascending in step; the first is at step 0.
     #[must_use]
     pub fn changes(&self) -> &[VersionChange] {
@@ -171,6 +179,19 @@ impl JobLog {
                 self.horizon = leased.min(next_epoch(step));
             }
         }
+    }
+
+    /// Decides all steps, where no daemon does: those from `step` on follow `version`, those before it what they follow
+    /// or, above the horizon, the last version. Returns the earliest step at which this can be where `step` is before it.
+    pub(crate) fn decide(&mut self, step: u64, version: u64) -> Result<(), u64> {
+        let last = self.changes.last().expect("a log starts with a change at step 0").from_step;
+        let earliest = if self.horizon < u64::MAX { self.horizon } else { last };
+        if step < earliest {
+            return Err(earliest);
+        }
+        self.change(step, version);
+        self.horizon = u64::MAX;
+        Ok(())
     }
 
     fn change(&mut self, from_step: u64, version: u64) {

@@ -24,14 +24,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! An [`Engine`] is a job: a dataset, a seed, a batch size and a log of samplers, whose batches it computes as a daemon
+//! serves them.
+//!
 //! No I/O, no clock, no threads and no global random state live here. Equation numbers refer to *Swift Sampler:
 //! Efficient Learning of Sampler by 10 Parameters* (NeurIPS 2024, arXiv 2410.05578).
 
 mod alias;
+mod batch;
 mod cells;
 mod content;
 mod dataset;
 mod empirical_cdf;
+mod engine;
 mod exponential;
 mod feature_table;
 pub mod job;
@@ -46,10 +51,12 @@ mod spec;
 mod swift;
 
 pub use alias::{AliasTable, AliasTableError};
+pub use batch::Batch;
 pub use cells::{Cells, CellsParts, Resolution};
 pub use content::{ColumnContent, DatasetContent, column_sha256};
 pub use dataset::{Dataset, DatasetError};
 pub use empirical_cdf::EmpiricalCdf;
+pub use engine::{BATCH_SIZE_MAX, Engine, EngineError, JobParameters, ServedJob};
 pub use feature_table::{FeatureTable, FeatureTableError, SharedColumn};
 pub use philox::{Seed, philox4x32_10};
 pub use piecewise::PiecewiseLinear;

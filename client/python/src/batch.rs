@@ -48,7 +48,7 @@ impl Batch {
 
 impl Batch {
     /// Moves a batch into Python without copying its columns.
-    pub(crate) fn from_client(py: Python<'_>, batch: swift_sampler_client::Batch) -> Self {
+    pub(crate) fn of(py: Python<'_>, batch: swift_sampler_client::Batch) -> Self {
         let swift_sampler_client::Batch { step, epoch, version, indices, probabilities } = batch;
         Self {
             step,
@@ -84,7 +84,7 @@ impl Batches {
             // Locked for one slice of the wait only: a signal handler may use the stream too.
             let waited = py.detach(|| stream.lock().map(|mut stream| stream.next_within(SIGNAL_INTERVAL)).ok());
             match waited {
-                Some(Ok(Waited::Batch(batch))) => return Ok(Some(Batch::from_client(py, batch))),
+                Some(Ok(Waited::Batch(batch))) => return Ok(Some(Batch::of(py, batch))),
                 Some(Ok(Waited::Ended)) => return Ok(None),
                 Some(Ok(Waited::NotYet)) => py.check_signals()?,
                 Some(Err(error)) => return Err(exception(&error)),

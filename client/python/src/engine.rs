@@ -1,127 +1,134 @@
-//! The daemon's draws, computed in the process.
+//! The daemon's batches, computed in the process.
 
-use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
-use swift_sampler::job::{Shard, Steps};
-use swift_sampler::{Dataset, FeatureTable, SamplerSpec, Seed};
+use swift_sampler::job::{JobLog, Shard, VersionChange};
+use swift_sampler::{EngineError, JobParameters, SamplerSpec, ServedJob};
 
 use crate::batch::Batch;
+use crate::engine_dataset::EngineDataset;
 use crate::exceptions::InvalidArgument;
 
-/// Largest global batch, as at the daemon.
-const BATCH_SIZE_MAX: u32 = 1 << 24;
-
-/// A dataset and a sampler, without a daemon.
-#[pyclass(frozen, module = "swift_sampler._native")]
-pub(crate) struct Engine {
-    dataset: Dataset,
-    sampler: swift_sampler::Sampler,
-}
-
-fn refused(error: &dyn std::fmt::Display) -> PyErr {
+/// Names anything wrong with what was given.
+pub(crate) fn refused(error: &dyn std::fmt::Display) -> PyErr {
     InvalidArgument::new_err(error.to_string())
 }
 
-fn build(spec_json: &str, dataset: &Dataset) -> PyResult<swift_sampler::Sampler> {
-    let spec: SamplerSpec =
-        serde_json::from_str(spec_json).map_err(|error| refused(&format!("sampler spec: {error}")))?;
-    swift_sampler::Sampler::build(&spec, dataset).map_err(|error| refused(&error))
+/// Seed and batch size of a job.
+type Parameters = (u64, u32);
+
+/// A dataset, a job's parameters and its samplers, without a daemon.
+#[pyclass(frozen, module = "swift_sampler._native")]
+pub(crate) struct Engine {
+    engine: swift_sampler::Engine,
 }
 
 #[pymethods]
 impl Engine {
+    /// Takes up a log of (first step, version) with a spec for each version; given the hash of a served job's dataset,
+    /// only for a dataset of that content.
     #[new]
+    #[pyo3(signature = (dataset, parameters, log, horizon, specs, served_hash=None))]
     fn new(
         py: Python<'_>,
-        columns: Vec<(String, PyReadonlyArray1<'_, f64>)>,
-        spec_json: &str,
-        features: Vec<String>,
-        gradient_norm: Option<String>,
+        dataset: &EngineDataset,
+        parameters: Parameters,
+        log: Vec<(u64, u64)>,
+        horizon: u64,
+        specs: HashMap<u64, String>,
+        served_hash: Option<String>,
     ) -> PyResult<Self> {
-        let columns: Vec<(String, Vec<f64>)> =
-            columns.into_iter().map(|(name, values)| (name, values.as_array().to_vec())).collect();
-        py.detach(|| {
-            let table = FeatureTable::new(columns).map_err(|error| refused(&error))?;
-            let dataset = Dataset::new(table, features, gradient_norm).map_err(|error| refused(&error))?;
-            let sampler = build(spec_json, &dataset)?;
-            Ok(Self { dataset, sampler })
+        let specs: HashMap<u64, SamplerSpec> =
+            specs.into_iter().map(|(version, json)| Ok((version, spec(&json)?))).collect::<PyResult<_>>()?;
+        let log: Vec<_> = log.into_iter().map(|(from_step, version)| VersionChange { from_step, version }).collect();
+        let dataset = Arc::clone(dataset.shared());
+        let (seed, batch_size) = parameters;
+        let spec = |version| specs.get(&version).cloned();
+        py.detach(|| match served_hash {
+            Some(dataset_hash) => {
+                let job = ServedJob { dataset_hash, seed, batch_size, log, horizon };
+                swift_sampler::Engine::replay(dataset, &job, spec)
+            }
+            None => {
+                let log = JobLog::from_changes(log, horizon).ok_or(EngineError::Log)?;
+                swift_sampler::Engine::with_log(dataset, JobParameters { seed, batch_size }, log, spec)
+            }
         })
+        .map(|engine| Self { engine })
+        .map_err(|error| refused(&error))
     }
 
-    /// The same dataset under another sampler.
-    fn with_sampler(&self, py: Python<'_>, spec_json: &str) -> PyResult<Self> {
-        py.detach(|| {
-            let dataset = self.dataset.clone();
-            Ok(Self { sampler: build(spec_json, &dataset)?, dataset })
-        })
+    /// The same with another sampler from a step on.
+    fn activated_at(&self, py: Python<'_>, step: u64, spec_json: &str) -> PyResult<Self> {
+        let spec = spec(spec_json)?;
+        let mut engine = self.engine.clone();
+        py.detach(|| engine.activate_at(step, &spec)).map_err(|error| refused(&error))?;
+        Ok(Self { engine })
     }
 
-    #[pyo3(signature = (step, *, seed, batch_size, rank, world_size, version))]
-    fn batch(
-        &self,
-        py: Python<'_>,
-        step: u64,
-        seed: u64,
-        batch_size: u32,
-        rank: u32,
-        world_size: u32,
-        version: u64,
-    ) -> PyResult<Batch> {
-        if !(1..=BATCH_SIZE_MAX).contains(&batch_size) {
-            return Err(refused(&format!("batch_size is {batch_size}: it must be from 1 to {BATCH_SIZE_MAX}")));
-        }
+    /// The same dataset and samplers for a job of other parameters.
+    fn with_parameters(&self, parameters: Parameters) -> PyResult<Self> {
+        let (seed, batch_size) = parameters;
+        let engine = self.engine.with_parameters(JobParameters { seed, batch_size });
+        engine.map(|engine| Self { engine }).map_err(|error| refused(&error))
+    }
+
+    /// One rank's share of a global batch; `label` replaces its version.
+    fn batch(&self, py: Python<'_>, step: u64, rank: u32, world_size: u32, label: Option<u64>) -> PyResult<Batch> {
         let shard = Shard::new(rank, world_size).map_err(|error| refused(&error))?;
-        let steps = Steps { batch_size, epoch_draws: self.sampler.rows() as u64 };
-        let draws = steps.draws(step, shard);
-        let count = shard.slice(batch_size).len();
-        if draws.end - draws.start != count as u64 {
-            return Err(refused(&format!("step {step} lies beyond the last draw, 2^64 - 1")));
-        }
-        let (mut indices, mut probabilities) = (vec![0; count], vec![0.0; count]);
-        py.detach(|| self.sampler.draw_into(Seed(seed), draws, &mut indices, &mut probabilities));
-        let epoch = steps.epoch(step);
-        Ok(Batch::from_client(py, swift_sampler_client::Batch { step, epoch, version, indices, probabilities }))
+        let mut batch = py.detach(|| self.engine.batch(step, shard)).map_err(|error| refused(&error))?;
+        batch.version = label.unwrap_or(batch.version);
+        Ok(Batch::of(py, batch))
     }
 
-    /// The probability of every example, in row order.
-    #[getter]
-    fn probabilities<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
-        py.detach(|| self.sampler.probabilities()).into_pyarray(py)
+    /// The first step of an epoch.
+    fn first_step(&self, epoch: u64) -> u64 {
+        self.engine.steps().first_step(epoch)
     }
 
-    #[getter]
-    fn rows(&self) -> usize {
-        self.sampler.rows()
+    /// The probability of every example under a version, in row order.
+    fn probabilities<'py>(&self, py: Python<'py>, version: u64) -> PyResult<Bound<'py, PyArray1<f64>>> {
+        let sampler = self.sampler(version)?;
+        Ok(py.detach(|| sampler.probabilities()).into_pyarray(py))
     }
 
-    #[getter]
-    fn effective_sample_size(&self) -> f64 {
-        self.sampler.effective_sample_size()
+    fn effective_sample_size(&self, version: u64) -> PyResult<f64> {
+        Ok(self.sampler(version)?.effective_sample_size())
     }
 
-    /// The canonical spec.
-    #[getter]
-    fn spec_json(&self) -> PyResult<String> {
-        serde_json::to_string(self.sampler.spec()).map_err(|error| refused(&error))
+    /// The canonical spec of a version.
+    fn spec_json(&self, version: u64) -> PyResult<String> {
+        serde_json::to_string(self.sampler(version)?.spec()).map_err(|error| refused(&error))
     }
 
     #[getter]
-    fn features(&self) -> Vec<String> {
-        self.dataset.features().to_vec()
+    fn parameters(&self) -> Parameters {
+        let JobParameters { seed, batch_size } = self.engine.parameters();
+        (seed, batch_size)
+    }
+
+    /// (First step, version) of every change.
+    #[getter]
+    fn log(&self) -> Vec<(u64, u64)> {
+        self.engine.log().changes().iter().map(|change| (change.from_step, change.version)).collect()
     }
 
     #[getter]
-    fn gradient_norm(&self) -> Option<&str> {
-        self.dataset.gradient_norm()
+    fn horizon(&self) -> u64 {
+        self.engine.log().horizon()
     }
+}
 
-    /// The columns, in order, copied.
-    fn columns<'py>(&self, py: Python<'py>) -> PyResult<Vec<(String, Bound<'py, PyArray1<f64>>)>> {
-        let table = self.dataset.table();
-        let column = |name: &String| {
-            let values = table.column(name).map_err(|error| refused(&error))?;
-            Ok((name.clone(), PyArray1::from_slice(py, values)))
-        };
-        table.names().iter().map(column).collect()
+impl Engine {
+    fn sampler(&self, version: u64) -> PyResult<&swift_sampler::Sampler> {
+        let sampler = self.engine.sampler(version).map(AsRef::as_ref);
+        sampler.ok_or_else(|| refused(&format!("version {version} is none of this engine's")))
     }
+}
+
+fn spec(json: &str) -> PyResult<SamplerSpec> {
+    serde_json::from_str(json).map_err(|error| refused(&format!("sampler spec: {error}")))
 }

@@ -8,6 +8,7 @@
 mod batch;
 mod connection;
 mod engine;
+mod engine_dataset;
 mod exceptions;
 mod process;
 mod records;
@@ -22,6 +23,8 @@ mod _native {
     use crate::connection::Connection;
     #[pymodule_export]
     use crate::engine::Engine;
+    #[pymodule_export]
+    use crate::engine_dataset::EngineDataset;
     #[pymodule_export]
     use crate::exceptions::{
         Aborted, AlreadyExists, Error, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, Unavailable,

@@ -17,7 +17,7 @@ import pytest
 from conftest import Samplerd, first_line, random_columns, write_parquet
 
 import swift_sampler
-from swift_sampler import Client, Engine
+from swift_sampler import Client
 
 # A child that was forked or interrupted is gone within this.
 CHILD_MAX_SECONDS = 60
@@ -69,28 +69,6 @@ def test_batches_are_numpy_arrays_that_own_what_was_received(client: Client, dat
     bare = next(client.batches("j", probabilities=False))
     assert bare.probabilities.size == 0
     assert (bare.indices == batches[0].indices).all()
-
-
-@pytest.mark.parametrize("spec", [{"kind": "uniform"}, {"kind": "column", "column": "grad_norm"}, SWIFT])
-def test_the_engine_draws_what_the_daemon_serves(
-    client: Client, dataset: str, columns: dict[str, np.ndarray], spec: dict
-) -> None:
-    version = client.put_sampler(dataset, spec).version
-    client.activate(dataset, version)
-    client.open_job("j", dataset, batch_size=100, seed=2**64 - 1)
-    engine = Engine(columns, spec)
-    for engine in (engine, pickle.loads(pickle.dumps(engine)), Engine(columns).with_sampler(spec)):
-        for rank in range(3):
-            served = client.batches("j", 7, 30, rank=rank, world_size=3)
-            drawn = engine.batches(7, 30, batch_size=100, seed=2**64 - 1, rank=rank, world_size=3, version=version)
-            for ours, theirs in zip(drawn, served, strict=True):
-                assert (ours.step, ours.epoch, ours.version) == (theirs.step, theirs.epoch, theirs.version)
-                assert (ours.indices == theirs.indices).all()
-                assert (ours.probabilities.view(np.uint32) == theirs.probabilities.view(np.uint32)).all()
-    assert engine.probabilities.sum() == pytest.approx(1, abs=1e-12)
-    assert engine.effective_sample_size == pytest.approx(1 / (engine.probabilities**2).sum())
-    sampler = client.sampler(dataset, version)
-    assert engine.spec == sampler.spec and engine.effective_sample_size == sampler.effective_sample_size
 
 
 def test_ranks_share_the_global_batch(client: Client, dataset: str) -> None:
@@ -162,8 +140,6 @@ def test_a_bad_value_is_named_by_file_column_and_row(client: Client, tmp_path: P
     columns["entropy"][17] = np.nan
     with pytest.raises(swift_sampler.InvalidArgument, match=r"nan\.parquet.*entropy.*row 17"):
         client.import_dataset("bad", write_parquet(tmp_path / "nan.parquet", columns))
-    with pytest.raises(swift_sampler.InvalidArgument, match=r"entropy.*row 17"):
-        Engine(columns)
     assert client.datasets() == []
 
 

@@ -2,6 +2,22 @@
 //!
 //! Files follow each other; the row number over all of them is the example's index. A column that is not numeric is left
 //! out unless it is a feature or the gradient norm; every other doubt is an error that names file, column and row.
+//!
+//! ```
+//! use swift_sampler::job::Shard;
+//! use swift_sampler::{Engine, JobParameters, SamplerSpec};
+//! use swift_sampler_files::{Selection, open};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("features.csv");
+//! # std::fs::write(&path, "loss,entropy\n0.1,1.5\n2.0,0.2\n0.7,1.1\n")?;
+//! let dataset = open(&[&path], &Selection::default())?;
+//! let engine = Engine::new(dataset, &SamplerSpec::Uniform {}, JobParameters::new(4))?;
+//! for batch in engine.batches(0..10, Shard::WHOLE) {
+//!     assert_eq!(batch?.indices.len(), 4);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod column;
 mod csv;

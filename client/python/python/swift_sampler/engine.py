@@ -3,108 +3,243 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
 import numpy.typing as npt
 
 from swift_sampler import _native
+from swift_sampler.client import Client
 from swift_sampler.spec import Spec, spec_json
 
 FEATURES_DEFAULT = ("loss", "entropy")
 GRADIENT_NORM_DEFAULT = "grad_norm"
 
+VERSION_FIRST = 1
+"""The version of the sampler that an engine starts under."""
+DECIDED = 2**64 - 1
+"""The horizon of a log that is decided throughout."""
+
+PathLike = Union[str, "os.PathLike[str]"]
+Source = Union[Mapping[str, npt.ArrayLike], PathLike, Sequence[PathLike]]
+"""Where features are: columns by name, one value an example; or a Parquet, safetensors, npz or CSV file; or several
+files, whose rows follow each other."""
+
 
 class Engine:
-    """A dataset and a sampler, without a daemon.
+    """A job without a daemon: a dataset, the job's parameters and its samplers.
 
     A batch is a pure function of seed, step and sampler, so what an engine draws is, to the last bit, what samplerd
-    serves for the same columns, spec, seed and batch size.
+    serves for the same features, specs, seed and batch size. ``activate_at`` swaps the sampler from a step on;
+    ``replay`` repeats what a daemon served. May be pickled, with its columns.
     """
 
     def __init__(
         self,
-        columns: Mapping[str, npt.ArrayLike],
+        source: Source,
         spec: Spec = '{"kind":"uniform"}',
         *,
         features: Sequence[str] = FEATURES_DEFAULT,
         gradient_norm: str | None = None,
+        batch_size: int | None = None,
+        seed: int = 0,
     ) -> None:
-        """Builds the sampler.
+        """Reads the features and builds the sampler, which is version 1.
 
         Args:
-            columns: One value an example, by name.
+            source: The features: columns by name, or files as samplerd imports them.
             spec: The sampler.
+            features: Columns that samplers combine.
+            gradient_norm: Column of gradient norms; default: grad_norm where there is one.
+            batch_size: Global batch size, over all ranks; without one it is given with every call.
+            seed: Seed of every draw.
+
+        Raises:
+            InvalidArgument: A file cannot be read, a value is not finite, lengths differ, a column is missing, or the spec
+                does not fit.
+        """
+        self._dataset = _dataset(source, features, gradient_norm)
+        self._batch_size = batch_size
+        self._start(_native.Engine(self._dataset, (seed, 1 if batch_size is None else batch_size), *_one_version(spec)))
+
+    def _start(self, native: _native.Engine) -> None:
+        self._native = native
+        # The same samplers under the parameters of the last call that gave others.
+        self._other = native
+
+    @classmethod
+    def replay(cls, client: Client, job: str, source: Source) -> Engine:
+        """Repeats a job of samplerd: below its present horizon every batch is the daemon's, whatever becomes of the daemon.
+
+        Args:
+            client: The daemon's client, asked now and not again.
+            job: The job.
+            source: The features that the job's dataset was imported from.
+
+        Raises:
+            InvalidArgument: The features are not those of the job's dataset; the message names both hashes.
+            NotFound: There is no such job, or a sampler of its log was collected.
+        """
+        record = client.job(job)
+        dataset = client.dataset(record.dataset)
+        versions = {version for _, version in record.log}
+        specs = {version: client.sampler(record.dataset, version).spec_json for version in versions}
+        return cls.replay_record(
+            record, specs, source, features=dataset.features, gradient_norm=dataset.gradient_norm
+        )
+
+    @classmethod
+    def replay_record(
+        cls,
+        record: _native.Job | Mapping[str, Any],
+        specs: Mapping[int, Spec],
+        source: Source,
+        *,
+        features: Sequence[str] = FEATURES_DEFAULT,
+        gradient_norm: str | None = None,
+    ) -> Engine:
+        """As ``replay``, without a daemon.
+
+        Args:
+            record: The job, from ``Client.job`` or as ``samplerctl --output json job show`` prints it.
+            specs: The spec of each version in the job's log.
+            source: The features that the job's dataset was imported from.
             features: Columns that samplers combine.
             gradient_norm: Column of gradient norms; default: grad_norm where there is one.
 
         Raises:
-            InvalidArgument: A value is not finite, lengths differ, a column is missing, or the spec does not fit.
+            InvalidArgument: The features are not those of the job's dataset, or a spec is missing.
         """
-        arrays = [(name, np.ascontiguousarray(values, np.float64)) for name, values in columns.items()]
-        if gradient_norm is None and GRADIENT_NORM_DEFAULT in columns:
-            gradient_norm = GRADIENT_NORM_DEFAULT
-        self._native = _native.Engine(arrays, spec_json(spec), list(features), gradient_norm)
-
-    @classmethod
-    def _of(cls, native: _native.Engine) -> Engine:
+        if not isinstance(record, Mapping):
+            record = {name: getattr(record, name) for name in ("seed", "batch_size", "log", "horizon", "dataset_hash")}
+        log = [(c["from_step"], c["version"]) if isinstance(c, Mapping) else tuple(c) for c in record["log"]]
         engine = cls.__new__(cls)
-        engine._native = native
+        engine._dataset = _dataset(source, features, gradient_norm)
+        engine._batch_size = record["batch_size"]
+        parameters = (record["seed"], record["batch_size"])
+        texts = {version: spec_json(spec) for version, spec in specs.items()}
+        engine._start(
+            _native.Engine(engine._dataset, parameters, log, record["horizon"], texts, record["dataset_hash"])
+        )
         return engine
 
     def __repr__(self) -> str:
-        return f"Engine({self.rows} rows, {self._native.spec_json})"
+        return f"Engine({self.rows} rows, {self._native.spec_json(self._version)})"
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __getstate__(self) -> dict[str, Any]:
         native = self._native
-        return _rebuild, (native.columns(), native.spec_json, native.features, native.gradient_norm)
+        specs = {version: native.spec_json(version) for _, version in native.log}
+        return {
+            "dataset": self._dataset,
+            "batch_size": self._batch_size,
+            "job": (native.parameters, native.log, native.horizon, specs),
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._dataset = state["dataset"]
+        self._batch_size = state["batch_size"]
+        self._start(_native.Engine(self._dataset, *state["job"]))
+
+    def activate_at(self, step: int, spec: Spec) -> int:
+        """Swaps the sampler: batches from ``step`` on follow ``spec``, those before it stay what they are.
+
+        Steps that a replayed job had decided cannot change; those from its horizon up to ``step`` keep its last version.
+
+        Returns:
+            The sampler's version, one more than the largest so far.
+
+        Raises:
+            InvalidArgument: The step lies before the last swap or below a replayed job's horizon, or the spec does not fit.
+        """
+        self._start(self._native.activated_at(step, spec_json(spec)))
+        return self._version
 
     def with_sampler(self, spec: Spec) -> Engine:
-        """Returns an engine of the same dataset under another sampler; the columns are shared."""
-        return self._of(self._native.with_sampler(spec_json(spec)))
+        """Returns an engine of the same dataset and parameters that starts under another sampler; columns are shared."""
+        engine = Engine.__new__(Engine)
+        job = (self._native.parameters, *_one_version(spec))
+        engine.__setstate__({"dataset": self._dataset, "batch_size": self._batch_size, "job": job})
+        return engine
 
     @property
     def rows(self) -> int:
         """Examples in the dataset."""
-        return self._native.rows
+        return self._dataset.rows
+
+    @property
+    def dataset_hash(self) -> str:
+        """SHA-256 of the dataset's content, as samplerd names it; computed when first asked for."""
+        return self._dataset.hash
+
+    @property
+    def log(self) -> list[tuple[int, int]]:
+        """(First step, version) of every swap; the first is at step 0."""
+        return self._native.log
+
+    @property
+    def horizon(self) -> int:
+        """Steps below it are decided: all of them, except in a replay."""
+        return self._native.horizon
 
     @property
     def spec(self) -> dict[str, Any]:
-        """The canonical spec."""
-        spec: dict[str, Any] = json.loads(self._native.spec_json)
+        """The canonical spec of the latest sampler."""
+        spec: dict[str, Any] = json.loads(self._native.spec_json(self._version))
         return spec
 
     @property
     def effective_sample_size(self) -> float:
-        """1 / sum p^2, in examples."""
-        return self._native.effective_sample_size
+        """1 / sum p^2 under the latest sampler, in examples."""
+        return self._native.effective_sample_size(self._version)
 
     @property
     def probabilities(self) -> npt.NDArray[np.float64]:
-        """The probability of every example, eq. (5), in row order."""
-        return self._native.probabilities
+        """The probability of every example under the latest sampler, eq. (5), in row order."""
+        return self._native.probabilities(self._version)
+
+    def first_step(self, epoch: int, *, batch_size: int | None = None) -> int:
+        """Returns the first step of an epoch."""
+        return self._job(batch_size, None).first_step(epoch)
 
     def batch(
-        self, step: int, *, batch_size: int, seed: int = 0, rank: int = 0, world_size: int = 1, version: int = 1
+        self,
+        step: int,
+        *,
+        batch_size: int | None = None,
+        seed: int | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+        version: int | None = None,
     ) -> _native.Batch:
-        """Returns one rank's share of a global batch; ``version`` only labels it."""
-        return self._native.batch(
-            step, seed=seed, batch_size=batch_size, rank=rank, world_size=world_size, version=version
-        )
+        """Returns one rank's share of a global batch, in the same time at any step.
+
+        Args:
+            step: Global step.
+            batch_size: Global batch size; default: the engine's.
+            seed: Seed; default: the engine's.
+            rank: Which share of each global batch.
+            world_size: Into how many shares each is divided.
+            version: Label of the batch instead of the version in the engine's log.
+
+        Raises:
+            InvalidArgument: A value is out of range, or the step is not decided: it is at or above a replay's horizon.
+        """
+        return self._job(batch_size, seed).batch(step, rank, world_size, version)
 
     def batches(
         self,
         from_step: int = 0,
         to_step: int | None = None,
         *,
-        batch_size: int,
-        seed: int = 0,
+        batch_size: int | None = None,
+        seed: int | None = None,
         rank: int = 0,
         world_size: int = 1,
-        version: int = 1,
+        version: int | None = None,
     ) -> Iterator[_native.Batch]:
-        """Iterates over the batches ``[from_step, to_step)`` of one rank; without end by default."""
+        """Iterates over the batches ``[from_step, to_step)`` of one rank; without end by default. See ``batch``."""
         step = from_step
         while to_step is None or step < to_step:
             yield self.batch(
@@ -112,8 +247,31 @@ class Engine:
             )
             step += 1
 
+    @property
+    def _version(self) -> int:
+        return self._native.log[-1][1]
 
-def _rebuild(
-    columns: list[tuple[str, npt.NDArray[np.float64]]], spec: str, features: list[str], gradient_norm: str | None
-) -> Engine:
-    return Engine._of(_native.Engine(columns, spec, features, gradient_norm))
+    def _job(self, batch_size: int | None, seed: int | None) -> _native.Engine:
+        """Returns the engine of a call's parameters."""
+        batch_size = self._batch_size if batch_size is None else batch_size
+        if batch_size is None:
+            raise ValueError("there is no batch size: give batch_size to the engine, or to each call")
+        parameters = (self._native.parameters[0] if seed is None else seed, batch_size)
+        if self._other.parameters != parameters:
+            self._other = self._native.with_parameters(parameters)
+        return self._other
+
+
+def _dataset(source: Source, features: Sequence[str], gradient_norm: str | None) -> _native.EngineDataset:
+    if isinstance(source, Mapping):
+        arrays = [(name, np.ascontiguousarray(values, np.float64)) for name, values in source.items()]
+        if gradient_norm is None and GRADIENT_NORM_DEFAULT in source:
+            gradient_norm = GRADIENT_NORM_DEFAULT
+        return _native.EngineDataset(arrays, list(features), gradient_norm)
+    files = [source] if isinstance(source, (str, os.PathLike)) else source
+    return _native.EngineDataset.open([os.fspath(file) for file in files], list(features), gradient_norm)
+
+
+def _one_version(spec: Spec) -> tuple[list[tuple[int, int]], int, dict[int, str]]:
+    """Returns log, horizon and specs of a job under one sampler."""
+    return [(0, VERSION_FIRST)], DECIDED, {VERSION_FIRST: spec_json(spec)}

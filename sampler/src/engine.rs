@@ -1,0 +1,193 @@
+//! A job without a daemon: its dataset, its parameters and its log of samplers make its batches.
+
+mod error;
+mod served_job;
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::batch::Batch;
+use crate::dataset::Dataset;
+use crate::job::{Follow, JobLog, Shard, Steps, VersionChange};
+use crate::philox::Seed;
+use crate::sampler::Sampler;
+use crate::spec::SamplerSpec;
+
+pub use error::EngineError;
+pub use served_job::ServedJob;
+
+/// Largest global batch.
+pub const BATCH_SIZE_MAX: u32 = 1 << 24;
+/// The version of the sampler that an engine starts under.
+const VERSION_FIRST: u64 = 1;
+
+/// What a job's batches are a function of, beside its dataset and its samplers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JobParameters {
+    /// Key of its random draws.
+    pub seed: u64,
+    /// Global batch size, over all ranks; 1 to [`BATCH_SIZE_MAX`].
+    pub batch_size: u32,
+}
+
+impl JobParameters {
+    /// Returns seed 0 and a batch size.
+    #[must_use]
+    pub fn new(batch_size: u32) -> Self {
+        Self { seed: 0, batch_size }
+    }
+}
+
+/// Computes the batches that a daemon serves for the same dataset, parameters and log of samplers, to the last bit.
+///
+/// Cloning is cheap: the dataset and the samplers are shared.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    dataset: Arc<Dataset>,
+    parameters: JobParameters,
+    /// Which version is in force when. Only a replayed job's log has a horizon.
+    log: JobLog,
+    samplers: BTreeMap<u64, Arc<Sampler>>,
+}
+
+impl Engine {
+    /// Starts a job under one sampler, version 1.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the sampler cannot be built or a parameter is out of range.
+    pub fn new(
+        dataset: impl Into<Arc<Dataset>>,
+        spec: &SamplerSpec,
+        parameters: JobParameters,
+    ) -> Result<Self, EngineError> {
+        let log = JobLog::new(VERSION_FIRST, Follow::Pinned(VERSION_FIRST));
+        Self::with_log(dataset, parameters, log, |_first| Some(spec.clone()))
+    }
+
+    /// Repeats a job that a daemon served: below its horizon every batch is the daemon's. Reads all of the dataset, to
+    /// compare its content with that of the job's. `spec` returns the spec of a version.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the dataset is another, or a version's spec is not known.
+    pub fn replay(
+        dataset: impl Into<Arc<Dataset>>,
+        job: &ServedJob,
+        spec: impl Fn(u64) -> Option<SamplerSpec>,
+    ) -> Result<Self, EngineError> {
+        let dataset = dataset.into();
+        let given = dataset.hash();
+        if given != job.dataset_hash {
+            return Err(EngineError::OtherDataset { given, served: job.dataset_hash.clone() });
+        }
+        let log = JobLog::from_changes(job.log.clone(), job.horizon).ok_or(EngineError::Log)?;
+        Self::with_log(dataset, job.parameters(), log, spec)
+    }
+
+    /// Takes up a log. `spec` returns the spec of a version, which is asked for once.
+    ///
+    /// # Errors
+    /// [`EngineError`] when a version's spec is not known or cannot be built, or a parameter is out of range.
+    pub fn with_log(
+        dataset: impl Into<Arc<Dataset>>,
+        parameters: JobParameters,
+        log: JobLog,
+        spec: impl Fn(u64) -> Option<SamplerSpec>,
+    ) -> Result<Self, EngineError> {
+        let dataset = dataset.into();
+        check(&parameters)?;
+        let mut samplers = BTreeMap::new();
+        for &VersionChange { version, .. } in log.changes() {
+            if let Entry::Vacant(vacant) = samplers.entry(version) {
+                let spec = spec(version).ok_or(EngineError::NoSpec { version })?;
+                vacant.insert(Arc::new(Sampler::build(&spec, &dataset)?));
+            }
+        }
+        Ok(Self { dataset, parameters, log, samplers })
+    }
+
+    /// Swaps the sampler: batches from `step` on follow `spec`, those before it stay what they are. Returns its version,
+    /// one more than the largest so far. In a replayed job, steps from its horizon up to `step` keep its last version.
+    ///
+    /// # Errors
+    /// [`EngineError::Decided`] when `step` lies before the last swap or below a replayed job's horizon;
+    /// [`EngineError::Sampler`] when the sampler cannot be built.
+    pub fn activate_at(&mut self, step: u64, spec: &SamplerSpec) -> Result<u64, EngineError> {
+        let sampler = Arc::new(Sampler::build(spec, &self.dataset)?);
+        let version = self.samplers.last_key_value().map_or(VERSION_FIRST, |(version, _)| version + 1);
+        self.log.decide(step, version).map_err(|earliest| EngineError::Decided { step, earliest })?;
+        self.samplers.insert(version, sampler);
+        Ok(version)
+    }
+
+    /// Returns an engine of the same dataset and samplers for a job of other parameters.
+    ///
+    /// # Errors
+    /// [`EngineError`] when a parameter is out of range.
+    pub fn with_parameters(&self, parameters: JobParameters) -> Result<Self, EngineError> {
+        check(&parameters)?;
+        Ok(Self { parameters, ..self.clone() })
+    }
+
+    /// Computes one rank's share of a global batch. Takes the same time at any step.
+    ///
+    /// # Errors
+    /// [`EngineError::Undecided`] at and above a replayed job's horizon; [`EngineError::NoSuchStep`] where draws can no
+    /// longer be numbered with 64 bits.
+    pub fn batch(&self, step: u64, shard: Shard) -> Result<Batch, EngineError> {
+        let steps = self.steps();
+        let steps_max = u64::MAX / u64::from(steps.batch_size);
+        if step >= steps_max {
+            return Err(EngineError::NoSuchStep { step, last: steps_max - 1 });
+        }
+        let version = self.log.version_at(step).ok_or(EngineError::Undecided { step, horizon: self.log.horizon() })?;
+        let count = shard.slice(steps.batch_size).len();
+        let (mut indices, mut probabilities) = (vec![0; count], vec![0.0; count]);
+        let seed = Seed(self.parameters.seed);
+        self.samplers[&version].draw_into(seed, steps.draws(step, shard), &mut indices, &mut probabilities);
+        Ok(Batch { step, epoch: steps.epoch(step), version, indices, probabilities })
+    }
+
+    /// Computes one rank's share of the batches of `steps`, one at a time.
+    pub fn batches(&self, steps: Range<u64>, shard: Shard) -> impl Iterator<Item = Result<Batch, EngineError>> + '_ {
+        steps.map(move |step| self.batch(step, shard))
+    }
+
+    /// Returns the dataset.
+    #[must_use]
+    pub fn dataset(&self) -> &Arc<Dataset> {
+        &self.dataset
+    }
+
+    /// Returns the job's parameters.
+    #[must_use]
+    pub fn parameters(&self) -> JobParameters {
+        self.parameters
+    }
+
+    /// Returns the job's arithmetic of steps and epochs.
+    #[must_use]
+    pub fn steps(&self) -> Steps {
+        Steps { batch_size: self.parameters.batch_size, epoch_draws: self.dataset.rows() as u64 }
+    }
+
+    /// Returns which version is in force when.
+    #[must_use]
+    pub fn log(&self) -> &JobLog {
+        &self.log
+    }
+
+    /// Returns the sampler of a version that was in the log.
+    #[must_use]
+    pub fn sampler(&self, version: u64) -> Option<&Arc<Sampler>> {
+        self.samplers.get(&version)
+    }
+}
+
+fn check(parameters: &JobParameters) -> Result<(), EngineError> {
+    match parameters.batch_size {
+        1..=BATCH_SIZE_MAX => Ok(()),
+        batch_size => Err(EngineError::BatchSize(batch_size)),
+    }
+}
