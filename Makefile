@@ -24,7 +24,7 @@ test: setup-torch ## Sets everything up and runs every test
 	scripts/setup-python test
 	$(MAKE) build
 	scripts/setup-data
-	$(ENV) cargo test $(TORCH),swift-sampler-tests/torch
+	$(ENV) SWIFTSAMPLER_REDIS_SERVER=$$(scripts/setup-redis)/redis-server cargo test $(TORCH),swift-sampler-tests/torch
 	$(ENV) SWIFTSAMPLER_BIN_DIR=$$PWD/target/debug .venv/bin/python -m pytest -q client/python/tests
 
 build: setup-torch ## Builds every binary for tests

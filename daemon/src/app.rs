@@ -13,12 +13,12 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
+use crate::config::{Config, RegistryPlace};
 use crate::daemon::Daemon;
 use crate::error::Error;
 use crate::loaded::Loaded;
 use crate::metrics::Metrics;
-use crate::registry::{Backend, BackendError, Registry, Sqlite};
+use crate::registry::{Backend, BackendError, Mirrored, Registry, Sqlite};
 use crate::store::{Store, StoreError};
 use crate::{connections, grpc, http};
 
@@ -103,13 +103,19 @@ impl App {
     /// [`StartError`].
     pub fn build_with_clock(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let lock = lock(&config.data_dir)?;
-        let backend: Arc<dyn Backend> = Arc::new(Sqlite::open(&config.data_dir.join("registry.sqlite"))?);
-        let store = Store::open(&config.data_dir)?;
         let metrics = prometheus::Registry::new();
-        let daemon =
-            Daemon::new(Registry::new(backend, clock), Loaded::new(store), Metrics::register(&metrics)?, config.limits);
+        let counted = Metrics::register(&metrics)?;
+        let backend: Arc<dyn Backend> = match &config.registry {
+            RegistryPlace::Sqlite => Arc::new(Sqlite::open(&config.data_dir.join("registry.sqlite"))?),
+            RegistryPlace::Redis(url) => {
+                let mirror = config.data_dir.join("mirror.sqlite");
+                Arc::new(Mirrored::open(url.clone(), &mirror, counted.mirror.clone())?)
+            }
+        };
+        let store = Store::open(&config.data_dir)?;
+        let daemon = Daemon::new(Registry::new(backend, clock), Loaded::new(store), counted, config.limits);
         daemon.registry.poll().map_err(Error::from)?;
-        daemon.metrics.registry_up.set(1);
+        daemon.show_registry();
         daemon.check_datasets()?;
         daemon.show_datasets()?;
         let connection_age_max = config.connection_age_max;
@@ -211,7 +217,7 @@ async fn poll(daemon: Arc<Daemon>) {
         match polled {
             Ok(generation) => {
                 known = generation;
-                daemon.metrics.registry_up.set(1);
+                daemon.show_registry();
             }
             Err(error) => {
                 tracing::warn!(%error, "the registry did not answer");

@@ -9,6 +9,7 @@ use clap::{Parser, ValueEnum};
 use serde::Deserialize;
 
 use crate::daemon::Limits;
+use crate::registry::{RedisUrl, RedisUrlError};
 
 /// Streams open at once unless told otherwise.
 const STREAMS_MAX_DEFAULT: usize = 1024;
@@ -37,8 +38,10 @@ pub struct Flags {
     /// Address of metrics, health and the page; port 0 takes a free one. [default: 127.0.0.1:7432]
     #[arg(long, env = "SAMPLERD_HTTP", value_name = "ADDRESS:PORT")]
     pub http: Option<SocketAddr>,
-    /// Where records are kept: "sqlite" (in the data directory). [default: sqlite]
-    #[arg(long, env = "SAMPLERD_REGISTRY", value_name = "REGISTRY")]
+    /// Where records are kept: "sqlite" (in the data directory), redis://[USER:PASSWORD@]HOST:PORT[/DATABASE], or
+    /// redis-sentinel://[USER:PASSWORD@]HOST:PORT,HOST:PORT/MASTER[/DATABASE]; several daemons may share the latter two.
+    /// [default: sqlite]
+    #[arg(long, env = "SAMPLERD_REGISTRY", hide_env_values = true, value_name = "REGISTRY")]
     pub registry: Option<String>,
     /// TOML file with any of these settings, named as the flags with underscores.
     #[arg(long, env = "SAMPLERD_CONFIG", value_name = "FILE")]
@@ -104,6 +107,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Address of HTTP.
     pub http: SocketAddr,
+    /// Where records are kept.
+    pub registry: RegistryPlace,
     /// What is logged.
     pub log: String,
     /// How it is logged.
@@ -112,6 +117,15 @@ pub struct Config {
     pub limits: Limits,
     /// Age at which a connection retires; `None`: never.
     pub connection_age_max: Option<Duration>,
+}
+
+/// Where records are kept.
+#[derive(Debug, Clone)]
+pub enum RegistryPlace {
+    /// In the data directory, for this daemon alone.
+    Sqlite,
+    /// In Redis or Valkey, for all daemons of the same address.
+    Redis(RedisUrl),
 }
 
 /// Why the settings do not make a configuration.
@@ -128,9 +142,9 @@ pub enum ConfigError {
     /// No data directory.
     #[error("no data directory: give --data-dir DIR, SAMPLERD_DATA_DIR, or data_dir in the config file")]
     NoDataDir,
-    /// A registry this version does not have.
-    #[error("registry {0:?} is not available in this version: use sqlite")]
-    Registry(String),
+    /// Neither SQLite nor an address of Redis. What was given is not shown, as it may hold a password.
+    #[error("registry: {0}, or sqlite")]
+    Registry(#[from] RedisUrlError),
     /// A number of streams that cannot be served.
     #[error(
         "streams_max is {0}: it must be from {start} to {end}",
@@ -170,6 +184,7 @@ impl Config {
             http: flags.http.or(file.http).unwrap_or(loopback(7432)),
             log: flags.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
+            registry: registry(flags.registry.or(file.registry).as_deref())?,
             limits: Limits {
                 streams_max: flags.streams_max.or(file.streams_max).unwrap_or(STREAMS_MAX_DEFAULT),
                 import_bytes_max: flags.import_bytes_max.or(file.import_bytes_max).unwrap_or(IMPORT_BYTES_MAX_DEFAULT),
@@ -183,11 +198,6 @@ impl Config {
         if connection_age_max_s > CONNECTION_AGE_MAX_MAX_S {
             return Err(ConfigError::ConnectionAge(connection_age_max_s));
         }
-        if let Some(registry) = flags.registry.or(file.registry)
-            && registry != "sqlite"
-        {
-            return Err(ConfigError::Registry(registry));
-        }
         if !(flags.insecure || file.insecure.unwrap_or(false)) {
             for (name, address) in [("--listen", config.listen), ("--http", config.http)] {
                 if !address.ip().is_loopback() {
@@ -196,6 +206,13 @@ impl Config {
             }
         }
         Ok(config)
+    }
+}
+
+fn registry(given: Option<&str>) -> Result<RegistryPlace, ConfigError> {
+    match given {
+        None | Some("sqlite") => Ok(RegistryPlace::Sqlite),
+        Some(url) => Ok(RegistryPlace::Redis(url.parse()?)),
     }
 }
 
@@ -257,9 +274,12 @@ mod tests {
     }
 
     #[test]
-    fn a_registry_that_is_not_built_is_refused() {
-        let error = Config::resolve(flags(&["--data-dir", "/d", "--registry", "redis://127.0.0.1:6379"])).unwrap_err();
-        assert!(error.to_string().contains("redis://127.0.0.1:6379"), "{error}");
+    fn a_registry_is_sqlite_or_an_address_of_redis() {
+        let with = |registry| Config::resolve(flags(&["--data-dir", "/d", "--registry", registry]));
+        assert!(matches!(with("sqlite").unwrap().registry, RegistryPlace::Sqlite));
+        assert!(matches!(with("redis://127.0.0.1:6379/1").unwrap().registry, RegistryPlace::Redis(_)));
+        let error = with("postgres://me:secret@host").unwrap_err().to_string();
+        assert!(error.contains("redis://") && error.contains("sqlite") && !error.contains("secret"), "{error}");
     }
 
     #[test]

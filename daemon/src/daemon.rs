@@ -119,6 +119,11 @@ impl Daemon {
         Ok(())
     }
 
+    /// Shows whether the registry itself answers, or a mirror serves.
+    pub fn show_registry(&self) {
+        self.metrics.registry_up.set(i64::from(self.registry.outage().is_none()));
+    }
+
     /// Brings the gauges of all datasets up to date, without reading their columns. Blocks.
     ///
     /// # Errors

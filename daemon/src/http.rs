@@ -56,7 +56,10 @@ async fn ready(State(shared): State<Shared>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n").into_response();
     }
     match shared.daemon.with_registry(|daemon| daemon.registry.poll()).await {
-        Ok(_) => "ready\n".into_response(),
+        Ok(_) => match shared.daemon.registry.outage() {
+            None => "ready\n".into_response(),
+            Some(outage) => format!("ready, from the mirror of the registry: {outage}\n").into_response(),
+        },
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
     }
 }

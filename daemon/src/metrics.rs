@@ -1,6 +1,7 @@
 //! What the daemon counts, for Prometheus.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use prometheus::core::Collector;
 use prometheus::{Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
@@ -29,11 +30,28 @@ pub struct Metrics {
     pub swaps: IntCounter,
     /// Whether the registry answered last time.
     pub registry_up: IntGauge,
+    /// What a shared registry's mirror counts.
+    pub mirror: MirrorMetrics,
     active_version: IntGaugeVec,
     effective_sample_size_ratio: GaugeVec,
     dataset_rows: IntGaugeVec,
     dataset_up: IntGaugeVec,
     uptime: Gauge,
+}
+
+/// How a shared registry and its mirror are.
+#[derive(Debug, Clone)]
+pub struct MirrorMetrics {
+    /// The registry's generation, as the mirror has it.
+    pub generation: IntGauge,
+    /// Jobs extended while the registry was down and not yet committed to it.
+    pub jobs_held: IntGauge,
+    /// Jobs of which two daemons froze the same steps differently while the registry was down.
+    pub jobs_diverged: IntCounter,
+    /// Commits that not all replicas had in time.
+    pub commits_unreplicated: IntCounter,
+    age: Gauge,
+    mirrored: Arc<Mutex<Option<Instant>>>,
 }
 
 /// The state of one dataset, as the gauges show it.
@@ -71,6 +89,7 @@ impl Metrics {
             )?,
             swaps: counter("swaps_total", "Changes of sampler version noted in jobs.")?,
             registry_up: gauge("registry_up", "1 if the registry answered last time, else 0.")?,
+            mirror: MirrorMetrics::new()?,
             active_version: by_dataset("active_version", "The active sampler version.")?,
             effective_sample_size_ratio: GaugeVec::new(
                 options(
@@ -140,12 +159,59 @@ impl Metrics {
             Box::new(self.swap_duration.clone()),
             Box::new(self.swaps.clone()),
             Box::new(self.registry_up.clone()),
+            Box::new(self.mirror.generation.clone()),
+            Box::new(self.mirror.jobs_held.clone()),
+            Box::new(self.mirror.jobs_diverged.clone()),
+            Box::new(self.mirror.commits_unreplicated.clone()),
+            Box::new(self.mirror.age.clone()),
             Box::new(self.active_version.clone()),
             Box::new(self.effective_sample_size_ratio.clone()),
             Box::new(self.dataset_rows.clone()),
             Box::new(self.dataset_up.clone()),
             Box::new(self.uptime.clone()),
         ]
+    }
+}
+
+impl MirrorMetrics {
+    /// Creates the metrics, not yet registered.
+    ///
+    /// # Errors
+    /// When a name is none; these are.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            generation: gauge("registry_generation", "Generation of the registry that this daemon has seen.")?,
+            jobs_held: gauge(
+                "registry_jobs_held",
+                "Jobs extended while the registry was down and not yet committed to it.",
+            )?,
+            jobs_diverged: counter(
+                "registry_jobs_diverged_total",
+                "Jobs of which two daemons froze the same steps differently while the registry was down.",
+            )?,
+            commits_unreplicated: counter(
+                "registry_commits_unreplicated_total",
+                "Commits that not all replicas of the registry had in time.",
+            )?,
+            age: Gauge::with_opts(options(
+                "registry_mirror_age_seconds",
+                "Time since the mirror last heard of the registry; 0 while it follows.",
+            ))?,
+            mirrored: Arc::default(),
+        })
+    }
+
+    /// Notes that the mirror is as the registry now.
+    pub fn show_mirrored(&self) {
+        *self.mirrored.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.age.set(0.0);
+    }
+
+    /// Shows how long it is since the mirror was.
+    pub fn show_age(&self) {
+        if let Some(mirrored) = *self.mirrored.lock().unwrap_or_else(PoisonError::into_inner) {
+            self.age.set(mirrored.elapsed().as_secs_f64());
+        }
     }
 }
 

@@ -9,7 +9,9 @@ pub mod conformance;
 mod datasets;
 mod error;
 mod jobs;
+mod mirror;
 mod records;
+mod redis;
 mod samplers;
 mod sqlite;
 mod studies;
@@ -28,10 +30,12 @@ pub use backend::{Backend, BackendError, Change, Commit, Expected, PRESENCE_TTL,
 pub use datasets::NewDataset;
 pub use error::RegistryError;
 pub use jobs::{Frozen, JobParameters, LEASE_STEPS, LEASE_STEPS_MAX, STEPS_BEYOND_HORIZON_MAX};
+pub use mirror::Mirrored;
 pub use records::{
     ActiveRecord, DatasetRecord, JobRecord, Mode, OriginRecord, SamplerRecord, StudyRecord, StudyState, TrialRecord,
     TrialState,
 };
+pub use redis::{RedisUrl, RedisUrlError};
 pub use sqlite::Sqlite;
 pub use studies::NewStudy;
 pub use trials::{LEASE_DEFAULT_MS, LEASE_RANGE_MS, Lease, NewTrial, Outcome, Report};
@@ -85,13 +89,17 @@ enum Decision<T> {
     Answer(T),
     /// The answer, once these writes are committed.
     Commit(Vec<Write>, T),
+    /// As [`Self::Commit`], for what goes on while the registry is down.
+    CommitOrHold(Vec<Write>, T),
 }
 
 impl Registry {
     /// Puts the rules over a backend.
     #[must_use]
     pub fn new(backend: Arc<dyn Backend>, clock: Arc<dyn Clock>) -> Self {
-        Self { backend, clock, generation: Arc::new(watch::Sender::new(0)) }
+        let generation = Arc::new(watch::Sender::new(0));
+        backend.tell(&generation);
+        Self { backend, clock, generation }
     }
 
     /// Returns a receiver that is notified when a record may have changed.
@@ -108,6 +116,12 @@ impl Registry {
         let generation = self.backend.generation()?;
         self.advance(generation);
         Ok(generation)
+    }
+
+    /// Returns why records are served from a mirror; none while the registry itself is asked.
+    #[must_use]
+    pub fn outage(&self) -> Option<String> {
+        self.backend.outage()
     }
 
     /// Makes it known, for [`PRESENCE_TTL`], where this daemon is reached by others of the same registry.
@@ -155,15 +169,17 @@ impl Registry {
     /// Runs a rule until its writes are committed against what it read.
     fn decide<T>(&self, mut rule: impl FnMut() -> Result<Decision<T>, RegistryError>) -> Result<T, RegistryError> {
         for _ in 0..COMMIT_ATTEMPTS_MAX {
-            match rule()? {
+            let (commit, answer) = match rule()? {
                 Decision::Answer(answer) => return Ok(answer),
-                Decision::Commit(writes, answer) => match self.backend.commit(&writes)? {
-                    Commit::Done(generation) => {
-                        self.advance(generation);
-                        return Ok(answer);
-                    }
-                    Commit::Conflict(key) => tracing::debug!(key, "another writer came first, deciding again"),
-                },
+                Decision::Commit(writes, answer) => (self.backend.commit(&writes)?, answer),
+                Decision::CommitOrHold(writes, answer) => (self.backend.commit_or_hold(&writes)?, answer),
+            };
+            match commit {
+                Commit::Done(generation) => {
+                    self.advance(generation);
+                    return Ok(answer);
+                }
+                Commit::Conflict(key) => tracing::debug!(key, "another writer came first, deciding again"),
             }
         }
         Err(RegistryError::Contended { attempts: COMMIT_ATTEMPTS_MAX })

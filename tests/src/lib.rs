@@ -7,9 +7,11 @@
 
 mod binaries;
 pub mod dataset;
+pub mod redis;
 pub mod samplerctl;
 pub mod samplerd;
 
 pub use binaries::{binary, deadline};
+pub use redis::RedisServer;
 pub use samplerctl::{Failure, Samplerctl};
 pub use samplerd::Samplerd;

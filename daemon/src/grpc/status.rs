@@ -1,7 +1,10 @@
 //! The one place that maps errors to gRPC codes.
 
+use std::time::Duration;
+
 use swift_sampler_files::ReadError;
 use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::error::Error;
 use crate::loaded::LoadError;
@@ -12,6 +15,11 @@ use crate::store::StoreError;
 /// more than 16 KiB.
 const MESSAGE_BYTES_MAX: usize = 4 << 10;
 
+/// Longest message of a call that is worth another attempt: its details repeat it.
+const RETRIED_MESSAGE_BYTES_MAX: usize = 1 << 10;
+/// When to try again what could not be done now: a registry that is down is looked for about as often.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let code = code(&error);
@@ -20,14 +28,18 @@ impl From<Error> for Status {
             Code::Internal | Code::DataLoss | Code::Unavailable => tracing::warn!(%code, message, "a call failed"),
             _ => tracing::debug!(%code, message, "a call was refused"),
         }
-        Self::new(code, shortened(message))
+        if code == Code::Unavailable {
+            let details = ErrorDetails::with_retry_info(Some(RETRY_AFTER));
+            return Self::with_error_details(code, shortened(message, RETRIED_MESSAGE_BYTES_MAX), details);
+        }
+        Self::new(code, shortened(message, MESSAGE_BYTES_MAX))
     }
 }
 
 /// Cuts a message that would not fit in a header, such as one that quotes what a user gave.
-fn shortened(mut message: String) -> String {
-    if message.len() > MESSAGE_BYTES_MAX {
-        let mut end = MESSAGE_BYTES_MAX - '…'.len_utf8();
+fn shortened(mut message: String, bytes_max: usize) -> String {
+    if message.len() > bytes_max {
+        let mut end = bytes_max - '…'.len_utf8();
         while !message.is_char_boundary(end) {
             end -= 1;
         }
@@ -92,5 +104,16 @@ mod tests {
         }
         let whole = "a".repeat(MESSAGE_BYTES_MAX);
         assert_eq!(Status::from(Error::Invalid(whole.clone())).message(), whole);
+    }
+
+    #[test]
+    fn what_cannot_be_done_now_says_when_to_try_again() {
+        let down = RegistryError::from(BackendError::Unavailable("gone".repeat(1000)));
+        let status = Status::from(Error::from(down));
+        assert_eq!(status.code(), Code::Unavailable);
+        assert_eq!(status.get_details_retry_info().unwrap().retry_delay, Some(RETRY_AFTER));
+        assert!(status.message().len() + status.details().len() < 4 * RETRIED_MESSAGE_BYTES_MAX);
+        assert!(Status::from(Error::ShuttingDown).get_details_retry_info().is_some());
+        assert!(Status::from(Error::Invalid("no".into())).get_details_retry_info().is_none());
     }
 }

@@ -1,6 +1,9 @@
 //! What a registry backend has to do, and no more: the rules stand above it and are written once.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::watch;
 
 /// How long an announced daemon counts as present.
 pub const PRESENCE_TTL: Duration = Duration::from_secs(15);
@@ -88,6 +91,15 @@ pub trait Backend: Send + Sync + 'static {
     /// [`BackendError`] when the backend cannot answer; the commit may then have happened or not.
     fn commit(&self, writes: &[Write]) -> Result<Commit, BackendError>;
 
+    /// As [`Self::commit`], for writes that may not wait for a registry that is down: a backend with a mirror holds what is
+    /// put there, serves it, and commits it once the registry is back, where another daemon's may have come first.
+    ///
+    /// # Errors
+    /// As [`Self::commit`].
+    fn commit_or_hold(&self, writes: &[Write]) -> Result<Commit, BackendError> {
+        self.commit(writes)
+    }
+
     /// Returns the generation of the last commit. It never decreases, and grows with every commit that changes a record.
     ///
     /// # Errors
@@ -110,4 +122,12 @@ pub trait Backend: Send + Sync + 'static {
     fn daemons(&self) -> Result<Vec<(String, String)>, BackendError> {
         Ok(Vec::new())
     }
+
+    /// Returns why records are served from a mirror; none while the registry itself is asked.
+    fn outage(&self) -> Option<String> {
+        None
+    }
+
+    /// Asks for generations as they become known without a call, such as those that other daemons made.
+    fn tell(&self, _watchers: &Arc<watch::Sender<u64>>) {}
 }

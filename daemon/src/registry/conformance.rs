@@ -17,7 +17,10 @@ pub fn check(mut fresh: impl FnMut() -> Arc<dyn Backend>) {
     a_deleted_key_is_absent_and_never_gets_an_old_revision_back(&*fresh());
     a_check_guards_without_writing(&*fresh());
     a_list_is_ordered_and_keeps_to_its_prefix(&*fresh());
+    what_may_be_held_is_committed(&*fresh());
+    a_list_is_as_of_one_moment(&fresh());
     of_many_concurrent_increments_none_is_lost(&fresh());
+    presence_changes_no_generation(&*fresh());
 }
 
 fn put(key: &str, expected: Expected, value: &str) -> Write {
@@ -104,6 +107,51 @@ fn a_list_is_ordered_and_keeps_to_its_prefix(backend: &dyn Backend) {
     assert_eq!(keys("s/a/"), ["s/a/02", "s/a/10"]);
     assert_eq!(keys("s/"), ["s/a-b/1", "s/a/02", "s/a/10", "s/b/2"]);
     assert_eq!(keys("u/"), [""; 0]);
+}
+
+fn what_may_be_held_is_committed(backend: &dyn Backend) {
+    assert_eq!(backend.outage(), None, "the checks want a registry that answers");
+    let first = done(backend, &[put("a", Expected::Absent, "1")]);
+    let outcome = backend.commit_or_hold(&[put("a", Expected::Revision(first), "2")]).expect("the backend answers");
+    assert_eq!(outcome, Commit::Done(first + 1));
+    let stale = backend.commit_or_hold(&[put("a", Expected::Revision(first), "3")]).expect("the backend answers");
+    assert_eq!(stale, Commit::Conflict("a".into()));
+    assert_eq!(value(backend, "a").as_deref(), Some("2"));
+}
+
+fn a_list_is_as_of_one_moment(backend: &Arc<dyn Backend>) {
+    const ROUNDS: u64 = 50;
+    let mut revision = done(&**backend, &[put("p/a", Expected::Absent, "0"), put("p/b", Expected::Absent, "0")]);
+    let writer = {
+        let backend = Arc::clone(backend);
+        std::thread::spawn(move || {
+            for round in 1..=ROUNDS {
+                let [a, b] = ["p/a", "p/b"].map(|key| put(key, Expected::Revision(revision), &round.to_string()));
+                revision = done(&*backend, &[a, b]);
+            }
+        })
+    };
+    let mut last = 0;
+    while last < ROUNDS {
+        let list = backend.list("p/").expect("the backend answers");
+        let [(_, a), (_, b)] = list.as_slice() else { panic!("two records were written, {list:?} was read") };
+        assert_eq!(a, b, "both are of one commit");
+        assert!(a.value.parse::<u64>().is_ok_and(|round| round >= last), "what was read does not go back");
+        last = a.value.parse().expect("a number was written");
+    }
+    writer.join().expect("no writer panics");
+}
+
+fn presence_changes_no_generation(backend: &dyn Backend) {
+    let before = backend.generation().expect("the backend answers");
+    for (daemon, address) in [("one", "a:1"), ("two", "b:2"), ("one", "c:3")] {
+        backend.announce(daemon, address).expect("the backend answers");
+    }
+    let daemons = backend.daemons().expect("the backend answers");
+    let both = [("one".to_owned(), "c:3".to_owned()), ("two".to_owned(), "b:2".to_owned())];
+    assert!(daemons.is_empty() || daemons == both, "all that were announced, or none that has others: {daemons:?}");
+    assert!(backend.list("").expect("the backend answers").is_empty());
+    assert_eq!(backend.generation().expect("the backend answers"), before);
 }
 
 fn of_many_concurrent_increments_none_is_lost(backend: &Arc<dyn Backend>) {

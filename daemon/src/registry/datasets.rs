@@ -69,8 +69,7 @@ impl Registry {
                 created_at_ms: now,
             };
             let active = self.read(active_key(&new.name))?;
-            // Activations are commits, so no record of an earlier dataset of this name was above the backend's generation.
-            let generation = self.backend.generation()? + 1;
+            let generation = self.next_generation()?;
             let active_record = ActiveRecord { version: 1, generation, before: Vec::new(), next_version: 2 };
             let sampler = self.read(sampler_key(&new.name, 1))?;
             #[allow(clippy::cast_precision_loss, reason = "datasets have fewer than 2^32 rows")]

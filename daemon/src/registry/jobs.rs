@@ -168,7 +168,8 @@ impl Registry {
             // The version noted must be the active one at the moment of the commit: an activation that was
             // acknowledged before is taken up by every step frozen after.
             let writes = vec![active.keep(), read.put(&job)];
-            Ok(Decision::Commit(writes, Frozen { job, changes_added }))
+            // Streams go on while the registry is down, on the version that was active when it was last heard of.
+            Ok(Decision::CommitOrHold(writes, Frozen { job, changes_added }))
         })
     }
 

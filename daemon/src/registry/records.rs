@@ -29,7 +29,7 @@ pub struct DatasetRecord {
 pub struct ActiveRecord {
     /// The active version.
     pub version: u64,
-    /// Grows by one with every activation; starts above any that the dataset's name had before.
+    /// Grows with every activation; starts above any that the dataset's name had before.
     pub generation: u64,
     /// Versions active before, the latest last; a rollback takes from its end.
     pub before: Vec<u64>,

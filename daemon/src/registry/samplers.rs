@@ -128,7 +128,7 @@ impl Registry {
                 record.before.remove(0);
             }
             record.version = version;
-            record.generation += 1;
+            record.generation = self.next_generation()?;
             let sampler_write = if sampler_record.origin.candidate {
                 sampler_record.origin.candidate = false;
                 sampler.put(&sampler_record)
@@ -154,9 +154,16 @@ impl Registry {
                 )));
             };
             record.version = version;
-            record.generation += 1;
+            record.generation = self.next_generation()?;
             Ok(Decision::Commit(vec![active.put(&record)], record))
         })
+    }
+
+    /// Returns a generation for an activation that is decided now: that of its commit, or less where others come between.
+    /// A registry's generations never decrease, so no activation of a dataset gets one below another's, also where the
+    /// dataset was removed and imported again, or the registry lost commits and got them back.
+    pub(super) fn next_generation(&self) -> Result<u64, RegistryError> {
+        Ok(self.backend.generation()? + 1)
     }
 
     pub(super) fn read_active(&self, dataset: &str) -> Result<Read<ActiveRecord>, RegistryError> {

@@ -13,7 +13,7 @@ const SCHEMA_VERSION: i64 = 1;
 /// How long a statement waits for another process that holds the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Last character of the range that a prefix covers; keys are ASCII.
-const AFTER_ASCII: char = '\u{7f}';
+pub(super) const AFTER_ASCII: char = '\u{7f}';
 
 const SCHEMA: &str = include_str!("schema.sql");
 
@@ -52,17 +52,27 @@ impl Sqlite {
         reader.pragma_update(None, "query_only", true).map_err(unusable)?;
         Ok(Self { writer: Mutex::new(writer), reader: Mutex::new(reader) })
     }
+
+    /// Returns the connection that writes, to one caller at a time.
+    pub(super) fn writer(&self) -> MutexGuard<'_, Connection> {
+        lock(&self.writer)
+    }
+
+    /// Returns the connection that reads, to one caller at a time.
+    pub(super) fn reader(&self) -> MutexGuard<'_, Connection> {
+        lock(&self.reader)
+    }
 }
 
 impl Backend for Sqlite {
     fn get(&self, key: &str) -> Result<Option<Stored>, BackendError> {
-        let connection = lock(&self.reader);
+        let connection = self.reader();
         let mut statement = connection.prepare_cached("SELECT revision, value FROM record WHERE key = ?1")?;
         Ok(statement.query_row([key], |row| stored(row, 0)).optional()?)
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<(String, Stored)>, BackendError> {
-        let connection = lock(&self.reader);
+        let connection = self.reader();
         let mut statement = connection
             .prepare_cached("SELECT key, revision, value FROM record WHERE key >= ?1 AND key < ?2 ORDER BY key")?;
         let end = format!("{prefix}{AFTER_ASCII}");
@@ -71,7 +81,7 @@ impl Backend for Sqlite {
     }
 
     fn commit(&self, writes: &[Write]) -> Result<Commit, BackendError> {
-        let mut connection = lock(&self.writer);
+        let mut connection = self.writer();
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for write in writes {
             let revision = transaction
@@ -99,7 +109,7 @@ impl Backend for Sqlite {
     }
 
     fn generation(&self) -> Result<u64, BackendError> {
-        Ok(generation(&lock(&self.reader))?)
+        Ok(generation(&self.reader())?)
     }
 }
 
@@ -123,20 +133,20 @@ fn apply(transaction: &Transaction<'_>, write: &Write, generation: u64) -> Resul
     }
 }
 
-fn generation(connection: &Connection) -> Result<u64, rusqlite::Error> {
+pub(super) fn generation(connection: &Connection) -> Result<u64, rusqlite::Error> {
     connection.prepare_cached("SELECT value FROM generation")?.query_row([], |row| row.get(0).map(unsigned))
 }
 
-fn stored(row: &rusqlite::Row<'_>, first: usize) -> Result<Stored, rusqlite::Error> {
+pub(super) fn stored(row: &rusqlite::Row<'_>, first: usize) -> Result<Stored, rusqlite::Error> {
     Ok(Stored { revision: row.get(first).map(unsigned)?, value: row.get(first + 1)? })
 }
 
 // SQLite's integers are signed; generations count up from 0 and stay far below 2^63.
-fn unsigned(value: i64) -> u64 {
+pub(super) fn unsigned(value: i64) -> u64 {
     value.cast_unsigned()
 }
 
-fn signed(value: u64) -> i64 {
+pub(super) fn signed(value: u64) -> i64 {
     value.cast_signed()
 }
 
