@@ -1,20 +1,25 @@
 //! Batches of one job for one rank, computed.
 
+mod plans;
+
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use swift_sampler::job::Shard;
-use swift_sampler::{Sampler, Seed};
+use swift_sampler::{Replacement, Sampler};
 use swift_sampler_proto::v1;
 
+use self::plans::Plans;
 use crate::daemon::Daemon;
 use crate::error::{Error, off_runtime};
 use crate::registry::{JobRecord, LEASE_STEPS, LEASE_STEPS_MAX};
 
-/// Up to so many draws are computed in place: well under half a millisecond at 45 ns each.
+/// Up to so many independent draws are computed in place: well under half a millisecond at 45 ns each.
 const DRAWS_ON_RUNTIME_MAX: u64 = 8192;
+/// Up to so many draws of a plan, which search for their cell.
+const PLANNED_DRAWS_ON_RUNTIME_MAX: u64 = 2048;
 
 /// A reader that uses up a lease faster than this gets longer ones, so that it does not wait for a commit every few
 /// milliseconds; an activation is then later by about as much.
@@ -44,6 +49,7 @@ pub struct JobReader {
     /// Where the next batch comes from; steps before `next` were read.
     next: u64,
     run: Option<Run>,
+    plans: Plans,
     lease: Lease,
 }
 
@@ -88,8 +94,15 @@ impl JobReader {
         if start > steps_max {
             return Err(Error::Invalid(format!("step {start} is beyond the last, {steps_max}")));
         }
-        let mut reader =
-            Self { daemon: Arc::clone(daemon), next: start, reading, job, run: None, lease: Lease::default() };
+        let mut reader = Self {
+            daemon: Arc::clone(daemon),
+            next: start,
+            reading,
+            job,
+            run: None,
+            plans: Plans::new(Arc::clone(daemon)),
+            lease: Lease::default(),
+        };
         reader.reading.steps.end = end.min(steps_max);
         Ok(reader)
     }
@@ -118,27 +131,48 @@ impl JobReader {
         slice.end - slice.start
     }
 
-    /// Returns the next batches, at most `batches_max` of them, fewer where steps end.
+    /// Returns the next batches, at least one and at most `batches_max`: fewer where steps end, and, in mode distinct,
+    /// where an epoch ends, as each epoch may take long to plan.
     ///
     /// # Errors
     /// [`Error`] when the registry cannot be reached, or the job was removed.
     pub async fn next_block(&mut self, batches_max: u64) -> Result<v1::BatchBlock, Error> {
         let from = self.next;
-        let to = from.saturating_add(batches_max.max(1)).min(self.reading.steps.end);
-        let mut plan = Vec::new();
+        let mut to = from.saturating_add(batches_max.max(1)).min(self.reading.steps.end);
+        if self.job.mode == Replacement::Distinct {
+            let steps = self.job.steps();
+            to = to.min(steps.first_step(steps.epoch(from) + 1));
+        }
+        let mut runs = Vec::new();
         while self.next < to {
             let run = self.run(to - 1).await?;
             let end = run.end.min(to);
-            plan.push((self.next..end, run));
+            runs.push((self.next..end, run));
             self.next = end;
         }
-        let block =
-            Block { job: self.job.clone(), shard: self.reading.shard, probabilities: self.reading.probabilities };
-        let draws = (to - from).saturating_mul(u64::from(self.draws_a_batch()));
-        if draws <= DRAWS_ON_RUNTIME_MAX {
-            Ok(block.draw(&plan))
-        } else {
-            off_runtime(move || Ok::<_, Error>(block.draw(&plan))).await
+        let on_runtime = self.draws_are_quick(from..to);
+        let mut block = Block {
+            job: self.job.clone(),
+            shard: self.reading.shard,
+            probabilities: self.reading.probabilities,
+            plans: self.plans.clone(),
+        };
+        let draw = move || Ok::<_, Error>((block.draw(&runs)?, block.plans));
+        let (drawn, plans) = if on_runtime { draw()? } else { off_runtime(draw).await? };
+        self.plans = plans;
+        Ok(drawn)
+    }
+
+    /// Tells whether the draws of frozen steps take well under half a millisecond.
+    fn draws_are_quick(&self, steps: Range<u64>) -> bool {
+        let draws = (steps.end - steps.start).saturating_mul(u64::from(self.draws_a_batch()));
+        match self.job.mode {
+            Replacement::Independent => draws <= DRAWS_ON_RUNTIME_MAX,
+            Replacement::Stratified => draws <= PLANNED_DRAWS_ON_RUNTIME_MAX,
+            Replacement::Distinct => {
+                let all = self.job.steps().first_draw(steps.start)..self.job.steps().first_draw(steps.end);
+                draws <= PLANNED_DRAWS_ON_RUNTIME_MAX && self.plans.cover(&self.job, all)
+            }
         }
     }
 
@@ -193,36 +227,42 @@ struct Block {
     job: JobRecord,
     shard: Shard,
     probabilities: bool,
+    plans: Plans,
 }
 
 impl Block {
-    fn draw(&self, plan: &[(Range<u64>, Run)]) -> v1::BatchBlock {
+    fn draw(&mut self, runs: &[(Range<u64>, Run)]) -> Result<v1::BatchBlock, Error> {
         let steps = self.job.steps();
         let slice = self.shard.slice(self.job.batch_size);
         let draws_a_batch = (slice.end - slice.start) as usize;
-        let batches: usize = plan.iter().map(|(steps, _)| usize::try_from(steps.end - steps.start).unwrap_or(0)).sum();
+        let batches: usize = runs.iter().map(|(steps, _)| usize::try_from(steps.end - steps.start).unwrap_or(0)).sum();
         let mut headers = Vec::with_capacity(batches);
         let mut indices = vec![0u32; batches * draws_a_batch];
         let mut probabilities = vec![0f32; batches * draws_a_batch];
         let mut at = 0;
-        for (step, run) in plan.iter().flat_map(|(steps, run)| steps.clone().map(move |step| (step, run))) {
+        for (step, run) in runs.iter().flat_map(|(steps, run)| steps.clone().map(move |step| (step, run))) {
             headers.push(v1::BatchHeader {
                 step,
                 epoch: steps.epoch(step),
                 version: run.version,
                 draws: slice.end - slice.start,
             });
-            let to = at + draws_a_batch;
-            let draws = steps.draws(step, self.shard);
-            run.sampler.draw_into(Seed(self.job.seed), draws, &mut indices[at..to], &mut probabilities[at..to]);
-            at = to;
+            let mut draws = steps.draws(step, self.shard);
+            // The last batch of an epoch may run into the next one.
+            while !draws.is_empty() {
+                let plan = self.plans.plan(&self.job, draws.start, &run.sampler)?;
+                let end = draws.end.min(plan.segment().end);
+                let to = at + usize::try_from(end - draws.start).expect("no more draws than the batch has");
+                plan.draw_into(draws.start..end, &mut indices[at..to], &mut probabilities[at..to]);
+                (at, draws.start) = (to, end);
+            }
         }
-        v1::BatchBlock {
+        Ok(v1::BatchBlock {
             batches: headers,
             index_type: v1::IndexType::U32.into(),
             indices: Bytes::from_owner(Packed(indices)),
             probabilities: if self.probabilities { Bytes::from_owner(Packed(probabilities)) } else { Bytes::new() },
-        }
+        })
     }
 }
 

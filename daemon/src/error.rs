@@ -31,9 +31,6 @@ pub enum Error {
     /// A request is malformed.
     #[error("{0}")]
     Invalid(String),
-    /// What is asked for is not built.
-    #[error("{0}")]
-    Unimplemented(String),
     /// A limit of this daemon is reached.
     #[error("{0}")]
     Exhausted(String),

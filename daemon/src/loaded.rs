@@ -1,20 +1,23 @@
-//! Datasets and samplers held in memory, most recently used.
+//! Datasets, samplers and plans held in memory, most recently used.
 //!
-//! Keys are content: a dataset's hash, and a hash with a canonical spec. So nothing here can be stale, and an evicted
-//! sampler is built again to the same draws.
+//! Keys are content: a dataset's hash, a hash with a canonical spec, and all that a plan is a function of. So nothing here
+//! can be stale, and an evicted sampler or plan is built again to the same draws.
 
-use std::collections::HashMap;
-use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+mod recent;
 
-use swift_sampler::{Dataset, Sampler, SamplerError, SamplerSpec};
+use std::sync::Arc;
 
+use swift_sampler::{Dataset, Plan, PlanError, Replacement, Sampler, SamplerError, SamplerSpec, Seed, Segment};
+
+use self::recent::Recent;
 use crate::store::{Store, StoreError};
 
 /// Datasets held at once; their columns are mapped, their cells are in memory.
 const DATASETS_MAX: usize = 16;
 /// Samplers held at once. Streams hold on to the one they use.
 const SAMPLERS_MAX: usize = 64;
+/// Memory of the plans held at once, in bytes, beside the newest. Streams hold on to the one they use.
+const PLANS_BYTES_MAX: usize = 512 << 20;
 
 /// Why a sampler cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -28,21 +31,47 @@ pub enum LoadError {
     /// Its spec is not one.
     #[error("sampler spec: {0}")]
     Spec(serde_json::Error),
+    /// Its draws cannot be planned.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
 }
 
-/// Datasets and samplers in memory.
+/// One segment of an epoch with the sampler it is drawn from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SegmentSpec {
+    /// The segment.
+    pub segment: Segment,
+    /// The sampler's canonical spec.
+    pub spec_json: String,
+}
+
+/// What a distinct plan is a function of: all segments of the epoch, up to the planned one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct PlanKey {
+    hash: String,
+    seed: Seed,
+    segments: Vec<SegmentSpec>,
+}
+
+/// Datasets, samplers and plans in memory.
 #[derive(Debug)]
 pub struct Loaded {
     store: Store,
     datasets: Recent<String, Arc<Dataset>>,
     samplers: Recent<(String, String), Arc<Sampler>>,
+    plans: Recent<PlanKey, Arc<Plan>>,
 }
 
 impl Loaded {
     /// Loads from a store.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self { store, datasets: Recent::new(DATASETS_MAX), samplers: Recent::new(SAMPLERS_MAX) }
+        Self {
+            store,
+            datasets: Recent::new(DATASETS_MAX, |_| 1),
+            samplers: Recent::new(SAMPLERS_MAX, |_| 1),
+            plans: Recent::new(PLANS_BYTES_MAX, |plan| plan.size_bytes()),
+        }
     }
 
     /// Returns the store.
@@ -71,116 +100,33 @@ impl Loaded {
         })
     }
 
-    /// Lets go of a dataset and its samplers.
+    /// Returns the plan of the last of an epoch's segments without repeats ([`Replacement::Distinct`]), making it and
+    /// what it follows from if they are not held. Blocks meanwhile.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    ///
+    /// # Panics
+    /// When there is no segment.
+    pub fn distinct_plan(&self, hash: &str, seed: Seed, segments: &[SegmentSpec]) -> Result<Arc<Plan>, LoadError> {
+        let key = |len: usize| PlanKey { hash: hash.to_owned(), seed, segments: segments[..len].to_vec() };
+        let held = (1..=segments.len()).rev().find_map(|len| Some((len, self.plans.get(&key(len))?)));
+        let (first, mut plan) = held.map_or((0, None), |(len, plan)| (len, Some(plan)));
+        for (number, SegmentSpec { segment, spec_json }) in segments.iter().enumerate().skip(first) {
+            let before = plan.take();
+            plan = Some(self.plans.get_or_make(&key(number + 1), || {
+                let sampler = self.sampler(hash, spec_json)?;
+                let plan = Plan::new(sampler, seed, Replacement::Distinct, *segment, before.as_deref())?;
+                Ok::<_, LoadError>(Arc::new(plan))
+            })?);
+        }
+        Ok(plan.expect("an epoch has at least one segment"))
+    }
+
+    /// Lets go of a dataset, its samplers and its plans.
     pub fn forget(&self, hash: &str) {
         self.datasets.forget(|held| held == hash);
+        self.plans.forget(|key| key.hash == hash);
         self.samplers.forget(|(held, _)| held == hash);
-    }
-}
-
-/// A place for one value; whoever finds it empty fills it while others who want the same value wait.
-type Slot<V> = Arc<Mutex<Option<V>>>;
-
-/// The most recently used values by key, each made once.
-#[derive(Debug)]
-struct Recent<K, V> {
-    capacity: usize,
-    state: Mutex<RecentState<K, V>>,
-}
-
-#[derive(Debug)]
-struct RecentState<K, V> {
-    /// Counts uses.
-    now: u64,
-    slots: HashMap<K, (u64, Slot<V>)>,
-}
-
-impl<K: Clone + Eq + Hash, V: Clone> Recent<K, V> {
-    fn new(capacity: usize) -> Self {
-        Self { capacity, state: Mutex::new(RecentState { now: 0, slots: HashMap::new() }) }
-    }
-
-    fn get_or_make<E>(&self, key: &K, make: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
-        let slot = self.slot(key);
-        let mut value = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(value) = &*value {
-            return Ok(value.clone());
-        }
-        match make() {
-            Ok(made) => {
-                *value = Some(made.clone());
-                drop(value);
-                self.evict();
-                Ok(made)
-            }
-            Err(error) => {
-                self.remove(key, &slot);
-                Err(error)
-            }
-        }
-    }
-
-    fn slot(&self, key: &K) -> Slot<V> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.now += 1;
-        let now = state.now;
-        let (used, slot) = state.slots.entry(key.clone()).or_default();
-        *used = now;
-        Arc::clone(slot)
-    }
-
-    /// Lets go of the values used longest ago, beyond the capacity.
-    fn evict(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        while state.slots.len() > self.capacity {
-            let oldest = state.slots.iter().min_by_key(|(_, (used, _))| *used).map(|(key, _)| key.clone());
-            let Some(oldest) = oldest else { return };
-            state.slots.remove(&oldest);
-        }
-    }
-
-    /// Removes a slot that could not be filled, so that it takes no value's place.
-    fn remove(&self, key: &K, unfilled: &Slot<V>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.slots.get(key).is_some_and(|(_, slot)| Arc::ptr_eq(slot, unfilled)) {
-            state.slots.remove(key);
-        }
-    }
-
-    fn forget(&self, unwanted: impl Fn(&K) -> bool) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.slots.retain(|key, _| !unwanted(key));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Whether the value is held: asking for it does not make it.
-    fn is_held(recent: &Recent<u32, u32>, key: u32) -> bool {
-        recent.get_or_make(&key, || Err(())) == Ok(key)
-    }
-
-    #[test]
-    fn the_most_recently_used_values_are_held() {
-        let recent = Recent::new(2);
-        for key in [1, 2, 1, 3] {
-            assert_eq!(recent.get_or_make(&key, || Ok::<_, ()>(key)), Ok(key));
-        }
-        assert_eq!([1, 2, 3].map(|key| is_held(&recent, key)), [true, false, true]);
-    }
-
-    #[test]
-    fn values_that_cannot_be_made_take_no_place() {
-        let recent = Recent::new(2);
-        for key in [1, 2] {
-            recent.get_or_make(&key, || Ok::<_, ()>(key)).unwrap();
-        }
-        for key in 3..10 {
-            assert_eq!(recent.get_or_make(&key, || Err("refused")), Err("refused"));
-        }
-        assert_eq!([1, 2, 3].map(|key| is_held(&recent, key)), [true, true, false]);
-        assert_eq!(recent.get_or_make(&3, || Ok::<_, ()>(3)), Ok(3), "it is tried again");
     }
 }

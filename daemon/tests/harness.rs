@@ -207,6 +207,7 @@ pub(crate) fn job(name: &str, batch_size: u32) -> v1::OpenJobRequest {
         batch_size,
         mode: v1::ReplacementMode::Independent.into(),
         follow: None,
+        epoch_draws: 0,
     }
 }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use swift_sampler::Replacement;
 use swift_sampler::job::{Follow, Steps};
-use swift_sampler_daemon::registry::{JobParameters, JobRecord, LEASE_STEPS, Mode, NewDataset, OriginRecord, Registry};
+use swift_sampler_daemon::registry::{JobParameters, JobRecord, LEASE_STEPS, NewDataset, OriginRecord, Registry};
 
 use crate::harness::{ManualClock, registry};
 
@@ -56,7 +57,8 @@ fn parameters(follow: Follow) -> JobParameters {
         dataset: "d".into(),
         seed: 1,
         batch_size: BATCH_SIZE,
-        mode: Mode::Independent,
+        epoch_draws: None,
+        mode: Replacement::Independent,
         follow,
     }
 }

@@ -7,6 +7,7 @@ mod connection_age;
 mod harness;
 mod importing;
 mod job_log;
+mod modes;
 mod races;
 mod registry;
 mod restart;

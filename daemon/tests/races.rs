@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use swift_sampler::Replacement;
 use swift_sampler::job::Follow;
 use swift_sampler_daemon::registry::{
-    Backend, BackendError, Commit, JobParameters, Mode, NewDataset, NewStudy, OriginRecord, Registry, RegistryError,
-    Stored, Write,
+    Backend, BackendError, Commit, JobParameters, NewDataset, NewStudy, OriginRecord, Registry, RegistryError, Stored,
+    Write,
 };
 
 use crate::harness::{ManualClock, backend, registry};
@@ -84,7 +85,8 @@ fn a_job_is_opened_on_the_dataset_that_there_is_not_on_one_replaced_meanwhile() 
         dataset: "d".into(),
         seed: 0,
         batch_size: 8,
-        mode: Mode::Independent,
+        epoch_draws: None,
+        mode: Replacement::Independent,
         follow: Follow::Step,
     };
     assert_eq!(registry.open_job(&parameters).unwrap().dataset_hash, "new");

@@ -132,13 +132,17 @@ async fn requests_that_cannot_be_served_say_why() {
     let directory = tempfile::tempdir().unwrap();
     let server = server_with_dataset(directory.path(), ROWS).await;
     let unknown = v1::OpenJobRequest { dataset: "nowhere".into(), ..job("k", 8) };
-    let stratified = v1::OpenJobRequest { mode: v1::ReplacementMode::Stratified.into(), ..job("k", 8) };
+    let distinct = v1::OpenJobRequest {
+        mode: v1::ReplacementMode::Distinct.into(),
+        epoch_draws: u64::from(ROWS) + 1,
+        ..job("k", 8)
+    };
     let pinned = v1::FollowPolicy { policy: Some(v1::follow_policy::Policy::Pinned(9)) };
     for (request, code, message) in [
         (unknown, Code::NotFound, "there is no dataset \"nowhere\": there are d"),
         (job("k", 0), Code::InvalidArgument, "batch_size is 0"),
         (job("a b", 8), Code::InvalidArgument, "job name \"a b\""),
-        (stratified, Code::Unimplemented, "stratified"),
+        (distinct, Code::InvalidArgument, "in mode distinct it can be no more"),
         (v1::OpenJobRequest { follow: Some(pinned), ..job("k", 8) }, Code::NotFound, "no sampler version 9"),
     ] {
         let status = server.open_job(request).await.unwrap_err();

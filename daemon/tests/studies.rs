@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use swift_sampler::Replacement;
 use swift_sampler::job::Follow;
 use swift_sampler_daemon::registry::{
-    DatasetRecord, JobParameters, Lease, Mode, NewDataset, NewStudy, NewTrial, OriginRecord, Outcome, Registry,
+    DatasetRecord, JobParameters, Lease, NewDataset, NewStudy, NewTrial, OriginRecord, Outcome, Registry,
     RegistryError, Report, TrialState,
 };
 use swift_sampler_proto::v1;
@@ -204,7 +205,8 @@ fn an_ended_study_stops_workers_and_collects_its_candidates() {
             dataset: "d".into(),
             seed: 0,
             batch_size: 8,
-            mode: Mode::Independent,
+            epoch_draws: None,
+            mode: Replacement::Independent,
             follow,
         };
         registry.open_job(&parameters).unwrap();

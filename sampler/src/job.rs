@@ -54,10 +54,16 @@ pub struct Steps {
 }
 
 impl Steps {
+    /// Returns the first draw of a step.
+    #[must_use]
+    pub fn first_draw(self, step: u64) -> u64 {
+        step.saturating_mul(u64::from(self.batch_size))
+    }
+
     /// Returns the draws of one rank at `step`.
     #[must_use]
     pub fn draws(self, step: u64, shard: Shard) -> Range<u64> {
-        let first = step.saturating_mul(u64::from(self.batch_size));
+        let first = self.first_draw(step);
         let slice = shard.slice(self.batch_size);
         first.saturating_add(u64::from(slice.start))..first.saturating_add(u64::from(slice.end))
     }

@@ -39,6 +39,15 @@ pub struct VersionSegment {
 }
 
 impl JobLog {
+    /// Returns the segment that `draw` lies in, as [`Self::segments`] does, in O(log changes).
+    #[must_use]
+    pub fn segment(&self, draw: u64, steps: Steps) -> VersionSegment {
+        let epoch = Segment::whole_epoch(draw, steps);
+        let last = self.changes()[self.changes_until(draw, steps) - 1];
+        let start = steps.first_draw(last.from_step).max(epoch.start);
+        VersionSegment { version: last.version, segment: Segment { start, ..epoch } }
+    }
+
     /// Returns the segments of the epoch that `draw` lies in, from the epoch's first to the one that `draw` lies in.
     ///
     /// A change at step k takes effect at draw k·B, where batch k starts. The last batch of an epoch may run into the
@@ -48,16 +57,19 @@ impl JobLog {
     #[must_use]
     pub fn segments(&self, draw: u64, steps: Steps) -> Vec<VersionSegment> {
         let epoch = Segment::whole_epoch(draw, steps);
-        let first_draw = |step: u64| step.saturating_mul(u64::from(steps.batch_size));
         let changes = self.changes();
-        let from = changes.partition_point(|change| first_draw(change.from_step) <= epoch.start);
-        let until = changes.partition_point(|change| first_draw(change.from_step) <= draw);
+        let (from, until) = (self.changes_until(epoch.start, steps), self.changes_until(draw, steps));
         let mut segments = vec![VersionSegment { version: changes[from - 1].version, segment: epoch }];
         segments.extend(changes[from..until].iter().map(|change| VersionSegment {
             version: change.version,
-            segment: Segment { start: first_draw(change.from_step), ..epoch },
+            segment: Segment { start: steps.first_draw(change.from_step), ..epoch },
         }));
         segments
+    }
+
+    /// Returns how many changes took effect up to `draw`, at least one.
+    fn changes_until(&self, draw: u64, steps: Steps) -> usize {
+        self.changes().partition_point(|change| steps.first_draw(change.from_step) <= draw)
     }
 }
 
@@ -85,6 +97,7 @@ mod tests {
                 let step = draw / u64::from(batch_size);
                 let segments = log.segments(draw, steps);
                 let (epoch_start, last) = (draw - draw % epoch_draws, segments[segments.len() - 1]);
+                prop_assert_eq!(log.segment(draw, steps), last);
                 prop_assert_eq!(segments[0].segment.start, epoch_start);
                 prop_assert!(segments.windows(2).all(|pair| pair[0].segment.start < pair[1].segment.start));
                 for VersionSegment { segment, .. } in &segments {

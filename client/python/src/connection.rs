@@ -61,7 +61,7 @@ impl Connection {
         Ok(Self { client: ProcessBound::new(client) })
     }
 
-    #[pyo3(signature = (name, dataset, *, seed, batch_size, mode, follow))]
+    #[pyo3(signature = (name, dataset, *, seed, batch_size, epoch_draws, mode, follow))]
     fn open_job(
         &self,
         py: Python<'_>,
@@ -69,6 +69,7 @@ impl Connection {
         dataset: &str,
         seed: u64,
         batch_size: u32,
+        epoch_draws: u64,
         mode: &str,
         follow: Follow,
     ) -> PyResult<Job> {
@@ -77,6 +78,7 @@ impl Connection {
             dataset: dataset.into(),
             seed,
             batch_size,
+            epoch_draws,
             mode: replacement_mode(mode)?,
             follow: policy(follow)?,
         };

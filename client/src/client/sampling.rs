@@ -17,6 +17,8 @@ pub struct JobConfig {
     pub seed: u64,
     /// Global batch size, over all ranks.
     pub batch_size: u32,
+    /// Draws of an epoch; 0: as many as the dataset has rows.
+    pub epoch_draws: u64,
     /// How draws of one epoch relate to each other.
     pub mode: v1::ReplacementMode,
     /// When a newly activated sampler is taken up.
@@ -24,7 +26,7 @@ pub struct JobConfig {
 }
 
 impl JobConfig {
-    /// A job with seed 0, independent draws, that takes up new samplers at the next step.
+    /// A job with seed 0, independent draws and epochs of as many draws as rows, that takes up new samplers at the next step.
     #[must_use]
     pub fn new(name: &str, dataset: &str, batch_size: u32) -> Self {
         Self {
@@ -32,6 +34,7 @@ impl JobConfig {
             dataset: dataset.into(),
             seed: 0,
             batch_size,
+            epoch_draws: 0,
             mode: v1::ReplacementMode::Independent,
             follow: Policy::Step(true),
         }
@@ -51,6 +54,7 @@ impl Client {
             dataset: config.dataset.clone(),
             seed: config.seed,
             batch_size: config.batch_size,
+            epoch_draws: config.epoch_draws,
             mode: config.mode.into(),
             follow: Some(v1::FollowPolicy { policy: Some(config.follow) }),
         };

@@ -19,7 +19,9 @@ Prints one JSON line a step, whatever --output says:
 
 Examples:
   samplerctl draw fashion --job train --seed 1 --batch-size 128 --steps 0..10
-  samplerctl draw fashion --job train --seed 1 --batch-size 128 --steps 0..10 --rank 2 --world-size 3")]
+  samplerctl draw fashion --job train --seed 1 --batch-size 128 --steps 0..10 --rank 2 --world-size 3
+  samplerctl draw fashion --job shuffled --batch-size 128 --steps 0..10 --mode stratified
+  samplerctl draw fashion --job subset --batch-size 128 --steps 0..10 --mode distinct --epoch-draws 5000")]
 pub(crate) struct Draw {
     /// Dataset to draw from
     dataset: String,
@@ -44,6 +46,9 @@ pub(crate) struct Draw {
     /// How draws of one epoch relate to each other
     #[arg(long, value_enum, default_value = "independent")]
     mode: Mode,
+    /// Draws of an epoch [default: as many as the dataset has rows]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    epoch_draws: Option<u64>,
     /// When a newly activated sampler is taken up: step, epoch, or a version to stay with
     #[arg(long, value_name = "step|epoch|VERSION", default_value = "step", value_parser = parse_follow)]
     follow: Policy,
@@ -54,8 +59,11 @@ pub(crate) struct Draw {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Mode {
+    /// With replacement: every draw follows the probabilities alone
     Independent,
+    /// Every example its share of the epoch, rounded down or up; a shuffle under the uniform sampler
     Stratified,
+    /// Weighted, without replacement: no example twice in an epoch
     Distinct,
 }
 
@@ -101,6 +109,7 @@ impl Draw {
             dataset: self.dataset,
             seed: self.seed,
             batch_size: self.batch_size,
+            epoch_draws: self.epoch_draws.unwrap_or(0),
             mode: match self.mode {
                 Mode::Independent => ReplacementMode::Independent,
                 Mode::Stratified => ReplacementMode::Stratified,

@@ -49,6 +49,7 @@ struct Shown {
     dataset: String,
     seed: u64,
     batch_size: u32,
+    epoch_draws: u64,
     mode: &'static str,
     follow: String,
     horizon: u64,
@@ -82,6 +83,7 @@ impl From<proto::Job> for Shown {
             dataset: job.dataset,
             seed: job.seed,
             batch_size: job.batch_size,
+            epoch_draws: job.epoch_draws,
             horizon: job.horizon,
             dataset_rows: job.dataset_rows,
             dataset_hash: job.dataset_hash,
@@ -91,7 +93,7 @@ impl From<proto::Job> for Shown {
 
 impl Row for Shown {
     const HEADS: &'static [&'static str] =
-        &["name", "dataset", "seed", "batch size", "mode", "follow", "horizon", "versions"];
+        &["name", "dataset", "seed", "batch size", "epoch draws", "mode", "follow", "horizon", "versions"];
 
     fn cells(&self) -> Vec<String> {
         let log: Vec<String> =
@@ -101,6 +103,7 @@ impl Row for Shown {
             self.dataset.clone(),
             self.seed.to_string(),
             self.batch_size.to_string(),
+            self.epoch_draws.to_string(),
             self.mode.into(),
             self.follow.clone(),
             // A pinned job's versions are all decided.

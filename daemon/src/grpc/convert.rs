@@ -1,22 +1,21 @@
 //! Between messages and records.
 
+use swift_sampler::Replacement;
 use swift_sampler::job::{Follow, Shard};
 use swift_sampler_proto::v1;
 use swift_sampler_proto::v1::follow_policy::Policy;
 
 use crate::error::Error;
 use crate::registry::{
-    ActiveRecord, DatasetRecord, JobRecord, Mode, OriginRecord, SamplerRecord, StudyRecord, StudyState, TrialRecord,
+    ActiveRecord, DatasetRecord, JobRecord, OriginRecord, SamplerRecord, StudyRecord, StudyState, TrialRecord,
     TrialState,
 };
 
-pub(super) fn mode(mode: i32) -> Result<Mode, Error> {
-    let unimplemented =
-        |name| Err(Error::Unimplemented(format!("replacement mode {name} is not available yet: use independent")));
+pub(super) fn replacement(mode: i32) -> Result<Replacement, Error> {
     match v1::ReplacementMode::try_from(mode) {
-        Ok(v1::ReplacementMode::Unspecified | v1::ReplacementMode::Independent) => Ok(Mode::Independent),
-        Ok(v1::ReplacementMode::Stratified) => unimplemented("stratified"),
-        Ok(v1::ReplacementMode::Distinct) => unimplemented("distinct"),
+        Ok(v1::ReplacementMode::Unspecified | v1::ReplacementMode::Independent) => Ok(Replacement::Independent),
+        Ok(v1::ReplacementMode::Stratified) => Ok(Replacement::Stratified),
+        Ok(v1::ReplacementMode::Distinct) => Ok(Replacement::Distinct),
         Err(_) => Err(Error::Invalid(format!("mode is {mode}, which names no replacement mode"))),
     }
 }
@@ -89,8 +88,11 @@ pub(super) fn job(record: JobRecord) -> v1::Job {
         seed: record.seed,
         batch_size: record.batch_size,
         mode: match record.mode {
-            Mode::Independent => v1::ReplacementMode::Independent.into(),
+            Replacement::Independent => v1::ReplacementMode::Independent.into(),
+            Replacement::Stratified => v1::ReplacementMode::Stratified.into(),
+            Replacement::Distinct => v1::ReplacementMode::Distinct.into(),
         },
+        epoch_draws: record.epoch_draws.unwrap_or(record.rows),
         follow: Some(v1::FollowPolicy { policy: Some(policy) }),
         dataset_rows: record.rows,
         dataset_hash: record.dataset_hash,

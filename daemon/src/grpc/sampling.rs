@@ -38,12 +38,13 @@ impl Sampling for SamplingService {
     async fn open_job(&self, request: Request<v1::OpenJobRequest>) -> Result<Response<v1::Job>, Status> {
         let request = request.into_inner();
         let parameters = JobParameters {
-            mode: convert::mode(request.mode)?,
+            mode: convert::replacement(request.mode)?,
             follow: convert::follow(request.follow),
             name: request.name,
             dataset: request.dataset,
             seed: request.seed,
             batch_size: request.batch_size,
+            epoch_draws: (request.epoch_draws > 0).then_some(request.epoch_draws),
         };
         let job = self.daemon.with_registry(move |daemon| daemon.registry.open_job(&parameters)).await?;
         Ok(Response::new(convert::job(job)))
@@ -93,8 +94,26 @@ impl Sampling for SamplingService {
             return Err(Error::Invalid(message).into());
         }
         reader.freeze_first().await?;
-        let block = reader.next_block(steps).await?;
+        let mut blocks = vec![reader.next_block(steps).await?];
+        while !reader.is_done() {
+            blocks.push(reader.next_block(steps).await?);
+        }
+        let block = join(blocks);
         stream::count(&self.daemon, &block);
         Ok(Response::new(block))
+    }
+}
+
+/// Makes one block of blocks that follow each other.
+fn join(mut blocks: Vec<v1::BatchBlock>) -> v1::BatchBlock {
+    if blocks.len() == 1 {
+        return blocks.swap_remove(0);
+    }
+    let column = |of: fn(&v1::BatchBlock) -> &[u8]| blocks.iter().map(of).collect::<Vec<_>>().concat().into();
+    v1::BatchBlock {
+        index_type: v1::IndexType::U32.into(),
+        indices: column(|block| &block.indices),
+        probabilities: column(|block| &block.probabilities),
+        batches: blocks.into_iter().flat_map(|block| block.batches).collect(),
     }
 }

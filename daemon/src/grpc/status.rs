@@ -55,9 +55,10 @@ fn code(error: &Error) -> Code {
         Error::Files(ReadError::TooManyRows { .. }) => Code::ResourceExhausted,
         Error::Store(error) | Error::Load(LoadError::Store(error)) => store_code(error),
         Error::Files(_) | Error::PutSampler(_) | Error::Shard(_) | Error::Invalid(_) => Code::InvalidArgument,
+        // The job's parameters were checked when it was opened.
+        Error::Load(LoadError::Plan(_)) => Code::Internal,
         // It could be built when it was put.
         Error::Load(LoadError::Sampler(_) | LoadError::Spec(_)) => Code::DataLoss,
-        Error::Unimplemented(_) => Code::Unimplemented,
         Error::Exhausted(_) => Code::ResourceExhausted,
         Error::JobReplaced(_) => Code::NotFound,
         Error::ShuttingDown | Error::ConnectionRetired => Code::Unavailable,

@@ -6,10 +6,11 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use swift_sampler::job::{Follow, JobLog};
+use swift_sampler::Replacement;
+use swift_sampler::job::{Follow, JobLog, Steps};
 
 use super::error::check_job_name;
-use super::records::{DatasetRecord, JobRecord, Mode, SamplerRecord};
+use super::records::{DatasetRecord, JobRecord, SamplerRecord};
 use super::{Decision, Read, Registry, RegistryError, dataset_key, job_key, sampler_key};
 
 /// Steps by which a horizon is extended at once: fewer commits, against a later switch after an activation.
@@ -33,8 +34,10 @@ pub struct JobParameters {
     pub seed: u64,
     /// Global batch size.
     pub batch_size: u32,
+    /// Draws of an epoch; `None`: as many as examples.
+    pub epoch_draws: Option<u64>,
     /// Replacement mode.
-    pub mode: Mode,
+    pub mode: Replacement,
     /// When it takes up an activated version.
     pub follow: Follow,
 }
@@ -73,6 +76,10 @@ impl Registry {
             }
             let read: Read<DatasetRecord> = self.read(dataset_key(&parameters.dataset))?;
             let Some(dataset) = read.record.clone() else { return Err(self.no_dataset(&parameters.dataset)) };
+            let epoch_draws = parameters.epoch_draws.unwrap_or(dataset.rows);
+            let steps = Steps { batch_size: parameters.batch_size, epoch_draws };
+            let fits = parameters.mode.check(steps, dataset.rows);
+            fits.map_err(|error| RegistryError::Invalid(error.to_string()))?;
             let active = self.read_active(&parameters.dataset)?;
             let Some(active_record) = &active.record else { return Err(self.no_dataset(&parameters.dataset)) };
             // Written, though unchanged: whoever removes the dataset, or collects the sampler, having seen no job refer
@@ -92,6 +99,7 @@ impl Registry {
                 rows: dataset.rows,
                 seed: parameters.seed,
                 batch_size: parameters.batch_size,
+                epoch_draws: Some(epoch_draws),
                 mode: parameters.mode,
                 follow: parameters.follow,
                 log: JobLog::new(active_record.version, parameters.follow),
@@ -197,8 +205,12 @@ fn check_equal(stored: &JobRecord, given: &JobParameters) -> Result<(), Registry
     if stored.batch_size != given.batch_size {
         return differs("batch_size", stored.batch_size.to_string(), given.batch_size.to_string());
     }
+    let epoch_draws = given.epoch_draws.unwrap_or(stored.rows);
+    if stored.epoch_draws() != epoch_draws {
+        return differs("epoch_draws", stored.epoch_draws().to_string(), epoch_draws.to_string());
+    }
     if stored.mode != given.mode {
-        return differs("mode", format!("{:?}", stored.mode), format!("{:?}", given.mode));
+        return differs("mode", stored.mode.name().to_owned(), given.mode.name().to_owned());
     }
     if stored.follow != given.follow {
         return differs("follow policy", follow_name(stored.follow), follow_name(given.follow));

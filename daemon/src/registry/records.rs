@@ -1,6 +1,7 @@
 //! The registry's records, as they are stored: JSON, one record a key, fields only ever added.
 
 use serde::{Deserialize, Serialize};
+use swift_sampler::Replacement;
 use swift_sampler::job::{Follow, JobLog, Steps};
 
 /// A dataset's description; its columns are in the store, under their hash.
@@ -65,14 +66,6 @@ pub struct SamplerRecord {
     pub created_at_ms: u64,
 }
 
-/// How draws of one epoch relate to each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// With replacement.
-    Independent,
-}
-
 /// A job: what its batches are a function of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobRecord {
@@ -88,8 +81,11 @@ pub struct JobRecord {
     pub seed: u64,
     /// Global batch size.
     pub batch_size: u32,
+    /// Draws of an epoch; absent in old records: as many as examples.
+    #[serde(default)]
+    pub epoch_draws: Option<u64>,
     /// Replacement mode.
-    pub mode: Mode,
+    pub mode: Replacement,
     /// When it takes up an activated version.
     pub follow: Follow,
     /// Which version is in force when.
@@ -99,10 +95,16 @@ pub struct JobRecord {
 }
 
 impl JobRecord {
+    /// Returns the draws of an epoch.
+    #[must_use]
+    pub fn epoch_draws(&self) -> u64 {
+        self.epoch_draws.unwrap_or(self.rows)
+    }
+
     /// Returns the job's arithmetic of steps and epochs.
     #[must_use]
     pub fn steps(&self) -> Steps {
-        Steps { batch_size: self.batch_size, epoch_draws: self.rows }
+        Steps { batch_size: self.batch_size, epoch_draws: self.epoch_draws() }
     }
 
     /// Tells whether `other` is this job at another time, not another job that took its name.
@@ -110,8 +112,8 @@ impl JobRecord {
     pub fn is_same_job(&self, other: &Self) -> bool {
         self.created_at_ms == other.created_at_ms
             && self.dataset_hash == other.dataset_hash
-            && (self.seed, self.batch_size, self.mode, self.follow)
-                == (other.seed, other.batch_size, other.mode, other.follow)
+            && (self.seed, self.steps(), self.mode, self.follow)
+                == (other.seed, other.steps(), other.mode, other.follow)
     }
 }
 

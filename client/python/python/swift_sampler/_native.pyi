@@ -158,7 +158,9 @@ class Job:
     def horizon(self) -> int:
         """Steps below it are frozen."""
     @property
-    def dataset_rows(self) -> int:
+    def dataset_rows(self) -> int: ...
+    @property
+    def epoch_draws(self) -> int:
         """Draws of an epoch."""
     @property
     def dataset_hash(self) -> str: ...
@@ -195,7 +197,15 @@ class Connection:
         connections: int,
     ) -> Connection: ...
     def open_job(
-        self, name: str, dataset: str, *, seed: int, batch_size: int, mode: str, follow: str | int
+        self,
+        name: str,
+        dataset: str,
+        *,
+        seed: int,
+        batch_size: int,
+        epoch_draws: int,
+        mode: str,
+        follow: str | int,
     ) -> Job: ...
     def batches(
         self,

@@ -85,6 +85,7 @@ class Client:
         *,
         batch_size: int,
         seed: int = 0,
+        epoch_draws: int | None = None,
         mode: Mode = "independent",
         follow: Follow = "step",
     ) -> _native.Job:
@@ -95,10 +96,15 @@ class Client:
             dataset: The dataset to draw from.
             batch_size: Global batch size, over all ranks.
             seed: Seed of every draw.
+            epoch_draws: Draws of an epoch; default: as many as the dataset has rows.
             mode: How draws of one epoch relate to each other.
             follow: When a newly activated sampler is taken up.
         """
-        return self._here().open_job(name, dataset, seed=seed, batch_size=batch_size, mode=mode, follow=follow)
+        if epoch_draws is not None and epoch_draws < 1:
+            raise ValueError(f"epoch_draws {epoch_draws}: an epoch has at least one draw")
+        return self._here().open_job(
+            name, dataset, seed=seed, batch_size=batch_size, epoch_draws=epoch_draws or 0, mode=mode, follow=follow
+        )
 
     def batches(
         self,

@@ -41,6 +41,7 @@ class BatchSampler:
         seed: int = 0,
         rank: int | None = None,
         world_size: int | None = None,
+        epoch_draws: int | None = None,
         mode: Mode = "independent",
         follow: Follow = "step",
     ) -> None:
@@ -54,6 +55,7 @@ class BatchSampler:
             seed: Seed of every draw, the same on every rank.
             rank: This process's share; default: as ``torch.distributed`` says when iteration starts, else 0.
             world_size: Number of shares; default as ``rank``, else 1.
+            epoch_draws: Draws of an epoch, over all ranks; default: as many as the dataset has rows.
             mode: How draws of one epoch relate to each other.
             follow: When a newly activated sampler is taken up.
         """
@@ -66,10 +68,11 @@ class BatchSampler:
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
+        self.epoch_draws = epoch_draws
         self.mode: Mode = mode
         self.follow: Follow = follow
         self._next_step = 0
-        self._rows: int | None = None
+        self._epoch_draws: int | None = None
         self._hash = ""
         # Set when the place was chosen, so that a first step far ahead is meant.
         self._seek = False
@@ -164,21 +167,22 @@ class BatchSampler:
         return -(-epoch * self._opened() // self.batch_size)
 
     def _opened(self) -> int:
-        """Opens the job once and returns the rows of its dataset."""
-        if self._rows is None:
+        """Opens the job once and returns the draws of its epochs."""
+        if self._epoch_draws is None:
             opened: _native.Job = self.client.open_job(
                 self.job,
                 self.dataset,
                 batch_size=self.batch_size,
                 seed=self.seed,
+                epoch_draws=self.epoch_draws,
                 mode=self.mode,
                 follow=self.follow,
             )
-            if self.batch_size > opened.dataset_rows:
-                rows = opened.dataset_rows
-                raise ValueError(f"batch_size {self.batch_size} is more than the {rows} examples of an epoch")
-            self._rows, self._hash = opened.dataset_rows, opened.dataset_hash
-        return self._rows
+            if self.batch_size > opened.epoch_draws:
+                draws = opened.epoch_draws
+                raise ValueError(f"batch_size {self.batch_size} is more than the {draws} draws of an epoch")
+            self._epoch_draws, self._hash = opened.epoch_draws, opened.dataset_hash
+        return self._epoch_draws
 
     def _shard(self) -> tuple[int, int]:
         """Returns rank and world size: as given, else as ``torch.distributed`` says now."""
