@@ -1,7 +1,7 @@
 //! Compiles the protocol with protox, so that no `protoc` has to be installed.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let files = ["sampling", "control", "studies"].map(|name| format!("swiftsampler/v1/{name}.proto"));
+    let files = ["sampling", "control", "studies", "replicas"].map(|name| format!("swiftsampler/v1/{name}.proto"));
     println!("cargo:rerun-if-changed=swiftsampler");
     let descriptors = protox::compile(files, ["."])?;
     let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);

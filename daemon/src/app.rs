@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::loaded::Loaded;
 use crate::metrics::Metrics;
 use crate::registry::{Backend, BackendError, Mirrored, Registry, Sqlite};
+use crate::replicas::{self, Replicas};
 use crate::store::{Store, StoreError};
 use crate::{connections, grpc, http};
 
@@ -82,6 +83,7 @@ pub struct App {
     daemon: Arc<Daemon>,
     metrics: prometheus::Registry,
     connection_age_max: Option<Duration>,
+    advertise: Option<String>,
     /// Held until the end: no other daemon may use the data directory.
     _lock: File,
 }
@@ -105,21 +107,44 @@ impl App {
         let lock = lock(&config.data_dir)?;
         let metrics = prometheus::Registry::new();
         let counted = Metrics::register(&metrics)?;
-        let backend: Arc<dyn Backend> = match &config.registry {
-            RegistryPlace::Sqlite => Arc::new(Sqlite::open(&config.data_dir.join("registry.sqlite"))?),
+        let (backend, is_shared): (Arc<dyn Backend>, _) = match &config.registry {
+            RegistryPlace::Sqlite => (Arc::new(Sqlite::open(&config.data_dir.join("registry.sqlite"))?), false),
             RegistryPlace::Redis(url) => {
                 let mirror = config.data_dir.join("mirror.sqlite");
-                Arc::new(Mirrored::open(url.clone(), &mirror, counted.mirror.clone())?)
+                (Arc::new(Mirrored::open(url.clone(), &mirror, counted.mirror.clone())?), true)
             }
         };
+        let replicas = Replicas::new(&config.replicas, is_shared);
+        Self::assemble(config, lock, Registry::new(backend, clock), replicas, (metrics, counted))
+    }
+
+    /// As [`Self::build`], over a registry of the caller's that other daemons use as well.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn build_over(config: &Config, registry: Registry) -> Result<Self, StartError> {
+        let lock = lock(&config.data_dir)?;
+        let metrics = prometheus::Registry::new();
+        let counted = Metrics::register(&metrics)?;
+        Self::assemble(config, lock, registry, Replicas::new(&config.replicas, true), (metrics, counted))
+    }
+
+    fn assemble(
+        config: &Config,
+        lock: File,
+        registry: Registry,
+        replicas: Replicas,
+        (metrics, counted): (prometheus::Registry, Metrics),
+    ) -> Result<Self, StartError> {
         let store = Store::open(&config.data_dir)?;
-        let daemon = Daemon::new(Registry::new(backend, clock), Loaded::new(store), counted, config.limits);
+        let daemon = Daemon::new(registry, Loaded::new(store), counted, config.limits, replicas);
         daemon.registry.poll().map_err(Error::from)?;
         daemon.show_registry();
         daemon.check_datasets()?;
         daemon.show_datasets()?;
         let connection_age_max = config.connection_age_max;
-        Ok(Self { daemon: Arc::new(daemon), metrics, connection_age_max, _lock: lock })
+        let advertise = config.advertise.clone();
+        Ok(Self { daemon: Arc::new(daemon), metrics, connection_age_max, advertise, _lock: lock })
     }
 
     /// Serves until `shutdown` is done, then ends streams at a batch boundary and waits, for a limited time, until all
@@ -134,6 +159,12 @@ impl App {
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
         let stop = self.daemon.shutdown.clone();
+        let address = match self.advertise {
+            Some(address) => address,
+            None => grpc_listener.local_addr()?.to_string(),
+        };
+        let announce = tokio::spawn(replicas::announce(Arc::clone(&self.daemon), address));
+        let follow = tokio::spawn(replicas::follow(Arc::clone(&self.daemon)));
         let poll = tokio::spawn(poll(Arc::clone(&self.daemon)));
         let mut grpc = tokio::spawn(serve_grpc(Arc::clone(&self.daemon), grpc_listener, self.connection_age_max));
         let mut http = tokio::spawn(http::serve(Arc::clone(&self.daemon), self.metrics.clone(), http_listener));
@@ -150,8 +181,8 @@ impl App {
         let drained = tokio::time::timeout(DRAIN_MAX, async {
             let grpc = flatten((&mut grpc).await);
             let http = flatten((&mut http).await);
-            let poll = poll.await.map_err(|error| ServeError::Http(std::io::Error::other(error)));
-            grpc.and(http).and(poll)
+            let ended = tokio::try_join!(poll, announce, follow);
+            grpc.and(http).and(ended.map(drop).map_err(|error| ServeError::Http(std::io::Error::other(error))))
         });
         match drained.await {
             Ok(result) => result,
@@ -186,7 +217,8 @@ async fn serve_grpc(daemon: Arc<Daemon>, listener: TcpListener, age_max: Option<
         .add_service(reflection)
         .add_service(grpc::sampling(&daemon))
         .add_service(grpc::control(&daemon))
-        .add_service(grpc::studies(&daemon));
+        .add_service(grpc::studies(&daemon))
+        .add_service(grpc::replicas(&daemon));
     let stop = daemon.shutdown.clone();
     let stopped = async {
         stop.cancelled().await;

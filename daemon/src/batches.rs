@@ -12,7 +12,7 @@ use swift_sampler::{Replacement, Sampler};
 use swift_sampler_proto::v1;
 
 use self::plans::Plans;
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, FETCH_WAIT_MAX};
 use crate::error::{Error, off_runtime};
 use crate::registry::{JobRecord, LEASE_STEPS, LEASE_STEPS_MAX};
 
@@ -186,8 +186,10 @@ impl JobReader {
         let (steps, known, seek) = (self.next..=last, self.job.clone(), self.reading.seek);
         let frozen = last < self.job.log.horizon();
         let lease_steps = if frozen { 0 } else { self.lease.next() };
-        let (job, run) =
-            self.daemon.with_registry(move |daemon| freeze(daemon, known, steps, lease_steps, seek)).await?;
+        let (job, run) = self
+            .daemon
+            .with_dataset(FETCH_WAIT_MAX, move |daemon| freeze(daemon, &known, &steps, lease_steps, seek))
+            .await?;
         if !frozen {
             self.lease.extended = Some(Instant::now());
         }
@@ -200,15 +202,15 @@ impl JobReader {
 /// Freezes steps, and loads the sampler of the first. Blocks.
 fn freeze(
     daemon: &Daemon,
-    known: JobRecord,
-    steps: RangeInclusive<u64>,
+    known: &JobRecord,
+    steps: &RangeInclusive<u64>,
     lease_steps: u64,
     seek: bool,
 ) -> Result<(JobRecord, Run), Error> {
     let step = *steps.start();
-    let mut job = known;
+    let mut job = known.clone();
     if *steps.end() >= job.log.horizon() {
-        let frozen = daemon.registry.freeze(&job.name, steps, lease_steps, seek)?;
+        let frozen = daemon.registry.freeze(&job.name, steps.clone(), lease_steps, seek)?;
         if !frozen.job.is_same_job(&job) {
             return Err(Error::JobReplaced(job.name));
         }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::daemon::Limits;
 use crate::registry::{RedisUrl, RedisUrlError};
+use crate::replicas::ReplicaSettings;
 
 /// Streams open at once unless told otherwise.
 const STREAMS_MAX_DEFAULT: usize = 1024;
@@ -24,6 +25,11 @@ const ROWS_MAX_DEFAULT: usize = 1 << 30;
 const CONNECTION_AGE_MAX_DEFAULT_S: u64 = 30 * 60;
 /// Seconds after which a connection may be told to retire at most.
 const CONNECTION_AGE_MAX_MAX_S: u64 = 365 * 24 * 3600;
+
+/// Seconds that a dataset removed elsewhere is kept unless told otherwise.
+const REMOVAL_GRACE_DEFAULT_S: u64 = 10 * 60;
+/// Seconds that it may be kept at most.
+const REMOVAL_GRACE_MAX_S: u64 = 365 * 24 * 3600;
 
 /// Serves weighted batches of examples to training jobs.
 #[derive(Debug, Clone, Default, Parser)]
@@ -68,6 +74,15 @@ pub struct Flags {
     /// behind one name; 0: never. [default: 1800]
     #[arg(long, env = "SAMPLERD_MAX_CONNECTION_AGE", value_name = "SECONDS")]
     pub max_connection_age: Option<u64>,
+    /// Folder that all daemons of a registry mount: imports put a copy there, and daemons fetch from it what they lack.
+    #[arg(long, env = "SAMPLERD_SHARED_DIR", value_name = "DIR")]
+    pub shared_dir: Option<PathBuf>,
+    /// Where other daemons of the registry reach this one's gRPC. [default: the address it listens on]
+    #[arg(long, env = "SAMPLERD_ADVERTISE", value_name = "HOST:PORT")]
+    pub advertise: Option<String>,
+    /// How many seconds a dataset's copy is kept after the dataset was removed through another daemon. [default: 600]
+    #[arg(long, env = "SAMPLERD_REMOVAL_GRACE", value_name = "SECONDS")]
+    pub removal_grace: Option<u64>,
 }
 
 /// How log lines look.
@@ -96,6 +111,9 @@ struct FileSettings {
     import_bytes_max: Option<u64>,
     rows_max: Option<usize>,
     max_connection_age: Option<u64>,
+    shared_dir: Option<PathBuf>,
+    advertise: Option<String>,
+    removal_grace: Option<u64>,
 }
 
 /// How a daemon is to run, checked.
@@ -117,6 +135,10 @@ pub struct Config {
     pub limits: Limits,
     /// Age at which a connection retires; `None`: never.
     pub connection_age_max: Option<Duration>,
+    /// Where other daemons reach this one; `None`: where it listens.
+    pub advertise: Option<String>,
+    /// How it works together with others.
+    pub replicas: ReplicaSettings,
 }
 
 /// Where records are kept.
@@ -155,6 +177,17 @@ pub enum ConfigError {
     /// A connection's age that no connection reaches.
     #[error("max_connection_age is {0} s: it must be at most {CONNECTION_AGE_MAX_MAX_S}, or 0 for never")]
     ConnectionAge(u64),
+    /// A time that no clock counts to.
+    #[error("removal_grace is {0} s: it must be at most {REMOVAL_GRACE_MAX_S}")]
+    RemovalGrace(u64),
+    /// No address that other daemons could reach.
+    #[error("advertise is {0:?}: it must be HOST:PORT, such as samplerd-0.samplerd:7431, with a port above 0")]
+    Advertise(String),
+    /// No address that other daemons could reach is known.
+    #[error(
+        "listening on {0} does not say where the other daemons of the registry reach this one: give --advertise HOST:PORT"
+    )]
+    NoAdvertise(SocketAddr),
     /// An address that other machines reach.
     #[error(
         "{name} {address} can be reached from other machines, and there is no encryption or authentication: use a \
@@ -177,6 +210,7 @@ impl Config {
         let file = flags.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
         let connection_age_max_s =
             flags.max_connection_age.or(file.max_connection_age).unwrap_or(CONNECTION_AGE_MAX_DEFAULT_S);
+        let removal_grace_s = flags.removal_grace.or(file.removal_grace).unwrap_or(REMOVAL_GRACE_DEFAULT_S);
         let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let config = Self {
             data_dir: flags.data_dir.or(file.data_dir).ok_or(ConfigError::NoDataDir)?,
@@ -190,6 +224,11 @@ impl Config {
                 import_bytes_max: flags.import_bytes_max.or(file.import_bytes_max).unwrap_or(IMPORT_BYTES_MAX_DEFAULT),
                 rows_max: flags.rows_max.or(file.rows_max).unwrap_or(ROWS_MAX_DEFAULT),
             },
+            advertise: flags.advertise.or(file.advertise),
+            replicas: ReplicaSettings {
+                shared_dir: flags.shared_dir.or(file.shared_dir),
+                removal_grace: Duration::from_secs(removal_grace_s),
+            },
             connection_age_max: (connection_age_max_s > 0).then(|| Duration::from_secs(connection_age_max_s)),
         };
         if !STREAMS_MAX_RANGE.contains(&config.limits.streams_max) {
@@ -197,6 +236,16 @@ impl Config {
         }
         if connection_age_max_s > CONNECTION_AGE_MAX_MAX_S {
             return Err(ConfigError::ConnectionAge(connection_age_max_s));
+        }
+        if removal_grace_s > REMOVAL_GRACE_MAX_S {
+            return Err(ConfigError::RemovalGrace(removal_grace_s));
+        }
+        if let Some(advertise) = &config.advertise {
+            if !is_host_and_port(advertise) {
+                return Err(ConfigError::Advertise(advertise.clone()));
+            }
+        } else if matches!(config.registry, RegistryPlace::Redis(_)) && config.listen.ip().is_unspecified() {
+            return Err(ConfigError::NoAdvertise(config.listen));
         }
         if !(flags.insecure || file.insecure.unwrap_or(false)) {
             for (name, address) in [("--listen", config.listen), ("--http", config.http)] {
@@ -214,6 +263,11 @@ fn registry(given: Option<&str>) -> Result<RegistryPlace, ConfigError> {
         None | Some("sqlite") => Ok(RegistryPlace::Sqlite),
         Some(url) => Ok(RegistryPlace::Redis(url.parse()?)),
     }
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    let host_and_port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty() && !host.contains('/'));
+    host_and_port.is_some_and(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
 fn read_file(path: &Path) -> Result<FileSettings, ConfigError> {
@@ -280,6 +334,28 @@ mod tests {
         assert!(matches!(with("redis://127.0.0.1:6379/1").unwrap().registry, RegistryPlace::Redis(_)));
         let error = with("postgres://me:secret@host").unwrap_err().to_string();
         assert!(error.contains("redis://") && error.contains("sqlite") && !error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn an_advertised_address_has_a_host_and_a_port() {
+        let advertise = |given| Config::resolve(flags(&["--data-dir", "/d", "--advertise", given]));
+        for good in ["samplerd-0.samplerd:7431", "10.0.0.7:1", "[::1]:7431"] {
+            assert_eq!(advertise(good).unwrap().advertise.as_deref(), Some(good));
+        }
+        for bad in ["samplerd-0", ":7431", "a:0", "a:65536", "http://a:1", ""] {
+            let error = advertise(bad).unwrap_err().to_string();
+            assert!(error.contains("HOST:PORT"), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_daemon_that_listens_everywhere_must_say_where_others_of_its_registry_reach_it() {
+        let anywhere = ["--data-dir", "/d", "--insecure", "--listen", "0.0.0.0:7431"];
+        assert!(Config::resolve(flags(&anywhere)).is_ok(), "with a registry of its own it need not");
+        let shared = [&anywhere[..], &["--registry", "redis://127.0.0.1:6379"]].concat();
+        let error = Config::resolve(flags(&shared)).unwrap_err().to_string();
+        assert!(error.contains("--advertise HOST:PORT") && error.contains("0.0.0.0:7431"), "{error}");
+        assert!(Config::resolve(flags(&[&shared[..], &["--advertise", "a:7431"]].concat())).is_ok());
     }
 
     #[test]

@@ -1,15 +1,17 @@
 //! What all calls share.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, off_runtime};
 use crate::loaded::Loaded;
 use crate::metrics::{DatasetGauges, Metrics};
 use crate::registry::Registry;
+use crate::replicas::{FetchError, Replicas};
+use crate::store::StoreError;
 
 /// What one daemon may be asked to do.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +24,8 @@ pub struct Limits {
     pub rows_max: usize,
 }
 
+/// How long a call waits for a dataset that it needs to be fetched.
+pub const FETCH_WAIT_MAX: Duration = Duration::from_secs(20);
 /// Imports at work at once; others wait.
 const IMPORTS_MAX: usize = 2;
 
@@ -36,29 +40,32 @@ pub struct Daemon {
     pub metrics: Metrics,
     /// Limits.
     pub limits: Limits,
+    /// The other daemons of the registry.
+    pub replicas: Replicas,
     /// Cancelled when the daemon goes down.
     pub shutdown: CancellationToken,
     /// When it started.
     pub started: Instant,
     streams: Arc<Semaphore>,
     imports: Arc<Semaphore>,
-    placing: Mutex<()>,
+    placing: Arc<Mutex<()>>,
 }
 
 impl Daemon {
     /// Brings the parts together.
     #[must_use]
-    pub fn new(registry: Registry, loaded: Loaded, metrics: Metrics, limits: Limits) -> Self {
+    pub fn new(registry: Registry, loaded: Loaded, metrics: Metrics, limits: Limits, replicas: Replicas) -> Self {
         Self {
             registry,
             loaded,
             metrics,
             limits,
+            replicas,
             shutdown: CancellationToken::new(),
             started: Instant::now(),
             streams: Arc::new(Semaphore::new(limits.streams_max)),
             imports: Arc::new(Semaphore::new(IMPORTS_MAX)),
-            placing: Mutex::new(()),
+            placing: Arc::default(),
         }
     }
 
@@ -83,9 +90,9 @@ impl Daemon {
         }
     }
 
-    /// Keeps others from adding or removing stored columns while the registry is told of them. Blocks.
-    pub fn place(&self) -> MutexGuard<'_, ()> {
-        self.placing.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Keeps others from adding or removing stored columns while the registry is told of them.
+    pub async fn place(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.placing).lock_owned().await
     }
 
     /// Runs a rule of the registry off the async runtime.
@@ -104,6 +111,41 @@ impl Daemon {
         off_runtime(move || rule(&daemon)).await
     }
 
+    /// As [`Self::with_registry`], for a rule that reads a dataset's columns: if they are not here, or damaged, they are
+    /// fetched and the rule is run again.
+    ///
+    /// # Errors
+    /// The rule's, or [`Error::Fetch`] when columns are not here and did not come within `wait_max`.
+    pub async fn with_dataset<T, E>(
+        self: &Arc<Self>,
+        wait_max: Duration,
+        rule: impl Fn(&Self) -> Result<T, E> + Send + Sync + 'static,
+    ) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        E: Into<Error> + Send + 'static,
+    {
+        let rule = Arc::new(rule);
+        let run = || {
+            let rule = Arc::clone(&rule);
+            self.with_registry(move |daemon| rule(daemon))
+        };
+        let error = match run().await {
+            Err(error) if self.replicas.has_sources() => error,
+            answered => return answered,
+        };
+        let (hash, is_damaged) = match error.store() {
+            Some(StoreError::Absent { hash }) => (hash.clone(), false),
+            Some(StoreError::Damaged { hash, .. }) => (hash.clone(), true),
+            _ => return Err(error),
+        };
+        match self.fetch_dataset(&hash, wait_max).await {
+            Ok(()) => run().await,
+            Err(FetchError::Nowhere { .. }) if is_damaged => Err(error),
+            Err(fetch) => Err(fetch.into()),
+        }
+    }
+
     /// Reads every dataset's columns and shows which are whole. Blocks.
     ///
     /// # Errors
@@ -111,8 +153,12 @@ impl Daemon {
     pub fn check_datasets(&self) -> Result<(), Error> {
         for dataset in self.registry.datasets()? {
             let checked = self.loaded.dataset(&dataset.hash);
-            if let Err(error) = &checked {
-                tracing::error!(dataset = dataset.name, %error, "a dataset cannot be served");
+            match &checked {
+                Err(StoreError::Absent { .. }) if self.replicas.has_sources() => {
+                    tracing::info!(dataset = dataset.name, hash = dataset.hash, "a dataset is not here yet");
+                }
+                Err(error) => tracing::error!(dataset = dataset.name, %error, "a dataset cannot be served"),
+                Ok(_) => {}
             }
             self.metrics.show_dataset_up(&dataset.name, checked.is_ok());
         }

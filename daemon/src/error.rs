@@ -5,6 +5,7 @@ use swift_sampler_files::ReadError;
 
 use crate::loaded::LoadError;
 use crate::registry::RegistryError;
+use crate::replicas::{FetchError, SharedFolderError};
 use crate::store::StoreError;
 
 /// Why a call fails.
@@ -37,15 +38,35 @@ pub enum Error {
     /// The job was removed, and maybe another opened under its name, while it was read.
     #[error("job {0:?} was removed while it was read")]
     JobReplaced(String),
+    /// A peer does not take what it asked for.
+    #[error("{0}")]
+    Stalled(String),
     /// The daemon is going down.
     #[error("samplerd is shutting down: continue at the next step with another, or when it is back")]
     ShuttingDown,
     /// The connection that a stream runs on retires.
     #[error("this connection has reached its age: continue at the next step on another")]
     ConnectionRetired,
+    /// A dataset is not here, and could not be fetched.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The shared folder does not take part.
+    #[error(transparent)]
+    SharedFolder(#[from] SharedFolderError),
     /// A task of the daemon's died.
     #[error("internal: {0}")]
     Task(#[from] tokio::task::JoinError),
+}
+
+impl Error {
+    /// Returns what the store refuses, if it is the store that does.
+    #[must_use]
+    pub fn store(&self) -> Option<&StoreError> {
+        match self {
+            Self::Store(error) | Self::Load(LoadError::Store(error)) => Some(error),
+            _ => None,
+        }
+    }
 }
 
 /// Runs blocking work off the async runtime.

@@ -3,6 +3,7 @@
 mod control;
 mod convert;
 mod import;
+mod replicas;
 mod sampling;
 mod status;
 mod stream;
@@ -12,12 +13,14 @@ mod watch;
 use std::sync::Arc;
 
 use swift_sampler_proto::v1::control_server::ControlServer;
+use swift_sampler_proto::v1::replicas_server::ReplicasServer;
 use swift_sampler_proto::v1::sampling_server::SamplingServer;
 use swift_sampler_proto::v1::studies_server::StudiesServer;
 
 use crate::daemon::Daemon;
 
 pub use control::ControlService;
+pub use replicas::ReplicasService;
 pub use sampling::SamplingService;
 pub use studies::StudiesService;
 
@@ -40,4 +43,10 @@ pub fn control(daemon: &Arc<Daemon>) -> ControlServer<ControlService> {
 #[must_use]
 pub fn studies(daemon: &Arc<Daemon>) -> StudiesServer<StudiesService> {
     StudiesServer::new(StudiesService::new(Arc::clone(daemon))).max_decoding_message_size(REQUEST_BYTES_MAX)
+}
+
+/// Returns the service of copies for other daemons.
+#[must_use]
+pub fn replicas(daemon: &Arc<Daemon>) -> ReplicasServer<ReplicasService> {
+    ReplicasServer::new(ReplicasService::new(Arc::clone(daemon))).max_decoding_message_size(REQUEST_BYTES_MAX)
 }

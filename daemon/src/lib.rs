@@ -17,4 +17,5 @@ pub mod http;
 pub mod loaded;
 pub mod metrics;
 pub mod registry;
+pub mod replicas;
 pub mod store;

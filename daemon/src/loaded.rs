@@ -88,6 +88,23 @@ impl Loaded {
         self.datasets.get_or_make(&hash.to_owned(), || self.store.get(hash).map(Arc::new))
     }
 
+    /// Takes a dataset that was just read and checked.
+    pub fn hold(&self, hash: &str, dataset: Dataset) {
+        self.forget(hash);
+        self.datasets.put(&hash.to_owned(), Arc::new(dataset));
+    }
+
+    /// Makes sure that a dataset is here and whole, without holding it. Blocks, reading all of it, unless it is held.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn check(&self, hash: &str) -> Result<(), StoreError> {
+        match self.datasets.get(&hash.to_owned()) {
+            Some(_) => Ok(()),
+            None => self.store.get(hash).map(drop),
+        }
+    }
+
     /// Returns a sampler, building it if it is not held. Blocks meanwhile.
     ///
     /// # Errors

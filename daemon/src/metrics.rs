@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus::core::Collector;
-use prometheus::{Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 
 /// Prefix of all names.
 const NAMESPACE: &str = "swiftsampler";
@@ -28,6 +30,16 @@ pub struct Metrics {
     pub swap_duration: Histogram,
     /// Changes of version that this daemon added to jobs.
     pub swaps: IntCounter,
+    /// Datasets fetched, by kind of source.
+    pub fetches: IntCounterVec,
+    /// Their bytes.
+    pub fetched_bytes: IntCounterVec,
+    /// Sources that did not give a dataset when asked for it.
+    pub fetch_failures: IntCounterVec,
+    /// How long a dataset took to be fetched and checked.
+    pub fetch_duration: Histogram,
+    /// Bytes of datasets sent to other daemons.
+    pub sent_bytes: IntCounter,
     /// Whether the registry answered last time.
     pub registry_up: IntGauge,
     /// What a shared registry's mirror counts.
@@ -88,6 +100,15 @@ impl Metrics {
                 &[1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0],
             )?,
             swaps: counter("swaps_total", "Changes of sampler version noted in jobs.")?,
+            fetches: by_source("dataset_fetches_total", "Datasets fetched.")?,
+            fetched_bytes: by_source("dataset_fetched_bytes_total", "Bytes of fetched datasets.")?,
+            fetch_failures: by_source("dataset_fetch_failures_total", "Times that a source did not give a dataset.")?,
+            fetch_duration: histogram(
+                "dataset_fetch_duration_seconds",
+                "Time from asking a source for a dataset until it is here and checked.",
+                &[0.01, 0.1, 1.0, 10.0, 100.0, 1000.0],
+            )?,
+            sent_bytes: counter("dataset_sent_bytes_total", "Bytes of datasets sent to other daemons.")?,
             registry_up: gauge("registry_up", "1 if the registry answered last time, else 0.")?,
             mirror: MirrorMetrics::new()?,
             active_version: by_dataset("active_version", "The active sampler version.")?,
@@ -99,7 +120,7 @@ impl Metrics {
                 &["dataset"],
             )?,
             dataset_rows: by_dataset("dataset_rows", "Examples in the dataset.")?,
-            dataset_up: by_dataset("dataset_up", "1 if the dataset's stored columns are whole, else 0.")?,
+            dataset_up: by_dataset("dataset_up", "1 if the dataset's columns are stored here and whole, else 0.")?,
             uptime: Gauge::with_opts(options("uptime_seconds", "Seconds since the daemon started."))?,
         };
         for collector in metrics.collectors() {
@@ -158,6 +179,11 @@ impl Metrics {
             Box::new(self.send_wait.clone()),
             Box::new(self.swap_duration.clone()),
             Box::new(self.swaps.clone()),
+            Box::new(self.fetches.clone()),
+            Box::new(self.fetched_bytes.clone()),
+            Box::new(self.fetch_failures.clone()),
+            Box::new(self.fetch_duration.clone()),
+            Box::new(self.sent_bytes.clone()),
             Box::new(self.registry_up.clone()),
             Box::new(self.mirror.generation.clone()),
             Box::new(self.mirror.jobs_held.clone()),
@@ -229,6 +255,10 @@ fn gauge(name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
 
 fn by_dataset(name: &str, help: &str) -> Result<IntGaugeVec, prometheus::Error> {
     IntGaugeVec::new(options(name, help), &["dataset"])
+}
+
+fn by_source(name: &str, help: &str) -> Result<IntCounterVec, prometheus::Error> {
+    IntCounterVec::new(options(name, help), &["source"])
 }
 
 fn histogram(name: &str, help: &str, buckets: &[f64]) -> Result<Histogram, prometheus::Error> {

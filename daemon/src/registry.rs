@@ -210,6 +210,13 @@ fn samplers_prefix(dataset: &str) -> String {
     format!("sampler/{dataset}/")
 }
 
+/// Prefix of the records of removed contents.
+const REMOVED_PREFIX: &str = "removed/";
+
+fn removed_key(hash: &str) -> String {
+    format!("{REMOVED_PREFIX}{hash}")
+}
+
 fn job_key(name: &str) -> String {
     format!("job/{name}")
 }

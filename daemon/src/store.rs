@@ -5,29 +5,26 @@
 //! whose name, manifest and columns agree is whole. It is written beside its place, flushed, and moved there in one step.
 
 mod cells;
+mod files;
 mod manifest;
 mod mapped;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use swift_sampler::{ColumnContent, Dataset, DatasetContent, DatasetError, FeatureTable, SharedColumn};
+use swift_sampler::{Dataset, DatasetContent, DatasetError};
+use tempfile::TempDir;
 
-use mapped::{MappedFile, Tensor};
-
+pub use files::FILES;
+pub(crate) use files::bytes_max;
 pub use manifest::Manifest;
-
-/// The file of columns.
-const COLUMNS_FILE: &str = "columns.safetensors";
-/// The file of cells.
-const CELLS_FILE: &str = "cells.safetensors";
-/// The file of checksums.
-const MANIFEST_FILE: &str = "manifest.json";
 
 // Columns are mapped as they lie on disk, which is little-endian.
 const _: () = assert!(cfg!(target_endian = "little"), "the store maps little-endian files");
+
+/// Digits of a hash.
+const HASH_DIGITS: usize = 64;
 
 /// Why the store cannot keep or give back a dataset.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +36,12 @@ pub enum StoreError {
         path: String,
         /// Why.
         source: io::Error,
+    },
+    /// A dataset was never stored here.
+    #[error("dataset {hash} is not stored by this samplerd: import it again under its name")]
+    Absent {
+        /// Its hash.
+        hash: String,
     },
     /// A stored dataset is not what was written.
     #[error("stored dataset {hash} is damaged: {reason}: remove the dataset, or import it again under its name")]
@@ -77,12 +80,30 @@ impl Store {
         Ok(store)
     }
 
+    /// Tells whether text may name a dataset: 64 lower-case hexadecimal digits.
+    #[must_use]
+    pub fn is_hash(text: &str) -> bool {
+        text.len() == HASH_DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    }
+
     /// Returns a directory for files that are being received; it is deleted when dropped.
     ///
     /// # Errors
     /// [`StoreError::Io`].
-    pub fn scratch(&self) -> Result<tempfile::TempDir, StoreError> {
+    pub fn scratch(&self) -> Result<TempDir, StoreError> {
         tempfile::tempdir_in(&self.unfinished).map_err(io_error(&self.unfinished))
+    }
+
+    /// Returns the directory of a dataset's [`FILES`].
+    #[must_use]
+    pub fn place(&self, hash: &str) -> PathBuf {
+        self.datasets.join(hash)
+    }
+
+    /// Tells whether a dataset is here, whole or damaged.
+    #[must_use]
+    pub fn holds(&self, hash: &str) -> bool {
+        self.place(hash).exists()
     }
 
     /// Writes a dataset, unless it is there and whole, and returns its hash. When this returns, it survives a crash.
@@ -92,59 +113,42 @@ impl Store {
     pub fn put(&self, dataset: &Dataset) -> Result<String, StoreError> {
         let content = DatasetContent::of(dataset);
         let hash = content.hash();
-        let place = self.datasets.join(&hash);
-        if place.exists() {
-            match self.get(&hash) {
-                Ok(_) => return Ok(hash),
-                Err(StoreError::Damaged { reason, .. }) => {
-                    tracing::warn!(hash, reason, "replacing a damaged dataset by the imported one");
-                    self.remove(&hash)?;
-                }
-                Err(error) => return Err(error),
+        match self.get(&hash) {
+            Ok(_) => return Ok(hash),
+            Err(StoreError::Absent { .. }) => {}
+            Err(StoreError::Damaged { reason, .. }) => {
+                tracing::warn!(hash, reason, "replacing a damaged dataset by the imported one");
             }
+            Err(error) => return Err(error),
         }
         let scratch = self.scratch()?;
-        let columns_path = scratch.path().join(COLUMNS_FILE);
-        let mut columns: Vec<_> = dataset.table().columns().map(|(name, values)| (name, Tensor::new(values))).collect();
-        columns.sort_by_key(|(name, _)| *name);
-        safetensors::serialize_to_file(columns, None, &columns_path)
-            .map_err(|error| io_error(&columns_path)(io::Error::other(error)))?;
-        let cells_path = scratch.path().join(CELLS_FILE);
-        let parts = dataset.cells().to_parts().ok_or(DatasetError::CellsMismatch("they have no row order"))?;
-        cells::write(&cells_path, &parts).map_err(|error| io_error(&cells_path)(io::Error::other(error)))?;
-        let cells_bytes =
-            MappedFile::open(&cells_path).map_err(|error| io_error(&cells_path)(io::Error::other(error)))?;
-        let manifest = Manifest::new(content, manifest::sha256(cells_bytes.bytes()));
-        let manifest_path = scratch.path().join(MANIFEST_FILE);
-        fs::write(&manifest_path, manifest.to_json()).map_err(io_error(&manifest_path))?;
-        for path in [&columns_path, &cells_path, &manifest_path, &scratch.path().to_path_buf()] {
-            flush(path)?;
-        }
-        fs::rename(scratch.path(), &place).map_err(io_error(&place))?;
-        flush(&self.datasets)?;
+        files::write(scratch.path(), dataset, content)?;
+        self.move_in(&scratch, &hash)?;
         Ok(hash)
     }
 
-    /// Maps a dataset's columns, checks them against their checksums, and groups them into cells.
+    /// Takes in a dataset whose files were received in a [scratch](Self::scratch) directory, in place of a damaged copy
+    /// if there is one, and returns it. When this returns, it survives a crash.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] when the directory is not what was written, or is not there.
+    /// [`StoreError::Damaged`] when the files are not those of dataset `hash`.
+    pub fn adopt(&self, received: &TempDir, hash: &str) -> Result<Dataset, StoreError> {
+        let damaged = |reason| StoreError::Damaged { hash: hash.to_owned(), reason };
+        let dataset = files::read(received.path(), hash).map_err(damaged)?;
+        self.move_in(received, hash)?;
+        Ok(dataset)
+    }
+
+    /// Maps a dataset's files and checks all of them against their checksums.
+    ///
+    /// # Errors
+    /// [`StoreError::Absent`] when it is not here, [`StoreError::Damaged`] when it is not what was written.
     pub fn get(&self, hash: &str) -> Result<Dataset, StoreError> {
-        let damaged = |reason: String| StoreError::Damaged { hash: hash.to_owned(), reason };
-        let place = self.datasets.join(hash);
-        let text = fs::read(place.join(MANIFEST_FILE)).map_err(|error| damaged(format!("{MANIFEST_FILE}: {error}")))?;
-        let manifest = Manifest::parse(&text).map_err(|reason| damaged(format!("{MANIFEST_FILE}: {reason}")))?;
-        let content = manifest.content;
-        if content.hash() != hash {
-            return Err(damaged(format!("{MANIFEST_FILE} describes dataset {}", content.hash())));
+        let place = self.place(hash);
+        if !place.exists() {
+            return Err(StoreError::Absent { hash: hash.to_owned() });
         }
-        let columns = map_columns(&place.join(COLUMNS_FILE), &content)
-            .map_err(|reason| damaged(format!("{COLUMNS_FILE}: {reason}")))?;
-        let with_mass = content.gradient_norm.is_some();
-        let cells = cells::read(&place.join(CELLS_FILE), &manifest.cells_sha256, &content.features, with_mass)
-            .map_err(|reason| damaged(format!("{CELLS_FILE}: {reason}")))?;
-        let table = FeatureTable::from_shared(columns).map_err(|error| damaged(error.to_string()))?;
-        Dataset::from_stored(table, content.gradient_norm, cells).map_err(|error| damaged(error.to_string()))
+        files::read(&place, hash).map_err(|reason| StoreError::Damaged { hash: hash.to_owned(), reason })
     }
 
     /// Removes a dataset. Whoever has it mapped keeps it.
@@ -152,7 +156,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn remove(&self, hash: &str) -> Result<(), StoreError> {
-        let place = self.datasets.join(hash);
+        let place = self.place(hash);
         let scratch = self.scratch()?;
         let aside = scratch.path().join(hash);
         match fs::rename(&place, &aside) {
@@ -160,29 +164,18 @@ impl Store {
             moved => moved.map_err(io_error(&place)),
         }
     }
+
+    /// Moves written files to their place, where there may be a damaged copy.
+    fn move_in(&self, scratch: &TempDir, hash: &str) -> Result<(), StoreError> {
+        files::flush(scratch.path())?;
+        self.remove(hash)?;
+        let place = self.place(hash);
+        fs::rename(scratch.path(), &place).map_err(io_error(&place))?;
+        files::flush_one(&self.datasets)
+    }
 }
 
-fn map_columns(path: &Path, content: &DatasetContent) -> Result<Vec<(String, SharedColumn<f64>)>, String> {
-    let file = MappedFile::open(path)?;
-    let column = |entry: &ColumnContent| {
-        let name = &entry.name;
-        let column = file.tensor::<f64>(name)?;
-        if column.as_ref().len() as u64 != content.rows {
-            return Err(format!("column {name:?} does not have {} rows", content.rows));
-        }
-        if swift_sampler::column_sha256(column.as_ref()) != entry.sha256 {
-            return Err(format!("column {name:?} does not match its checksum"));
-        }
-        Ok((name.clone(), Arc::new(column) as SharedColumn<f64>))
-    };
-    content.columns.iter().map(column).collect()
-}
-
-fn flush(path: &Path) -> Result<(), StoreError> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(io_error(path))
-}
-
-fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<> {
+pub(crate) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<> {
     let path = path.display().to_string();
     |source| StoreError::Io { path, source }
 }

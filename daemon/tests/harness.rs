@@ -1,19 +1,21 @@
 //! A daemon in this process, and shorthand for its calls.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clap::Parser;
 use swift_sampler_daemon::app::App;
-use swift_sampler_daemon::clock::Clock;
+use swift_sampler_daemon::clock::{Clock, SystemClock};
 use swift_sampler_daemon::config::{Config, Flags};
-use swift_sampler_daemon::registry::{Backend, Registry, Sqlite};
+use swift_sampler_daemon::registry::{Backend, BackendError, Commit, Registry, Sqlite, Stored, Write};
 use swift_sampler_proto::v1;
 use swift_sampler_proto::v1::control_client::ControlClient;
 use swift_sampler_proto::v1::import_dataset_request::Part;
+use swift_sampler_proto::v1::replicas_client::ReplicasClient;
 use swift_sampler_proto::v1::sampling_client::SamplingClient;
 use swift_sampler_proto::v1::studies_client::StudiesClient;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -55,8 +57,56 @@ pub(crate) fn backend(directory: &Path) -> Arc<dyn Backend> {
     Arc::new(Sqlite::open(&directory.join("registry.sqlite")).unwrap())
 }
 
+fn config(data_dir: &Path, flags: &[&str]) -> Config {
+    let data_dir = data_dir.to_str().unwrap();
+    let all = [&["samplerd", "--data-dir", data_dir, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"], flags];
+    Config::resolve(Flags::try_parse_from(all.concat()).unwrap()).unwrap()
+}
+
+/// A registry that several daemons of this process share, and who of them announced itself; nobody is forgotten.
+pub(crate) struct SharedRegistry {
+    records: Sqlite,
+    daemons: Mutex<BTreeMap<String, String>>,
+}
+
+impl SharedRegistry {
+    pub(crate) fn open(directory: &Path) -> Arc<Self> {
+        let records = Sqlite::open(&directory.join("shared.sqlite")).unwrap();
+        Arc::new(Self { records, daemons: Mutex::default() })
+    }
+}
+
+impl Backend for SharedRegistry {
+    fn get(&self, key: &str) -> Result<Option<Stored>, BackendError> {
+        self.records.get(key)
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<(String, Stored)>, BackendError> {
+        self.records.list(prefix)
+    }
+
+    fn commit(&self, writes: &[Write]) -> Result<Commit, BackendError> {
+        self.records.commit(writes)
+    }
+
+    fn generation(&self) -> Result<u64, BackendError> {
+        self.records.generation()
+    }
+
+    fn announce(&self, daemon: &str, address: &str) -> Result<(), BackendError> {
+        self.daemons.lock().unwrap().insert(daemon.to_owned(), address.to_owned());
+        Ok(())
+    }
+
+    fn daemons(&self) -> Result<Vec<(String, String)>, BackendError> {
+        let daemons = self.daemons.lock().unwrap();
+        Ok(daemons.iter().map(|(daemon, address)| (daemon.clone(), address.clone())).collect())
+    }
+}
+
 /// A daemon that serves on ports of its own.
 pub(crate) struct Server {
+    pub(crate) grpc: SocketAddr,
     pub(crate) http: SocketAddr,
     channel: Channel,
     stop: oneshot::Sender<()>,
@@ -69,10 +119,19 @@ impl Server {
     }
 
     pub(crate) async fn start_with(data_dir: &Path, flags: &[&str]) -> Self {
-        let data_dir = data_dir.to_str().unwrap();
-        let all = [&["samplerd", "--data-dir", data_dir, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"], flags];
-        let config = Config::resolve(Flags::try_parse_from(all.concat()).unwrap()).unwrap();
-        let app = tokio::task::spawn_blocking(move || App::build(&config)).await.unwrap().unwrap();
+        let config = config(data_dir, flags);
+        Self::serve(tokio::task::spawn_blocking(move || App::build(&config)).await.unwrap().unwrap()).await
+    }
+
+    /// Starts a daemon over a registry that others use as well.
+    pub(crate) async fn start_over(registry: &Arc<SharedRegistry>, data_dir: &Path, flags: &[&str]) -> Self {
+        let config = config(data_dir, flags);
+        let registry = Registry::new(Arc::clone(registry) as Arc<dyn Backend>, Arc::new(SystemClock));
+        Self::serve(tokio::task::spawn_blocking(move || App::build_over(&config, registry)).await.unwrap().unwrap())
+            .await
+    }
+
+    async fn serve(app: App) -> Self {
         let grpc_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let http_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (grpc, http) = (grpc_listener.local_addr().unwrap(), http_listener.local_addr().unwrap());
@@ -83,7 +142,7 @@ impl Server {
         // What a reader has not taken is frozen already: a small window keeps activations prompt.
         let endpoint = Channel::from_shared(format!("http://{grpc}")).unwrap().initial_stream_window_size(65_535);
         let channel = endpoint.timeout(DEADLINE).connect().await.unwrap();
-        Self { http, channel, stop, ended }
+        Self { grpc, http, channel, stop, ended }
     }
 
     /// Tells the daemon to stop; [`Self::stopped`] waits until it has.
@@ -102,6 +161,10 @@ impl Server {
 
     pub(crate) fn control(&self) -> ControlClient<Channel> {
         ControlClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn replicas(&self) -> ReplicasClient<Channel> {
+        ReplicasClient::new(self.channel.clone())
     }
 
     pub(crate) fn studies(&self) -> StudiesClient<Channel> {

@@ -10,6 +10,7 @@ mod job_log;
 mod modes;
 mod races;
 mod registry;
+mod replicas;
 mod restart;
 mod samplers;
 mod serving;

@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{convert, import, watch};
 use crate::connections::ConnectionInfo;
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, FETCH_WAIT_MAX};
 use crate::error::Error;
 use crate::loaded::LoadError;
 use crate::registry::{ActiveRecord, OriginRecord, SamplerRecord};
@@ -37,6 +37,14 @@ impl ControlService {
         E: Into<Error> + Send + 'static,
     {
         Ok(Response::new(self.daemon.with_registry(rule).await?))
+    }
+
+    /// Runs a rule that reads a dataset's columns off the runtime.
+    async fn with_dataset<T: Send + 'static>(
+        &self,
+        rule: impl Fn(&Daemon) -> Result<T, Error> + Send + Sync + 'static,
+    ) -> Result<Response<T>, Status> {
+        Ok(Response::new(self.daemon.with_dataset(FETCH_WAIT_MAX, rule).await?))
     }
 }
 
@@ -77,23 +85,33 @@ impl Control for ControlService {
         request: Request<v1::RemoveDatasetRequest>,
     ) -> Result<Response<v1::RemoveDatasetResponse>, Status> {
         let name = request.into_inner().name;
-        self.with(move |daemon| {
-            let _placing = daemon.place();
-            if let Some(hash) = daemon.registry.remove_dataset(&name)? {
-                daemon.loaded.forget(&hash);
-                daemon.loaded.store().remove(&hash)?;
-            }
-            daemon.show_committed();
-            tracing::info!(dataset = name, "removed a dataset");
-            Ok::<_, Error>(v1::RemoveDatasetResponse {})
-        })
-        .await
+        let _placing = self.daemon.place().await;
+        let orphan = self
+            .daemon
+            .with_registry(move |daemon| {
+                let orphan = daemon.registry.remove_dataset(&name)?;
+                if let Some(hash) = &orphan {
+                    daemon.loaded.forget(hash);
+                    daemon.loaded.store().remove(hash)?;
+                }
+                daemon.show_committed();
+                tracing::info!(dataset = name, "removed a dataset");
+                Ok::<_, Error>(orphan)
+            })
+            .await?;
+        if let Some(hash) = orphan
+            && let Err(error) = self.daemon.replicas.unshare(&hash).await
+        {
+            // The dataset is removed. Daemons that hold a copy try again when they delete that.
+            tracing::warn!(hash, %error, "a removed dataset is still in the shared folder");
+        }
+        Ok(Response::new(v1::RemoveDatasetResponse {}))
     }
 
     async fn put_sampler(&self, request: Request<v1::PutSamplerRequest>) -> Result<Response<v1::Sampler>, Status> {
         let v1::PutSamplerRequest { dataset, spec_json, origin } = request.into_inner();
         let origin = convert::origin(origin);
-        self.with(move |daemon| put_sampler(daemon, &dataset, &spec_json, &origin)).await
+        self.with_dataset(move |daemon| put_sampler(daemon, &dataset, &spec_json, &origin)).await
     }
 
     async fn list_samplers(
@@ -125,8 +143,8 @@ impl Control for ControlService {
         request: Request<v1::ActivateSamplerRequest>,
     ) -> Result<Response<v1::ActiveSampler>, Status> {
         let v1::ActivateSamplerRequest { dataset, version } = request.into_inner();
-        self.with(move |daemon| {
-            swap(daemon, dataset, |daemon, dataset| {
+        self.with_dataset(move |daemon| {
+            swap(daemon, &dataset, |daemon, dataset| {
                 // Built before it is active, so that no stream waits for it.
                 load(daemon, dataset, version)?;
                 Ok(daemon.registry.activate(dataset, version)?)
@@ -140,8 +158,8 @@ impl Control for ControlService {
         request: Request<v1::RollbackSamplerRequest>,
     ) -> Result<Response<v1::ActiveSampler>, Status> {
         let dataset = request.into_inner().dataset;
-        self.with(move |daemon| {
-            swap(daemon, dataset, |daemon, dataset| {
+        self.with_dataset(move |daemon| {
+            swap(daemon, &dataset, |daemon, dataset| {
                 if let Some(version) = daemon.registry.active(dataset)?.before.last() {
                     load(daemon, dataset, *version)?;
                 }
@@ -222,13 +240,13 @@ fn load(daemon: &Daemon, dataset: &str, version: u64) -> Result<(), Error> {
 
 fn swap(
     daemon: &Daemon,
-    dataset: String,
+    dataset: &str,
     activate: impl FnOnce(&Daemon, &str) -> Result<ActiveRecord, Error>,
 ) -> Result<v1::ActiveSampler, Error> {
     let started = Instant::now();
-    let active = activate(daemon, &dataset)?;
+    let active = activate(daemon, dataset)?;
     daemon.metrics.swap_duration.observe(started.elapsed().as_secs_f64());
     daemon.show_committed();
     tracing::info!(dataset, version = active.version, "activated a sampler");
-    Ok(convert::active(dataset, &active))
+    Ok(convert::active(dataset.to_owned(), &active))
 }

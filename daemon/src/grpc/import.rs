@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use swift_sampler::Dataset;
 use swift_sampler_files::{Format, Selection, SourceFile};
 use swift_sampler_proto::v1;
 use swift_sampler_proto::v1::import_dataset_request::Part;
@@ -41,14 +42,13 @@ pub(super) async fn import(
         features: header.features,
         gradient_norm: (!header.gradient_norm.is_empty()).then_some(header.gradient_norm),
     };
-    let name = header.name;
-    let dataset = daemon
-        .with_registry(move |daemon| {
-            let made = make(daemon, name, &files, &selection);
-            drop(scratch);
-            made
-        })
-        .await?;
+    let (name, rows_max) = (header.name.clone(), daemon.limits.rows_max);
+    let made = off_runtime(move || {
+        let made = make(&name, &files, &selection, rows_max);
+        drop(scratch);
+        made
+    });
+    let dataset = keep(daemon, header.name, made.await?).await?;
     tracing::info!(dataset = dataset.name, rows = dataset.rows, hash = dataset.hash, "imported a dataset");
     Ok(dataset)
 }
@@ -117,18 +117,37 @@ fn append(path: &Path, data: &[u8]) -> Result<(), Error> {
     file.and_then(|mut file| file.write_all(data)).map_err(|error| io_error(path, error))
 }
 
-/// Reads, checks, stores and registers. Blocks.
-fn make(daemon: &Daemon, name: String, files: &[SourceFile], selection: &Selection) -> Result<v1::Dataset, Error> {
-    let columns = swift_sampler_files::read(files, selection, daemon.limits.rows_max)?;
+/// Reads and checks. Blocks.
+fn make(name: &str, files: &[SourceFile], selection: &Selection, rows_max: usize) -> Result<Dataset, Error> {
+    let columns = swift_sampler_files::read(files, selection, rows_max)?;
     if !columns.skipped.is_empty() {
         tracing::info!(dataset = name, columns = ?columns.skipped, "left out columns that are not numeric");
     }
-    let dataset = columns.into_dataset()?;
-    let _placing = daemon.place();
-    let hash = daemon.loaded.store().put(&dataset)?;
+    Ok(columns.into_dataset()?)
+}
+
+/// Stores here and in the shared folder, and registers: what is acknowledged is where other daemons find it.
+async fn keep(daemon: &Arc<Daemon>, name: String, dataset: Dataset) -> Result<v1::Dataset, Error> {
+    let _placing = daemon.place().await;
+    let new = daemon.with_registry(move |daemon| store(daemon, name, &dataset)).await?;
+    let hash = new.hash.clone();
+    let shared = daemon.replicas.share(&hash, &daemon.loaded.store().place(&hash)).await;
+    let registered = match shared {
+        Ok(()) => daemon.with_registry(move |daemon| register(daemon, &new)).await,
+        Err(error) => Err(error.into()),
+    };
+    if registered.is_err() {
+        forget(daemon, hash).await?;
+    }
+    registered
+}
+
+/// Writes the dataset to this daemon's store. Blocks.
+fn store(daemon: &Daemon, name: String, dataset: &Dataset) -> Result<NewDataset, StoreError> {
+    let hash = daemon.loaded.store().put(dataset)?;
     let mut columns = dataset.table().names().to_vec();
     columns.sort_unstable();
-    let new = NewDataset {
+    Ok(NewDataset {
         name,
         hash,
         rows: dataset.rows() as u64,
@@ -136,22 +155,33 @@ fn make(daemon: &Daemon, name: String, files: &[SourceFile], selection: &Selecti
         gradient_norm: dataset.gradient_norm().map(ToOwned::to_owned),
         columns,
         cells: dataset.cells().len() as u64,
-    };
-    let (record, active) = match daemon.registry.create_dataset(&new) {
-        Ok(created) => created,
-        Err(error) => {
-            // The name is taken: what was just stored is not needed, unless another dataset has this content.
-            if daemon.registry.datasets()?.iter().all(|other| other.hash != new.hash) {
-                daemon.loaded.store().remove(&new.hash)?;
-            }
-            return Err(error.into());
-        }
-    };
+    })
+}
+
+/// Blocks.
+fn register(daemon: &Daemon, new: &NewDataset) -> Result<v1::Dataset, Error> {
+    let (record, active) = daemon.registry.create_dataset(new)?;
     // A damaged copy may have been replaced.
     daemon.loaded.forget(&record.hash);
     daemon.metrics.show_dataset_up(&record.name, true);
     daemon.show_committed();
     Ok(convert::dataset(record, &active))
+}
+
+/// Deletes what was stored for a dataset that was then refused, unless another has the same content.
+async fn forget(daemon: &Arc<Daemon>, hash: String) -> Result<(), Error> {
+    let of = hash.clone();
+    let forgotten = daemon.with_registry(move |daemon| {
+        let is_needed = daemon.registry.datasets()?.iter().any(|other| other.hash == of);
+        if !is_needed {
+            daemon.loaded.store().remove(&of)?;
+        }
+        Ok::<_, Error>(!is_needed)
+    });
+    if forgotten.await? {
+        daemon.replicas.unshare(&hash).await?;
+    }
+    Ok(())
 }
 
 fn io_error(path: &Path, source: std::io::Error) -> Error {

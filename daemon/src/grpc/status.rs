@@ -61,7 +61,11 @@ fn code(error: &Error) -> Code {
         Error::Load(LoadError::Sampler(_) | LoadError::Spec(_)) => Code::DataLoss,
         Error::Exhausted(_) => Code::ResourceExhausted,
         Error::JobReplaced(_) => Code::NotFound,
-        Error::ShuttingDown | Error::ConnectionRetired => Code::Unavailable,
+        Error::Fetch(_)
+        | Error::SharedFolder(_)
+        | Error::Stalled(_)
+        | Error::ShuttingDown
+        | Error::ConnectionRetired => Code::Unavailable,
         Error::Task(_) => Code::Internal,
     }
 }
@@ -85,7 +89,7 @@ fn registry_code(error: &RegistryError) -> Code {
 fn store_code(error: &StoreError) -> Code {
     match error {
         StoreError::Io { .. } => Code::Unavailable,
-        StoreError::Damaged { .. } => Code::DataLoss,
+        StoreError::Absent { .. } | StoreError::Damaged { .. } => Code::DataLoss,
         StoreError::Dataset(_) => Code::InvalidArgument,
     }
 }

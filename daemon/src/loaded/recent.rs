@@ -70,6 +70,13 @@ impl<K: Clone + Eq + Hash, V: Clone> Recent<K, V> {
         }
     }
 
+    /// Holds a value that was made elsewhere.
+    pub(super) fn put(&self, key: &K, value: V) {
+        let (slot, size) = (self.slot(key), (self.size)(&value));
+        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+        self.note_size(key, &slot, size);
+    }
+
     fn slot(&self, key: &K) -> Slot<V> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.now += 1;

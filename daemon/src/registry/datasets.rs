@@ -1,11 +1,17 @@
 //! Datasets: created with a uniform sampler active, removed when no job reads them.
 
 use super::error::check_name;
-use super::records::{ActiveRecord, DatasetRecord, OriginRecord, SamplerRecord};
-use super::{Decision, Read, Registry, RegistryError, active_key, dataset_key, sampler_key, samplers_prefix};
+use super::records::{ActiveRecord, DatasetRecord, OriginRecord, RemovedRecord, SamplerRecord};
+use super::{
+    Decision, REMOVED_PREFIX, Read, Registry, RegistryError, Write, active_key, dataset_key, removed_key, sampler_key,
+    samplers_prefix,
+};
 
 /// The spec of a dataset's first sampler.
 const UNIFORM: &str = r#"{"kind":"uniform"}"#;
+
+/// Removed contents that are remembered; the oldest are forgotten beyond it.
+const REMOVED_MAX: usize = 1024;
 
 /// What an import found.
 #[derive(Debug, Clone)]
@@ -81,7 +87,11 @@ impl Registry {
                 effective_sample_size: new.rows as f64,
                 created_at_ms: now,
             };
-            let writes = vec![dataset.put(&record), active.put(&active_record), sampler.put(&sampler_record)];
+            let mut writes = vec![dataset.put(&record), active.put(&active_record), sampler.put(&sampler_record)];
+            let removed: Read<RemovedRecord> = self.read(removed_key(&new.hash))?;
+            if removed.record.is_some() {
+                writes.push(removed.delete());
+            }
             Ok(Decision::Commit(writes, (record, active_record)))
         })
     }
@@ -103,7 +113,8 @@ impl Registry {
         self.records("dataset/")
     }
 
-    /// Removes a dataset with its samplers, and returns its hash if no other dataset has the same content.
+    /// Removes a dataset with its samplers, and returns its hash if no other dataset has the same content. That content is
+    /// remembered as removed: every daemon may delete its copy.
     ///
     /// # Errors
     /// [`RegistryError::NoDataset`], or [`RegistryError::Precondition`] while jobs or studies refer to it.
@@ -131,8 +142,36 @@ impl Registry {
             }
             let shared = self.datasets()?.iter().any(|other| other.name != name && other.hash == record.hash);
             let orphan = (!shared).then(|| record.hash.clone());
+            if let Some(hash) = &orphan {
+                writes.extend(self.note_removed(hash)?);
+            }
             Ok(Decision::Commit(writes, orphan))
         })
+    }
+
+    /// Returns the hashes of contents that were removed and that no dataset has. A content that merely is in no record, as
+    /// all are when a registry was lost, is not among them.
+    ///
+    /// # Errors
+    /// [`RegistryError::Backend`].
+    pub fn removed_hashes(&self) -> Result<Vec<String>, RegistryError> {
+        let removed: Vec<RemovedRecord> = self.records(REMOVED_PREFIX)?;
+        // Read afterwards, so that a content that is imported again meanwhile is found.
+        let datasets = self.datasets()?;
+        let unused = |hash: &String| datasets.iter().all(|dataset| dataset.hash != *hash);
+        Ok(removed.into_iter().map(|removed| removed.hash).filter(unused).collect())
+    }
+
+    /// Returns the writes that remember a content as removed.
+    fn note_removed(&self, hash: &str) -> Result<Vec<Write>, RegistryError> {
+        let now = RemovedRecord { hash: hash.to_owned(), removed_at_ms: self.now_ms() };
+        let mut writes = vec![self.read::<RemovedRecord>(removed_key(hash))?.put(&now)];
+        let mut known = self.list::<RemovedRecord>(REMOVED_PREFIX)?;
+        known.retain(|read| read.key != removed_key(hash));
+        known.sort_by_key(|read| read.record.as_ref().map(|record| record.removed_at_ms));
+        let surplus = (known.len() + 1).saturating_sub(REMOVED_MAX);
+        writes.extend(known.iter().take(surplus).map(Read::delete));
+        Ok(writes)
     }
 
     pub(super) fn no_dataset(&self, name: &str) -> RegistryError {

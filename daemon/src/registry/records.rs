@@ -25,6 +25,15 @@ pub struct DatasetRecord {
     pub created_at_ms: u64,
 }
 
+/// A content that was some dataset's until that was removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct RemovedRecord {
+    /// SHA-256 of the content, hexadecimal.
+    pub(super) hash: String,
+    /// When it was removed, Unix time.
+    pub(super) removed_at_ms: u64,
+}
+
 /// Which sampler version of a dataset is active, and which were before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActiveRecord {

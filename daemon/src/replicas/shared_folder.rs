@@ -1,0 +1,311 @@
+//! A folder that several daemons mount, with a copy of every dataset: `datasets/HASH/`, laid out as in the store.
+//!
+//! It may lie on a network, so whatever is asked of it runs off the async runtime and is given up when nothing moves for
+//! a while; it is read and written, never mapped.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use tempfile::TempDir;
+use tokio::sync::Semaphore;
+
+use super::receiving::{CHUNK_BYTES_MAX, Receiving, SourceError};
+use crate::store::FILES;
+
+/// Accesses at work at once; those that are stuck count.
+const ACCESSES_MAX: usize = 4;
+/// How long an access may make no progress before it is given up.
+const STALL_MAX: Duration = Duration::from_secs(30);
+/// Prefix of directories that are being written or deleted.
+const UNFINISHED: &str = ".unfinished-";
+/// Unfinished directories older than this were left by a crash.
+const UNFINISHED_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// Why the shared folder does not take or give something.
+#[derive(Debug, thiserror::Error)]
+#[error("shared folder {folder}: {reason}")]
+pub struct SharedFolderError {
+    /// The folder.
+    folder: String,
+    /// Why.
+    reason: String,
+}
+
+/// The shared folder.
+#[derive(Debug)]
+pub(super) struct SharedFolder {
+    datasets: PathBuf,
+    accesses: Arc<Semaphore>,
+    stall_max: Duration,
+}
+
+/// How far an access is; shared with whoever waits for it.
+#[derive(Debug, Default)]
+struct Progress {
+    steps: AtomicU64,
+    given_up: AtomicBool,
+}
+
+impl Progress {
+    /// Notes that something moved.
+    fn step(&self) -> io::Result<()> {
+        self.steps.fetch_add(1, Ordering::Relaxed);
+        if self.given_up.load(Ordering::Relaxed) { Err(io::Error::other("it was given up")) } else { Ok(()) }
+    }
+}
+
+impl SharedFolder {
+    pub(super) fn new(shared_dir: &Path) -> Self {
+        let accesses = Arc::new(Semaphore::new(ACCESSES_MAX));
+        Self { datasets: shared_dir.join("datasets"), accesses, stall_max: STALL_MAX }
+    }
+
+    /// Copies a dataset's files into a directory, and returns their bytes.
+    pub(super) async fn fetch(&self, hash: &str, into: &Path) -> Result<u64, SourceError> {
+        let (place, receiving) = (self.datasets.join(hash), Receiving::new(into.to_owned(), hash));
+        let copied = self.access(move |progress| Ok(read_files(&place, receiving, progress))).await;
+        copied.unwrap_or_else(|error| Err(SourceError::Broken(error.reason)))
+    }
+
+    /// Copies a dataset's files from a directory, unless they are there. Other daemons may do the same.
+    pub(super) async fn put(&self, hash: &str, from: &Path) -> Result<(), SharedFolderError> {
+        let (datasets, hash, from) = (self.datasets.clone(), hash.to_owned(), from.to_owned());
+        self.access(move |progress| put(&datasets, &hash, &from, progress)).await
+    }
+
+    /// Deletes a dataset's files, if they are there.
+    pub(super) async fn remove(&self, hash: &str) -> Result<(), SharedFolderError> {
+        let (datasets, place) = (self.datasets.clone(), self.datasets.join(hash));
+        self.access(move |_| if place.exists() { remove(&datasets, &place) } else { Ok(()) }).await
+    }
+
+    /// Returns which of these datasets have no copy.
+    pub(super) async fn lacking(&self, hashes: Vec<String>) -> Result<Vec<String>, SharedFolderError> {
+        let datasets = self.datasets.clone();
+        self.access(move |progress| {
+            let mut lacking = Vec::new();
+            for hash in hashes {
+                progress.step()?;
+                if !datasets.join(&hash).try_exists()? {
+                    lacking.push(hash);
+                }
+            }
+            Ok(lacking)
+        })
+        .await
+    }
+
+    /// Runs blocking work, as long as it makes progress.
+    async fn access<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Progress) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, SharedFolderError> {
+        let failed = |reason| SharedFolderError { folder: self.datasets.display().to_string(), reason };
+        let stalled = || failed(format!("nothing moved for {:?}", self.stall_max));
+        let permit = tokio::time::timeout(self.stall_max, Arc::clone(&self.accesses).acquire_owned()).await;
+        let permit = permit.map_err(|_elapsed| stalled())?.map_err(|error| failed(error.to_string()))?;
+        let progress = Arc::new(Progress::default());
+        let shared = Arc::clone(&progress);
+        let mut access = tokio::task::spawn_blocking(move || {
+            // Held by the work, which may be stuck long after nobody waits for it.
+            let _permit = permit;
+            work(&shared)
+        });
+        loop {
+            let before = progress.steps.load(Ordering::Relaxed);
+            match tokio::time::timeout(self.stall_max, &mut access).await {
+                Ok(Ok(done)) => return done.map_err(|error| failed(error.to_string())),
+                Ok(Err(panic)) => return Err(failed(panic.to_string())),
+                Err(_elapsed) if progress.steps.load(Ordering::Relaxed) > before => {}
+                Err(_elapsed) => {
+                    progress.given_up.store(true, Ordering::Relaxed);
+                    return Err(stalled());
+                }
+            }
+        }
+    }
+}
+
+fn read_files(place: &Path, mut receiving: Receiving, progress: &Progress) -> Result<u64, SourceError> {
+    let broken = |error: io::Error| SourceError::Broken(error.to_string());
+    if !place.try_exists().map_err(broken)? {
+        return Err(SourceError::Absent);
+    }
+    let mut chunk = vec![0; CHUNK_BYTES_MAX];
+    for name in FILES {
+        let damaged = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => SourceError::Damaged(format!("{name} is missing")),
+            _ => broken(error),
+        };
+        let mut file = File::open(place.join(name)).map_err(damaged)?;
+        let size = file.metadata().map_err(broken)?.len();
+        let mut offset = 0;
+        while offset < size {
+            let read = file.read(&mut chunk).map_err(broken)?;
+            receiving.write(name, offset, size, &chunk[..read])?;
+            offset += read as u64;
+            progress.step().map_err(broken)?;
+        }
+    }
+    receiving.finish()
+}
+
+fn put(datasets: &Path, hash: &str, from: &Path, progress: &Progress) -> io::Result<()> {
+    let place = datasets.join(hash);
+    if is_copy(&place, from, progress)? {
+        return Ok(());
+    }
+    fs::create_dir_all(datasets)?;
+    remove_leftovers(datasets)?;
+    let unfinished = unfinished(datasets)?;
+    let mut chunk = vec![0; CHUNK_BYTES_MAX];
+    for name in FILES {
+        let mut source = File::open(from.join(name))?;
+        let mut copy = File::create(unfinished.path().join(name))?;
+        loop {
+            let read = source.read(&mut chunk)?;
+            if read == 0 {
+                break;
+            }
+            copy.write_all(&chunk[..read])?;
+            progress.step()?;
+        }
+        copy.sync_all()?;
+    }
+    File::open(unfinished.path())?.sync_all()?;
+    if fs::rename(unfinished.path(), &place).is_err() {
+        // Another daemon came first, or a damaged copy is there.
+        if is_copy(&place, from, progress)? {
+            return Ok(());
+        }
+        if place.try_exists()? {
+            remove(datasets, &place)?;
+        }
+        fs::rename(unfinished.path(), &place)?;
+    }
+    File::open(datasets)?.sync_all()
+}
+
+/// Tells whether a place holds the same files as a directory.
+fn is_copy(place: &Path, of: &Path, progress: &Progress) -> io::Result<bool> {
+    let (mut theirs, mut ours) = (vec![0; CHUNK_BYTES_MAX], vec![0; CHUNK_BYTES_MAX]);
+    for name in FILES {
+        let mut there = match File::open(place.join(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            opened => opened?,
+        };
+        let mut here = File::open(of.join(name))?;
+        let mut left = here.metadata()?.len();
+        if there.metadata()?.len() != left {
+            return Ok(false);
+        }
+        while left > 0 {
+            let length = usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK_BYTES_MAX);
+            there.read_exact(&mut theirs[..length])?;
+            here.read_exact(&mut ours[..length])?;
+            if theirs[..length] != ours[..length] {
+                return Ok(false);
+            }
+            left -= length as u64;
+            progress.step()?;
+        }
+    }
+    Ok(true)
+}
+
+/// Takes a dataset away in one step, and then its files.
+fn remove(datasets: &Path, place: &Path) -> io::Result<()> {
+    let aside = unfinished(datasets)?;
+    match fs::rename(place, aside.path().join("removed")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        moved => moved,
+    }?;
+    aside.close()
+}
+
+/// Makes a directory that is deleted when dropped; others of the same group may read what is moved out of it.
+fn unfinished(datasets: &Path) -> io::Result<TempDir> {
+    tempfile::Builder::new().prefix(UNFINISHED).permissions(Permissions::from_mode(0o755)).tempdir_in(datasets)
+}
+
+fn remove_leftovers(datasets: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(datasets)? {
+        let entry = entry?;
+        let is_unfinished = entry.file_name().to_string_lossy().starts_with(UNFINISHED);
+        let age = |modified| SystemTime::now().duration_since(modified).unwrap_or_default();
+        // An entry that is gone by now was finished by its writer.
+        let is_old = entry.metadata().and_then(|entry| entry.modified()).is_ok_and(|at| age(at) > UNFINISHED_AGE_MAX);
+        if is_unfinished && is_old {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directory(content: &str) -> TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        for file in FILES {
+            fs::write(directory.path().join(file), format!("{file}: {content}")).unwrap();
+        }
+        directory
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder.join("datasets")).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn many_daemons_put_the_same_dataset_and_one_copy_is_there() {
+        let (folder, from) = (tempfile::tempdir().unwrap(), directory("a"));
+        let puts = (0..8).map(|_| {
+            let (shared, from) = (SharedFolder::new(folder.path()), from.path().to_owned());
+            tokio::spawn(async move { shared.put("h", &from).await })
+        });
+        for put in puts.collect::<Vec<_>>() {
+            put.await.unwrap().unwrap();
+        }
+        assert_eq!(names(folder.path()), ["h"]);
+        assert!(is_copy(&folder.path().join("datasets/h"), from.path(), &Progress::default()).unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_damaged_copy_is_replaced_and_a_removed_one_is_gone() {
+        let (folder, from) = (tempfile::tempdir().unwrap(), directory("a"));
+        let shared = SharedFolder::new(folder.path());
+        shared.put("h", from.path()).await.unwrap();
+        fs::write(folder.path().join("datasets/h").join(FILES[1]), "damaged").unwrap();
+        shared.put("h", from.path()).await.unwrap();
+        assert!(is_copy(&folder.path().join("datasets/h"), from.path(), &Progress::default()).unwrap());
+        assert_eq!(shared.lacking(vec!["g".into(), "h".into()]).await.unwrap(), ["g"]);
+        shared.remove("h").await.unwrap();
+        shared.remove("h").await.unwrap();
+        assert_eq!(names(folder.path()), [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_cannot_be_written_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("datasets"), "a file").unwrap();
+        let error = SharedFolder::new(folder.path()).put("h", directory("a").path()).await.unwrap_err().to_string();
+        assert!(error.contains("datasets: ") && error.contains(folder.path().to_str().unwrap()), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_access_that_does_not_move_is_given_up() {
+        let shared = SharedFolder { stall_max: Duration::from_millis(10), ..SharedFolder::new(Path::new("/nowhere")) };
+        let (stuck, until) = std::sync::mpsc::channel::<()>();
+        let error = shared.access(move |_| Ok(until.recv().is_ok())).await.unwrap_err().to_string();
+        assert!(error.contains("nothing moved for 10ms"), "{error}");
+        drop(stuck);
+    }
+}

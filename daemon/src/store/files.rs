@@ -1,0 +1,118 @@
+//! The files of one dataset, in a directory of their own.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use swift_sampler::{ColumnContent, Dataset, DatasetContent, DatasetError, FeatureTable, SharedColumn};
+
+use super::manifest::sha256;
+use super::mapped::{MappedFile, Tensor};
+use super::{Manifest, StoreError, cells, io_error};
+
+/// The file of columns.
+const COLUMNS_FILE: &str = "columns.safetensors";
+/// The file of cells.
+const CELLS_FILE: &str = "cells.safetensors";
+/// The file of checksums.
+const MANIFEST_FILE: &str = "manifest.json";
+
+/// The files of a dataset, the manifest first: it tells how long the others may be.
+pub const FILES: [&str; 3] = [MANIFEST_FILE, COLUMNS_FILE, CELLS_FILE];
+
+/// Longest manifest, in bytes.
+const MANIFEST_BYTES_MAX: u64 = 16 << 20;
+/// What a safetensors header holds beside the tensors' names, in bytes a tensor and altogether.
+const HEADER_BYTES_MAX: (u64, u64) = (256, 4096);
+/// Bytes an escaped character of a name may take in a header.
+const NAME_BYTES_MAX: u64 = 6;
+
+impl Manifest {
+    /// Reads the manifest among files that are being received; a sentence says why it is none of dataset `hash`.
+    pub(crate) fn read(directory: &Path, hash: &str) -> Result<Self, String> {
+        let text = fs::read(directory.join(MANIFEST_FILE)).map_err(|error| format!("{MANIFEST_FILE}: {error}"))?;
+        let manifest = Self::parse(&text).map_err(|reason| format!("{MANIFEST_FILE}: {reason}"))?;
+        match manifest.content.hash() {
+            described if described == hash => Ok(manifest),
+            described => Err(format!("{MANIFEST_FILE} describes dataset {described}")),
+        }
+    }
+}
+
+/// Returns how long a file of [`FILES`] may be, in bytes; `None` for one that depends on a manifest that is not known.
+pub(crate) fn bytes_max(file: &str, manifest: Option<&Manifest>) -> Option<u64> {
+    if file == MANIFEST_FILE {
+        return Some(MANIFEST_BYTES_MAX);
+    }
+    let content = &manifest?.content;
+    let (features, columns) = (content.features.len() as u64, content.columns.len() as u64);
+    let names = content.columns.iter().map(|column| column.name.len() as u64).sum::<u64>();
+    let header = |tensors: u64| HEADER_BYTES_MAX.1 + HEADER_BYTES_MAX.0 * tensors;
+    Some(if file == COLUMNS_FILE {
+        let row = 8 * columns;
+        content.rows.saturating_mul(row).saturating_add(header(columns) + NAME_BYTES_MAX * names)
+    } else {
+        // A row's place in the order; and at most one cell a row, with its start, quantiles and gradient mass, and one
+        // point a row in the table of each feature.
+        let row = 4 + (4 + 8 * features + 8) + 16 * features;
+        content.rows.saturating_add(1).saturating_mul(row).saturating_add(header(4 + 2 * features))
+    })
+}
+
+/// Writes a dataset's files and flushes them.
+pub(super) fn write(directory: &Path, dataset: &Dataset, content: DatasetContent) -> Result<(), StoreError> {
+    let columns_path = directory.join(COLUMNS_FILE);
+    let mut columns: Vec<_> = dataset.table().columns().map(|(name, values)| (name, Tensor::new(values))).collect();
+    columns.sort_by_key(|(name, _)| *name);
+    safetensors::serialize_to_file(columns, None, &columns_path)
+        .map_err(|error| io_error(&columns_path)(io::Error::other(error)))?;
+    let cells_path = directory.join(CELLS_FILE);
+    let parts = dataset.cells().to_parts().ok_or(DatasetError::CellsMismatch("they have no row order"))?;
+    cells::write(&cells_path, &parts).map_err(|error| io_error(&cells_path)(io::Error::other(error)))?;
+    let cells_bytes = MappedFile::open(&cells_path).map_err(|error| io_error(&cells_path)(io::Error::other(error)))?;
+    let manifest = Manifest::new(content, sha256(cells_bytes.bytes()));
+    let manifest_path = directory.join(MANIFEST_FILE);
+    fs::write(&manifest_path, manifest.to_json()).map_err(io_error(&manifest_path))
+}
+
+/// Makes files survive a crash.
+pub(super) fn flush(directory: &Path) -> Result<(), StoreError> {
+    for file in FILES {
+        flush_one(&directory.join(file))?;
+    }
+    flush_one(directory)
+}
+
+/// Makes one file, or a directory's entries, survive a crash.
+pub(super) fn flush_one(path: &Path) -> Result<(), StoreError> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(io_error(path))
+}
+
+/// Maps a dataset's files and checks all of them; a sentence says why they are not those of dataset `hash`.
+pub(super) fn read(directory: &Path, hash: &str) -> Result<Dataset, String> {
+    let Manifest { content, cells_sha256, .. } = Manifest::read(directory, hash)?;
+    let columns =
+        map_columns(&directory.join(COLUMNS_FILE), &content).map_err(|reason| format!("{COLUMNS_FILE}: {reason}"))?;
+    let with_mass = content.gradient_norm.is_some();
+    let cells = cells::read(&directory.join(CELLS_FILE), &cells_sha256, &content.features, with_mass)
+        .map_err(|reason| format!("{CELLS_FILE}: {reason}"))?;
+    let table = FeatureTable::from_shared(columns).map_err(|error| error.to_string())?;
+    Dataset::from_stored(table, content.gradient_norm, cells).map_err(|error| error.to_string())
+}
+
+fn map_columns(path: &Path, content: &DatasetContent) -> Result<Vec<(String, SharedColumn<f64>)>, String> {
+    let file = MappedFile::open(path)?;
+    let column = |entry: &ColumnContent| {
+        let name = &entry.name;
+        let column = file.tensor::<f64>(name)?;
+        if column.as_ref().len() as u64 != content.rows {
+            return Err(format!("column {name:?} does not have {} rows", content.rows));
+        }
+        if swift_sampler::column_sha256(column.as_ref()) != entry.sha256 {
+            return Err(format!("column {name:?} does not match its checksum"));
+        }
+        Ok((name.clone(), Arc::new(column) as SharedColumn<f64>))
+    };
+    content.columns.iter().map(column).collect()
+}
