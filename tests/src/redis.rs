@@ -45,7 +45,8 @@ impl RedisServer {
     /// Starts a Sentinel that watches `master` under the name `main`, and returns once it answers.
     #[must_use]
     pub fn start_sentinel(folder: &Path, master: &Self, quorum: u32, down_after: Duration) -> Self {
-        let file = folder.join(format!("sentinel-{}.conf", free_port()));
+        std::fs::create_dir_all(folder).expect("a temporary folder is made");
+        let file = folder.join("sentinel.conf");
         let settings = format!(
             "sentinel monitor main 127.0.0.1 {} {quorum}\nsentinel down-after-milliseconds main {}\nsentinel \
              failover-timeout main 5000\n",
