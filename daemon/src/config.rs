@@ -44,9 +44,9 @@ pub struct Flags {
     /// Address of metrics, health and the page; port 0 takes a free one. [default: 127.0.0.1:7432]
     #[arg(long, env = "SAMPLERD_HTTP", value_name = "ADDRESS:PORT")]
     pub http: Option<SocketAddr>,
-    /// Where records are kept: "sqlite" (in the data directory), redis://[USER:PASSWORD@]HOST:PORT[/DATABASE], or
-    /// redis-sentinel://[USER:PASSWORD@]HOST:PORT,HOST:PORT/MASTER[/DATABASE]; several daemons may share the latter two.
-    /// [default: sqlite]
+    /// Where records are kept: sqlite (in the data directory), redis://HOST:PORT/DATABASE, or
+    /// redis-sentinel://HOST:PORT,HOST:PORT/MASTER/DATABASE, with USER:PASSWORD@ before the hosts and /DATABASE left out
+    /// as need be. Several daemons may share what is not sqlite. [default: sqlite]
     #[arg(long, env = "SAMPLERD_REGISTRY", hide_env_values = true, value_name = "REGISTRY")]
     pub registry: Option<String>,
     /// TOML file with any of these settings, named as the flags with underscores.

@@ -91,6 +91,40 @@ fn without_redis_only_a_mirror_serves() {
     assert!(started.elapsed().as_millis() < 500, "an outage that is known is told at once");
 }
 
+#[test]
+fn a_commit_that_a_replica_does_not_confirm_stands_and_is_counted() {
+    let [folder, mirror] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
+    let master = RedisServer::start(&folder.path().join("master"), &[]);
+    let replica = RedisServer::start_replica(&folder.path().join("replica"), &master);
+    let metrics = MirrorMetrics::new().unwrap();
+    let url = master.url().parse().unwrap();
+    let backend = Mirrored::open(url, &mirror.path().join("mirror.sqlite"), metrics.clone()).unwrap();
+    let first = done(&backend, &[put("a", Expected::Absent, "1")]);
+    assert_eq!(metrics.commits_unreplicated.get(), 0);
+    replica.pause();
+    let second = done(&backend, &[put("a", Expected::Revision(first), "2")]);
+    assert_eq!(metrics.commits_unreplicated.get(), 1);
+    replica.resume();
+    done(&backend, &[put("a", Expected::Revision(second), "3")]);
+}
+
+/// Nobody tells the daemon that its server became a replica but the server itself.
+#[test]
+fn a_master_that_becomes_a_replica_is_left_and_joined_again_when_it_is_one_no_more() {
+    let [folder, mirror] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
+    let [server, other] = ["one", "two"].map(|name| RedisServer::start(&folder.path().join(name), &[]));
+    let backend = open(&server.url(), mirror.path()).unwrap();
+    let first = done(&backend, &[put("a", Expected::Absent, "1")]);
+    // It takes over the other's data, which is none.
+    server.ask(&format!("REPLICAOF 127.0.0.1 {}", other.port())).unwrap();
+    let write = put("a", Expected::Revision(first), "2");
+    assert!(matches!(backend.commit(std::slice::from_ref(&write)), Err(BackendError::Unavailable(_))));
+    assert_eq!(value(&backend, "a").as_deref(), Some("1"), "the mirror serves");
+    server.ask("REPLICAOF NO ONE").unwrap();
+    deadline("it is joined again", || backend.outage().is_none().then_some(()));
+    assert!(done(&backend, &[write]) > first);
+}
+
 /// A server whose data is gone, or of long ago, gets back what its daemons have.
 #[test]
 fn what_the_server_lost_the_mirrors_give_back() {

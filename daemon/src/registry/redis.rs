@@ -14,6 +14,7 @@
 
 mod connections;
 mod fault;
+mod scripts;
 mod url;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use redis::{Connection, FromRedisValue, RedisError, Script, ScriptInvocation};
 
 use super::backend::{BackendError, Change, Commit, Expected, PRESENCE_TTL, Stored, Write};
 use connections::{Connections, Server};
+use scripts::Scripts;
 
 pub(super) use fault::Fault;
 pub use url::{RedisUrl, RedisUrlError};
@@ -51,19 +53,6 @@ pub(super) struct Redis {
     /// Names this process among all that commit.
     process: String,
     names_given: AtomicU64,
-}
-
-#[derive(Debug)]
-struct Scripts {
-    join: Script,
-    generation: Script,
-    get: Script,
-    list: Script,
-    changes: Script,
-    commit: Script,
-    restore: Script,
-    announce: Script,
-    daemons: Script,
 }
 
 /// A server that was joined, and the history it holds.
@@ -283,22 +272,6 @@ impl Redis {
 
     fn invoke<T: FromRedisValue>(&self, session: &Session, call: &ScriptInvocation<'_>) -> Result<T, Fault> {
         self.connections.with(&session.server, |connection| call.invoke(connection))
-    }
-}
-
-impl Scripts {
-    fn new() -> Self {
-        Self {
-            join: Script::new(include_str!("redis/join.lua")),
-            generation: Script::new(include_str!("redis/generation.lua")),
-            get: Script::new(include_str!("redis/get.lua")),
-            list: Script::new(include_str!("redis/list.lua")),
-            changes: Script::new(include_str!("redis/changes.lua")),
-            commit: Script::new(include_str!("redis/commit.lua")),
-            restore: Script::new(include_str!("redis/restore.lua")),
-            announce: Script::new(include_str!("redis/announce.lua")),
-            daemons: Script::new(include_str!("redis/daemons.lua")),
-        }
     }
 }
 

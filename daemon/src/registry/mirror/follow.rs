@@ -10,7 +10,7 @@ use super::job_log::{Meeting, meet};
 use super::{Origin, Shared};
 use crate::registry::backend::{BackendError, Change, Commit, Expected, Write};
 use crate::registry::records::JobRecord;
-use crate::registry::redis::{Fault, Session, listen};
+use crate::registry::redis::{ChangedRecord, Fault, Session, listen};
 
 /// How often the registry is asked what changed, whatever it published.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
@@ -20,8 +20,9 @@ const SENTINEL_INTERVAL: Duration = Duration::from_secs(2);
 const JOIN_INTERVAL: Duration = Duration::from_millis(100);
 /// Pause between attempts to join afterwards.
 const PROBE_INTERVAL: Duration = Duration::from_millis(500);
-/// Records given back to the registry at once.
-const RESTORE_CHUNK: usize = 200;
+/// Records given back to the registry in one script, and about how many bytes of them: a script holds up everyone.
+const RESTORE_RECORDS_MAX: usize = 200;
+const RESTORE_BYTES_MAX: usize = 4 << 20;
 /// How often a held record is decided against other writers at once; the rest comes with the next attempt to join.
 const HELD_ATTEMPTS_MAX: u32 = 100;
 
@@ -130,7 +131,7 @@ impl Shared {
             records = records.len(),
             "the registry may have lost commits: giving it back those that this daemon has"
         );
-        for chunk in records.chunks(RESTORE_CHUNK) {
+        for chunk in portions(&records) {
             let newer = self.redis.restore(session, chunk)?;
             for record in chunk.iter().filter(|record| newer.contains(&record.key)) {
                 // Steps may have been served from a log that was lost: what is frozen stays, if the other log agrees.
@@ -230,5 +231,47 @@ impl Shared {
             Ok(held) => self.metrics.jobs_held.set(i64::try_from(held.len()).unwrap_or(i64::MAX)),
             Err(error) => tracing::warn!(%error, "the mirror does not tell what it holds"),
         }
+    }
+}
+
+/// Splits records into portions for one script each.
+fn portions(records: &[ChangedRecord]) -> impl Iterator<Item = &[ChangedRecord]> {
+    let mut rest = records;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = |record: &&ChangedRecord| {
+            let before = bytes;
+            bytes += record.key.len() + record.value.as_ref().map_or(0, String::len);
+            before < RESTORE_BYTES_MAX
+        };
+        let end = rest.iter().take(RESTORE_RECORDS_MAX).take_while(fits).count();
+        let portion;
+        (portion, rest) = rest.split_at(end);
+        (!portion.is_empty()).then_some(portion)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn portions_are_bounded_and_leave_nothing_out() {
+        let sizes = (0..1000).map(|at| if at % 300 == 0 { RESTORE_BYTES_MAX } else { 10 });
+        let records: Vec<_> = sizes
+            .map(|bytes| ChangedRecord {
+                key: String::new(),
+                changed_at: 1,
+                revision: 1,
+                value: Some("x".repeat(bytes)),
+            })
+            .collect();
+        let portions: Vec<_> = portions(&records).collect();
+        assert_eq!(portions.concat(), records);
+        assert!(portions.iter().all(|portion| portion.len() <= RESTORE_RECORDS_MAX));
+        let large = |portion: &[ChangedRecord]| {
+            portion.iter().filter(|record| record.value.as_ref().unwrap().len() > 10).count()
+        };
+        assert!(portions.iter().all(|portion| large(portion) <= 1));
     }
 }
