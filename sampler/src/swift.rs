@@ -8,7 +8,7 @@ use crate::piecewise::PiecewiseLinear;
 use crate::sampler::SamplerError;
 use crate::spec::{SwiftSpec, Transform};
 
-/// G is rounded to multiples of 2^-40, so that sums equal on paper are equal here and tie.
+/// G is rounded to multiples of 2^-40, and neighbours tie: sums equal on paper differ by less, but may be rounded apart.
 const GRID: f64 = (1u64 << 40) as f64;
 
 /// A swift sampler's weight function, usable on examples it was not built from.
@@ -43,7 +43,7 @@ impl SwiftFunction {
         let (mut combined, mut transformed) = (Vec::new(), Vec::new());
         let mut weights = vec![0.0; cells.len()];
         let mut below = 0.0;
-        for tied in order.chunk_by(|a, b| a.0 == b.0) {
+        for tied in order.chunk_by(|a, b| b.0 - a.0 <= 1) {
             let own: f64 = tied.iter().filter_map(|&(_, cell)| mass(cell)).sum();
             // Mid-rank: half of a tie's own mass lies below it.
             let t = ((below + 0.5 * own) / total).min(1.0);

@@ -36,7 +36,7 @@ fn mid_ranks(combined: &[f64], mass: &[f64]) -> Vec<f64> {
     let total: f64 = mass.iter().sum();
     let mut rank = vec![0.0; combined.len()];
     let mut below = 0.0;
-    for tied in order.chunk_by(|&a, &b| (combined[a] - combined[b]).abs() < 1e-11) {
+    for tied in order.chunk_by(|&a, &b| (combined[a] - combined[b]).abs() < 1.4e-12) {
         let own: f64 = tied.iter().map(|&x| mass[x]).sum();
         tied.iter().for_each(|&x| rank[x] = (below + own / 2.0) / total);
         below += own;
