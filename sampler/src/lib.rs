@@ -35,6 +35,7 @@ mod batch;
 mod cells;
 mod content;
 mod dataset;
+mod divisor;
 mod empirical_cdf;
 mod engine;
 mod exponential;

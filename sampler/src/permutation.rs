@@ -39,11 +39,37 @@ impl PermutationKey {
     }
 }
 
-/// A permutation of `0 .. len`, for a length from 1 to 2^32.
+/// What permutations of one length have in common.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    len: u64,
+    a: u32,
+    b: u32,
+}
+
+impl Shape {
+    /// Returns the shape of a length from 1 to 2^32.
+    #[inline]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a and b are at most 2^16, for len 2^32"
+    )]
+    pub(crate) fn new(len: u64) -> Self {
+        let half = 0.5 * (len as f64).sqrt();
+        let below = half as u32;
+        let a = 2 * (below + u32::from(f64::from(below) < half));
+        // 32-bit division takes half the time.
+        let b = u32::try_from(len).map_or_else(|_longest| len.div_ceil(u64::from(a)) as u32, |len| len.div_ceil(a));
+        Self { len, a, b }
+    }
+}
+
+/// A permutation of `0 .. len`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Permutation<'a> {
-    len: u64,
-    /// The tweak's own random word.
+    shape: Shape,
+    /// The number's own random word.
     word: u64,
     rounds: &'a [u32],
 }
@@ -51,15 +77,15 @@ pub(crate) struct Permutation<'a> {
 impl<'a> Permutation<'a> {
     /// Returns the permutation with this number: one key gives 2^64 of them that have nothing to do with each other.
     #[inline]
-    pub(crate) fn new(key: &'a PermutationKey, number: u64, len: u64) -> Self {
-        let rounds = if len < FEWER_ROUNDS_LEN { &key.rounds[..] } else { &key.rounds[..ROUNDS] };
-        Self { len, word: mix64(key.tweak ^ number), rounds }
+    pub(crate) fn new(key: &'a PermutationKey, number: u64, shape: Shape) -> Self {
+        let rounds = if shape.len < FEWER_ROUNDS_LEN { &key.rounds[..] } else { &key.rounds[..ROUNDS] };
+        Self { shape, word: mix64(key.tweak ^ number), rounds }
     }
 
     /// Returns the place of `element`.
     #[inline]
     pub(crate) fn place(&self, element: u32) -> u32 {
-        if self.len <= SHUFFLE_LEN_MAX { self.shuffle(element) } else { self.walk(element) }
+        if self.shape.len <= SHUFFLE_LEN_MAX { self.shuffle(element) } else { self.walk(element) }
     }
 
     /// Shuffles up to the element, the next digit of the word choosing among those that are left.
@@ -72,7 +98,7 @@ impl<'a> Permutation<'a> {
         let mut places: u64 = 0xfedc_ba98_7654_3210;
         let mut word = self.word;
         for here in 0..=u64::from(element) {
-            let product = u128::from(word) * u128::from(self.len - here);
+            let product = u128::from(word) * u128::from(self.shape.len - here);
             word = product as u64;
             let there = here + (product >> 64) as u64;
             let differing = (places >> (4 * here) ^ places >> (4 * there)) & 15;
@@ -82,14 +108,9 @@ impl<'a> Permutation<'a> {
     }
 
     #[inline]
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a and b are at most 2^16, for len 2^32"
-    )]
+    #[allow(clippy::cast_possible_truncation, reason = "halves of a word; a place is below len")]
     fn walk(&self, element: u32) -> u32 {
-        let a = 2 * (0.5 * (self.len as f64).sqrt()).ceil() as u32;
-        let b = self.len.div_ceil(u64::from(a)) as u32;
+        let Shape { len, a, b } = self.shape;
         let tweaks = [(self.word >> 32) as u32, self.word as u32];
         let (mut left, mut right) = (element / b, element % b);
         loop {
@@ -98,7 +119,7 @@ impl<'a> Permutation<'a> {
                 right = add(right, mix32(left ^ keys[1] ^ tweaks[1]), b);
             }
             let place = u64::from(left) * u64::from(b) + u64::from(right);
-            if place < self.len {
+            if place < len {
                 return place as u32;
             }
         }
@@ -154,11 +175,11 @@ mod tests {
     /// Calls with permutations of many keys, and with many of the same key, as cells have them.
     fn permutations(len: u64, count: u64, mut look: impl FnMut(&Permutation<'_>)) {
         for number in 0..count {
-            look(&Permutation::new(&key(number), 0, len));
+            look(&Permutation::new(&key(number), 0, Shape::new(len)));
         }
         let one = key(u64::MAX);
         for number in 0..count {
-            look(&Permutation::new(&one, number, len));
+            look(&Permutation::new(&one, number, Shape::new(len)));
         }
     }
 
@@ -168,7 +189,7 @@ mod tests {
         #[test]
         fn every_place_is_taken_once(seed: u64, number: u64, len in prop_oneof![1u64..100, 1u64..70_000]) {
             let key = key(seed);
-            let permutation = Permutation::new(&key, number, len);
+            let permutation = Permutation::new(&key, number, Shape::new(len));
             let mut taken = vec![false; usize::try_from(len).unwrap()];
             for element in 0..u32::try_from(len).unwrap() {
                 let place = permutation.place(element) as usize;
@@ -182,7 +203,7 @@ mod tests {
         fn places_of_the_longest_permutations_are_in_range(seed: u64, element: u32, less in 0u64..100_000) {
             let (key, len) = (key(seed), (1u64 << 32) - less);
             let element = element.min(u32::try_from(len - 1).unwrap());
-            prop_assert!(u64::from(Permutation::new(&key, 0, len).place(element)) < len);
+            prop_assert!(u64::from(Permutation::new(&key, 0, Shape::new(len)).place(element)) < len);
         }
     }
 
@@ -232,7 +253,7 @@ mod tests {
         let hash = |len: u64| {
             let key = key(42);
             (0..len.min(10_000)).fold(0xcbf2_9ce4_8422_2325u64, |hash, element| {
-                let place = Permutation::new(&key, 7, len).place(u32::try_from(element).unwrap());
+                let place = Permutation::new(&key, 7, Shape::new(len)).place(u32::try_from(element).unwrap());
                 (hash ^ u64::from(place)).wrapping_mul(0x0100_0000_01b3)
             })
         };

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::float_cmp, reason = "equal to the last bit is what is claimed")]
 
-use swift_sampler::{Dataset, FeatureTable, Sampler, SamplerSpec, Seed};
+use std::sync::Arc;
+
+use swift_sampler::{Dataset, FeatureTable, Plan, Replacement, Sampler, SamplerSpec, Seed, Segment};
 
 fn dataset() -> Dataset {
     let rows = 1000u32;
@@ -26,6 +28,10 @@ fn hash(sampler: &Sampler, seed: Seed, first: u64, draws: u64) -> u64 {
     let len = usize::try_from(draws).unwrap();
     let (mut indices, mut probabilities) = (vec![0; len], vec![0.0; len]);
     sampler.draw_into(seed, first..first + draws, &mut indices, &mut probabilities);
+    hash_of(indices, probabilities)
+}
+
+fn hash_of(indices: Vec<u32>, probabilities: Vec<f32>) -> u64 {
     let words = indices.into_iter().zip(probabilities).flat_map(|(index, p)| [index, f32::to_bits(p)]);
     words
         .flat_map(u32::to_le_bytes)
@@ -61,6 +67,57 @@ fn blocks_of_any_length_and_offset_equal_single_draws() {
         }
     }
 }
+
+/// A segment's draws in one mode; `before`: the segment before it, with its sampler.
+fn planned(mode: Replacement, spec: &str, segment: Segment, before: Option<(&str, Segment)>) -> (Vec<u32>, Vec<f32>) {
+    let plan = |spec: &str, segment, before: Option<&Plan>| {
+        Plan::new(Arc::new(sampler(spec)), Seed(42), mode, segment, before).unwrap()
+    };
+    let before = before.map(|(spec, segment)| plan(spec, segment, None));
+    let plan = plan(spec, segment, before.as_ref());
+    let len = usize::try_from(segment.draws()).unwrap();
+    let (mut indices, mut probabilities) = (vec![0; len], vec![0.0; len]);
+    plan.draw_into(segment.start..segment.end, &mut indices, &mut probabilities);
+    (indices, probabilities)
+}
+
+#[test]
+fn the_draws_of_every_mode_are_frozen() {
+    let far = 7_000_000_000_000;
+    let epoch = Segment { epoch_start: far, start: far, end: far + 1000 };
+    let rest = Segment { start: far + 333, ..epoch };
+    for (mode, expected) in [(Replacement::Stratified, STRATIFIED), (Replacement::Distinct, DISTINCT)] {
+        let hash = |spec, segment, before| {
+            let (indices, probabilities) = planned(mode, spec, segment, before);
+            hash_of(indices, probabilities)
+        };
+        let uniform = r#"{"kind":"uniform"}"#;
+        let column = r#"{"kind":"column","column":"entropy"}"#;
+        let hashes = [
+            hash(uniform, epoch, None),
+            hash(column, epoch, None),
+            hash(SWIFT, epoch, None),
+            hash(SWIFT, rest, Some((uniform, epoch))),
+        ];
+        assert_eq!(planned(mode, SWIFT, epoch, None).0[..8], expected.0, "{mode:?}");
+        assert_eq!(hashes, expected.1, "{mode:?}: {hashes:#018x?}");
+    }
+    // Independent draws do not depend on how they are planned.
+    let (indices, probabilities) = planned(Replacement::Independent, SWIFT, epoch, None);
+    assert_eq!(hash_of(indices, probabilities), hash(&sampler(SWIFT), Seed(42), far, 1000));
+}
+
+/// The first draws of an epoch under the swift sampler, and hashes of epochs under the uniform, the column and the swift
+/// sampler, and of the rest of an epoch after a swap from the uniform to the swift sampler.
+type Frozen = ([u32; 8], [u64; 4]);
+const STRATIFIED: Frozen = (
+    [890, 385, 246, 810, 808, 618, 329, 552],
+    [0x6426_a5d1_fc87_c501, 0xfddc_80cd_52d9_2ef8, 0xdc12_5f68_de6c_51fb, 0xe9b4_1567_789c_ec7e],
+);
+const DISTINCT: Frozen = (
+    [321, 761, 542, 126, 49, 996, 640, 392],
+    [0xe080_18e7_45ee_94f9, 0x2922_0147_edbe_59aa, 0xe30c_3f91_55af_f533, 0x0649_fc0b_7214_fcf8],
+);
 
 const UNIFORM: [u32; 8] = [73, 513, 602, 586, 322, 51, 479, 90];
 const COLUMN: [u32; 8] = [474, 444, 786, 661, 183, 23, 530, 79];

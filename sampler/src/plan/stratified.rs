@@ -7,7 +7,8 @@
 //! From K ≥ ⌊m·(R·p)⌋ ≥ m·⌊R·p⌋ follows ⌊K/m⌋ ≥ ⌊R·p⌋, and likewise ⌈K/m⌉ ≤ ⌈R·p⌉: every example is drawn ⌊R·p⌋ or ⌈R·p⌉
 //! times. As o is uniform, the expectation of K is R·m·p exactly, and the examples of a cell share it alike.
 
-use crate::permutation::{Permutation, PermutationKey};
+use crate::divisor::Divisor;
+use crate::permutation::{Permutation, PermutationKey, Shape};
 use crate::philox::{Domain, Seed, segment_words};
 use crate::sampler::Sampler;
 use crate::segment::Segment;
@@ -17,12 +18,16 @@ use crate::segment::Segment;
 pub(super) struct Stratified {
     /// R.
     draws: u64,
+    by_draws: Divisor,
+    /// Entries of the alias table: U is 2^32 times as many.
+    by_len: Divisor,
     /// o, below U.
     offset: u64,
     /// U = quotient · R + remainder, and o likewise: products with U itself would not fit 64 bits.
     total: Divided,
     offset_divided: Divided,
     order: PermutationKey,
+    order_shape: Shape,
     within_cells: PermutationKey,
 }
 
@@ -48,10 +53,13 @@ impl Stratified {
         let offset = u64::try_from(offset).expect("a fraction of a 64-bit total");
         Self {
             draws,
+            by_draws: Divisor::new(draws),
+            by_len: Divisor::new(sampler.alias().len() as u64),
             offset,
             total: Divided::new(total, draws),
             offset_divided: Divided::new(offset, draws),
             order: PermutationKey::new(seed, segment.start, Domain::SegmentOrder),
+            order_shape: Shape::new(draws),
             within_cells: PermutationKey::new(seed, segment.start, Domain::CellOrder),
         }
     }
@@ -60,19 +68,22 @@ impl Stratified {
     #[inline]
     #[allow(clippy::cast_possible_truncation, reason = "draws and positions are below 2^32")]
     pub(super) fn position(&self, sampler: &Sampler, draw: u64) -> (usize, u32) {
-        let point = u64::from(Permutation::new(&self.order, 0, self.draws).place(draw as u32));
+        let point = u64::from(Permutation::new(&self.order, 0, self.order_shape).place(draw as u32));
         let cell = sampler.alias().entry_of_unit(self.unit(point));
         let count = sampler.cells().count(cell);
-        let number = (point - self.first_point(sampler, cell)) % u64::from(count);
-        let position = Permutation::new(&self.within_cells, cell as u64, u64::from(count)).place(number as u32);
-        (cell, position)
+        if count == 1 {
+            return (cell, 0);
+        }
+        let number = (point - self.first_point(sampler, cell)) as u32 % count;
+        let order = Permutation::new(&self.within_cells, cell as u64, Shape::new(u64::from(count)));
+        (cell, order.place(number))
     }
 
     /// Returns ⌊(j·U + o) / R⌋. As j and both remainders are below R ≤ 2^32, nothing overflows.
     #[inline]
     fn unit(&self, point: u64) -> u64 {
         let (total, offset) = (self.total, self.offset_divided);
-        point * total.quotient + offset.quotient + (point * total.remainder + offset.remainder) / self.draws
+        point * total.quotient + offset.quotient + self.by_draws.divide(point * total.remainder + offset.remainder)
     }
 
     /// Returns the first point j at or after the cell's first unit c: the smallest with j·U + o ≥ c·R.
@@ -83,10 +94,9 @@ impl Stratified {
         let before = u128::from(sampler.alias().units_before(cell)) * u128::from(self.draws);
         // The total is len · 2^32, and dividing by 2^32 first leaves the quotient the same.
         let rounded_up = (before + u128::from(total - 1 - self.offset)) >> 32;
-        let len = total >> 32;
         match u64::try_from(rounded_up) {
-            Ok(rounded_up) => rounded_up / len,
-            Err(_beyond_64_bits) => (rounded_up / u128::from(len)) as u64,
+            Ok(rounded_up) => self.by_len.divide(rounded_up),
+            Err(_beyond_64_bits) => (rounded_up / u128::from(total >> 32)) as u64,
         }
     }
 }

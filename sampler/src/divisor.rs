@@ -1,0 +1,43 @@
+//! Division by a number that stays the same, without the processor's division, which takes several times as long as
+//! everything else that a draw needs.
+
+/// A positive number to divide by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Divisor {
+    value: u64,
+    /// ⌊(2^64 - 1) / value⌋.
+    reciprocal: u64,
+}
+
+impl Divisor {
+    pub(crate) fn new(value: u64) -> Self {
+        Self { value, reciprocal: u64::MAX / value }
+    }
+
+    /// Returns the quotient, rounded down.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation, reason = "the high half of a product")]
+    pub(crate) fn divide(self, dividend: u64) -> u64 {
+        // The reciprocal is less than 1 below 2^64 / value, in units of 1 / value: the estimate is at most 1 too small.
+        let estimate = ((u128::from(dividend) * u128::from(self.reciprocal)) >> 64) as u64;
+        estimate + u64::from(dividend - estimate * self.value >= self.value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        #[test]
+        fn quotients_are_those_of_the_processor(dividend: u64, (value, shift) in (1u64.., 0u32..64), near in 0u64..3) {
+            let value = (value >> shift).max(1);
+            for dividend in [dividend, (dividend - dividend % value).saturating_sub(near), u64::MAX - near] {
+                prop_assert_eq!(Divisor::new(value).divide(dividend), dividend / value);
+            }
+        }
+    }
+}
