@@ -1,6 +1,8 @@
 //! A job without a daemon: its dataset, its parameters and its log of samplers make its batches.
 
 mod error;
+mod parameters;
+mod plans;
 mod served_job;
 
 use std::collections::BTreeMap;
@@ -12,33 +14,19 @@ use crate::batch::Batch;
 use crate::dataset::Dataset;
 use crate::job::{Follow, JobLog, Shard, Steps, VersionChange};
 use crate::philox::Seed;
+use crate::plan::{Plan, PlanError};
+use crate::replacement::Replacement;
 use crate::sampler::Sampler;
+use crate::segment::VersionSegment;
 use crate::spec::SamplerSpec;
+use plans::Plans;
 
 pub use error::EngineError;
+pub use parameters::{BATCH_SIZE_MAX, JobParameters};
 pub use served_job::ServedJob;
 
-/// Largest global batch.
-pub const BATCH_SIZE_MAX: u32 = 1 << 24;
 /// The version of the sampler that an engine starts under.
 const VERSION_FIRST: u64 = 1;
-
-/// What a job's batches are a function of, beside its dataset and its samplers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct JobParameters {
-    /// Key of its random draws.
-    pub seed: u64,
-    /// Global batch size, over all ranks; 1 to [`BATCH_SIZE_MAX`].
-    pub batch_size: u32,
-}
-
-impl JobParameters {
-    /// Returns seed 0 and a batch size.
-    #[must_use]
-    pub fn new(batch_size: u32) -> Self {
-        Self { seed: 0, batch_size }
-    }
-}
 
 /// Computes the batches that a daemon serves for the same dataset, parameters and log of samplers, to the last bit.
 ///
@@ -50,6 +38,8 @@ pub struct Engine {
     /// Which version is in force when. Only a replayed job's log has a horizon.
     log: JobLog,
     samplers: BTreeMap<u64, Arc<Sampler>>,
+    /// Of this log and these parameters.
+    plans: Arc<Plans>,
 }
 
 impl Engine {
@@ -96,7 +86,7 @@ impl Engine {
         spec: impl Fn(u64) -> Option<SamplerSpec>,
     ) -> Result<Self, EngineError> {
         let dataset = dataset.into();
-        check(&parameters)?;
+        parameters.check(dataset.rows())?;
         let mut samplers = BTreeMap::new();
         for &VersionChange { version, .. } in log.changes() {
             if let Entry::Vacant(vacant) = samplers.entry(version) {
@@ -104,7 +94,7 @@ impl Engine {
                 vacant.insert(Arc::new(Sampler::build(&spec, &dataset)?));
             }
         }
-        Ok(Self { dataset, parameters, log, samplers })
+        Ok(Self { dataset, parameters, log, samplers, plans: Arc::default() })
     }
 
     /// Swaps the sampler: batches from `step` on follow `spec`, those before it stay what they are. Returns its version,
@@ -118,6 +108,7 @@ impl Engine {
         let version = self.samplers.last_key_value().map_or(VERSION_FIRST, |(version, _)| version + 1);
         self.log.decide(step, version).map_err(|earliest| EngineError::Decided { step, earliest })?;
         self.samplers.insert(version, sampler);
+        self.plans = Arc::default();
         Ok(version)
     }
 
@@ -126,11 +117,12 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] when a parameter is out of range.
     pub fn with_parameters(&self, parameters: JobParameters) -> Result<Self, EngineError> {
-        check(&parameters)?;
-        Ok(Self { parameters, ..self.clone() })
+        parameters.check(self.dataset.rows())?;
+        Ok(Self { parameters, plans: Arc::default(), ..self.clone() })
     }
 
-    /// Computes one rank's share of a global batch. Takes the same time at any step.
+    /// Computes one rank's share of a global batch. Takes the same time at any step; in mode [`Replacement::Distinct`] the
+    /// first batch of an epoch plans it, in O(n + E log E) for n examples and E draws.
     ///
     /// # Errors
     /// [`EngineError::Undecided`] at and above a replayed job's horizon; [`EngineError::NoSuchStep`] where draws can no
@@ -144,8 +136,8 @@ impl Engine {
         let version = self.log.version_at(step).ok_or(EngineError::Undecided { step, horizon: self.log.horizon() })?;
         let count = shard.slice(steps.batch_size).len();
         let (mut indices, mut probabilities) = (vec![0; count], vec![0.0; count]);
-        let seed = Seed(self.parameters.seed);
-        self.samplers[&version].draw_into(seed, steps.draws(step, shard), &mut indices, &mut probabilities);
+        let plan_of = |draw| self.plan(draw);
+        Plan::draw_across(steps.draws(step, shard), &mut indices, &mut probabilities, plan_of)?;
         Ok(Batch { step, epoch: steps.epoch(step), version, indices, probabilities })
     }
 
@@ -169,7 +161,7 @@ impl Engine {
     /// Returns the job's arithmetic of steps and epochs.
     #[must_use]
     pub fn steps(&self) -> Steps {
-        Steps { batch_size: self.parameters.batch_size, epoch_draws: self.dataset.rows() as u64 }
+        self.parameters.steps(self.dataset.rows())
     }
 
     /// Returns which version is in force when.
@@ -183,11 +175,20 @@ impl Engine {
     pub fn sampler(&self, version: u64) -> Option<&Arc<Sampler>> {
         self.samplers.get(&version)
     }
-}
 
-fn check(parameters: &JobParameters) -> Result<(), EngineError> {
-    match parameters.batch_size {
-        1..=BATCH_SIZE_MAX => Ok(()),
-        batch_size => Err(EngineError::BatchSize(batch_size)),
+    /// Returns the plan of the segment that a draw lies in.
+    fn plan(&self, draw: u64) -> Result<Arc<Plan>, PlanError> {
+        let segments = self.log.segments(draw, self.steps());
+        let make = |in_force: &VersionSegment, before: Option<&Plan>| {
+            let sampler = Arc::clone(&self.samplers[&in_force.version]);
+            let JobParameters { seed, replacement, .. } = self.parameters;
+            Plan::new(sampler, Seed(seed), replacement, in_force.segment, before)
+        };
+        match self.parameters.replacement {
+            Replacement::Independent | Replacement::Stratified => {
+                make(segments.last().expect("an epoch has a segment"), None).map(Arc::new)
+            }
+            Replacement::Distinct => self.plans.last_of(&segments, make),
+        }
     }
 }

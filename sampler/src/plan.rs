@@ -105,6 +105,32 @@ impl Plan {
         Draw { index: index[0], probability: probability[0] }
     }
 
+    /// Writes draws that may lie in several segments, as those of a batch at the end of an epoch do; `plan_of` returns the
+    /// plan of the segment that a draw lies in, and is asked once a segment.
+    ///
+    /// # Errors
+    /// Those of `plan_of`.
+    ///
+    /// # Panics
+    /// When the slices are not as long as the range.
+    pub fn draw_across<E>(
+        mut draws: Range<u64>,
+        mut indices: &mut [u32],
+        mut probabilities: &mut [f32],
+        mut plan_of: impl FnMut(u64) -> Result<Arc<Self>, E>,
+    ) -> Result<(), E> {
+        while !draws.is_empty() {
+            let plan = plan_of(draws.start)?;
+            let end = draws.end.min(plan.segment.end);
+            let count = usize::try_from(end - draws.start).expect("a slice has no more values");
+            let (here, later) = indices.split_at_mut(count);
+            let (probabilities_here, probabilities_later) = probabilities.split_at_mut(count);
+            plan.draw_into(draws.start..end, here, probabilities_here);
+            (draws.start, indices, probabilities) = (end, later, probabilities_later);
+        }
+        Ok(())
+    }
+
     /// Writes the draws of `draws` into `indices` and `probabilities`.
     ///
     /// # Panics

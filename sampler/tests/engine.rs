@@ -6,11 +6,14 @@ use std::sync::Arc;
 
 use swift_sampler::job::{JobLog, Shard, VersionChange};
 use swift_sampler::{
-    Batch, Dataset, Engine, EngineError, FeatureTable, JobParameters, Sampler, SamplerSpec, Seed, ServedJob,
+    Batch, Dataset, Engine, EngineError, FeatureTable, JobParameters, Plan, Replacement, Sampler, SamplerSpec, Seed,
+    Segment, ServedJob,
 };
 
 const ROWS: u32 = 300;
-const JOB: JobParameters = JobParameters { seed: 5, batch_size: 64 };
+const JOB: JobParameters =
+    JobParameters { seed: 5, batch_size: 64, replacement: Replacement::Independent, epoch_draws: None };
+const MODES: [Replacement; 3] = [Replacement::Independent, Replacement::Stratified, Replacement::Distinct];
 const UNIFORM: &str = r#"{"kind":"uniform"}"#;
 const SMALL_LOSSES: &str = r#"{"kind":"swift","features":["loss","entropy"],"coefficients":[1,0],
     "knots":[0.25,0.5,0.75],"values":[1,1,0.5,0,0],"transform":"cdf"}"#;
@@ -37,11 +40,20 @@ fn batches(engine: &Engine, steps: std::ops::Range<u64>) -> Vec<Batch> {
     engine.batches(steps, Shard::WHOLE).collect::<Result<_, _>>().unwrap()
 }
 
+/// An engine whose epochs of 250 draws end inside of batches, with swaps at steps 3 and 7, inside of epochs.
+fn with_swaps(replacement: Replacement) -> Engine {
+    let parameters = JobParameters { replacement, epoch_draws: Some(250), ..JOB };
+    let mut engine = Engine::new(dataset(ROWS), &spec(SMALL_LOSSES), parameters).unwrap();
+    engine.activate_at(3, &spec(WEIGHTS)).unwrap();
+    engine.activate_at(7, &spec(SMALL_LOSSES)).unwrap();
+    engine
+}
+
 /// A job that swapped at step 3 and back at step 7, as samplerctl prints it.
 fn served(horizon: u64) -> ServedJob {
     let hash = dataset(ROWS).hash();
     let json = format!(
-        r#"{{"name":"train","dataset":"d","seed":5,"batch_size":64,"mode":"independent","follow":"step","horizon":{horizon},
+        r#"{{"name":"train","dataset":"d","seed":5,"batch_size":64,"epoch_draws":250,"mode":"distinct","follow":"step","horizon":{horizon},
             "log":[{{"from_step":0,"version":1}},{{"from_step":3,"version":4}},{{"from_step":7,"version":1}}],
             "dataset_rows":300,"dataset_hash":"{hash}"}}"#
     );
@@ -70,15 +82,64 @@ fn a_batch_is_the_draws_of_the_sampler_in_force() {
 
 #[test]
 fn ranks_share_the_global_batch() {
-    let mut engine = engine();
-    engine.activate_at(4, &spec(WEIGHTS)).unwrap();
-    for world_size in [2, 3, 7, 70] {
+    for (replacement, world_size) in MODES.into_iter().flat_map(|mode| [2, 3, 7, 70].map(|size| (mode, size))) {
+        let engine = with_swaps(replacement);
         for whole in batches(&engine, 0..10) {
             let shards = (0..world_size).map(|rank| Shard::new(rank, world_size).unwrap());
             let parts: Vec<Batch> = shards.map(|shard| engine.batch(whole.step, shard).unwrap()).collect();
             assert_eq!(parts.iter().flat_map(|part| part.indices.clone()).collect::<Vec<_>>(), whole.indices);
             assert!(parts.iter().all(|part| (part.epoch, part.version) == (whole.epoch, whole.version)));
         }
+    }
+}
+
+#[test]
+fn a_batch_across_an_epochs_end_comes_from_two_plans() {
+    let [first, second] = [SMALL_LOSSES, WEIGHTS].map(|json| Sampler::build(&spec(json), &dataset(ROWS)).unwrap());
+    let (first, second) = (Arc::new(first), Arc::new(second));
+    for replacement in MODES {
+        // Step 3 has draws 192 to 256, the epoch ends at 250.
+        let batch = with_swaps(replacement).batch(3, Shard::WHOLE).unwrap();
+        let plan = |sampler: &Arc<Sampler>, epoch_start, start, before: Option<&Plan>| {
+            let segment = Segment { epoch_start, start, end: epoch_start + 250 };
+            Plan::new(Arc::clone(sampler), Seed(5), replacement, segment, before).unwrap()
+        };
+        let rest = plan(&second, 0, 192, Some(&plan(&first, 0, 0, None)));
+        let next = plan(&second, 250, 250, None);
+        let expected: Vec<u32> =
+            (192..256).map(|draw| if draw < 250 { rest.draw(draw).index } else { next.draw(draw).index }).collect();
+        assert_eq!((batch.indices, batch.epoch, batch.version), (expected, 0, 2), "{replacement:?}");
+    }
+}
+
+#[test]
+fn batches_do_not_depend_on_what_was_asked_before() {
+    for replacement in MODES {
+        let engine = with_swaps(replacement);
+        let expected = batches(&engine, 0..40);
+        for stride in [39, 7, 11, 1] {
+            for step in (0..40).map(|position| position * stride % 40) {
+                let batch = engine.batch(step, Shard::WHOLE).unwrap();
+                assert_eq!(batch, expected[usize::try_from(step).unwrap()], "{replacement:?}");
+            }
+        }
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| assert_eq!(batches(&engine, 0..40), expected));
+            }
+        });
+    }
+}
+
+#[test]
+fn no_example_comes_twice_in_a_distinct_epoch_with_a_swap() {
+    let parameters = JobParameters { replacement: Replacement::Distinct, epoch_draws: Some(250), ..JOB };
+    let mut engine = Engine::new(dataset(ROWS), &spec(UNIFORM), parameters).unwrap();
+    engine.activate_at(2, &spec(WEIGHTS)).unwrap();
+    let drawn: Vec<u32> = batches(&engine, 0..40).into_iter().flat_map(|batch| batch.indices).collect();
+    for epoch in drawn.chunks_exact(250) {
+        let different: std::collections::BTreeSet<u32> = epoch.iter().copied().collect();
+        assert_eq!(different.len(), 250);
     }
 }
 
@@ -103,9 +164,7 @@ fn what_was_computed_before_a_swap_does_not_change() {
 
 #[test]
 fn a_served_job_is_replayed_from_its_description() {
-    let mut expected = engine();
-    expected.activate_at(3, &spec(WEIGHTS)).unwrap();
-    expected.activate_at(7, &spec(SMALL_LOSSES)).unwrap();
+    let expected = with_swaps(Replacement::Distinct);
     let replay = Engine::replay(dataset(ROWS), &served(64), spec_of).unwrap();
     let (replayed, expected) = (batches(&replay, 0..64), batches(&expected, 0..64));
     for (replayed, expected) in replayed.iter().zip(&expected) {
@@ -150,6 +209,9 @@ fn parameters_and_steps_out_of_range_are_named() {
     let last = u64::MAX / 64 - 1;
     assert_eq!(engine().batch(last, Shard::WHOLE).unwrap().indices.len(), 64);
     assert_eq!(engine().batch(last + 1, Shard::WHOLE).unwrap_err(), EngineError::NoSuchStep { step: last + 1, last });
+    let parameters = JobParameters { replacement: Replacement::Distinct, epoch_draws: Some(301), ..JOB };
+    let error = engine().with_parameters(parameters).unwrap_err().to_string();
+    assert!(error.contains("epoch_draws is 301, but the dataset has 300 examples"), "{error}");
     assert!(matches!(
         engine().activate_at(0, &spec(r#"{"kind":"column","column":"w"}"#)),
         Err(EngineError::Sampler(_))
@@ -158,7 +220,7 @@ fn parameters_and_steps_out_of_range_are_named() {
 
 #[test]
 fn other_parameters_give_the_batches_of_another_job() {
-    let other = engine().with_parameters(JobParameters { seed: 6, batch_size: 32 }).unwrap();
+    let other = engine().with_parameters(JobParameters { seed: 6, batch_size: 32, ..JOB }).unwrap();
     let fresh = Engine::new(dataset(ROWS), &spec(SMALL_LOSSES), other.parameters()).unwrap();
     assert_eq!(batches(&other, 0..10), batches(&fresh, 0..10));
     assert_ne!(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use swift_sampler::job::{JobLog, Shard, VersionChange};
-use swift_sampler::{EngineError, JobParameters, SamplerSpec, ServedJob};
+use swift_sampler::{EngineError, JobParameters, Replacement, SamplerSpec, ServedJob};
 
 use crate::batch::Batch;
 use crate::engine_dataset::EngineDataset;
@@ -17,8 +17,8 @@ pub(crate) fn refused(error: &dyn std::fmt::Display) -> PyErr {
     InvalidArgument::new_err(error.to_string())
 }
 
-/// Seed and batch size of a job.
-type Parameters = (u64, u32);
+/// Seed, batch size, replacement mode and draws of an epoch of a job.
+type Parameters = (u64, u32, String, Option<u64>);
 
 /// A dataset, a job's parameters and its samplers, without a daemon.
 #[pyclass(frozen, module = "swift_sampler._native")]
@@ -45,16 +45,17 @@ impl Engine {
             specs.into_iter().map(|(version, json)| Ok((version, spec(&json)?))).collect::<PyResult<_>>()?;
         let log: Vec<_> = log.into_iter().map(|(from_step, version)| VersionChange { from_step, version }).collect();
         let dataset = Arc::clone(dataset.shared());
-        let (seed, batch_size) = parameters;
+        let parameters = job_parameters(parameters)?;
         let spec = |version| specs.get(&version).cloned();
         py.detach(|| match served_hash {
             Some(dataset_hash) => {
-                let job = ServedJob { dataset_hash, seed, batch_size, log, horizon };
+                let JobParameters { seed, batch_size, replacement: mode, epoch_draws } = parameters;
+                let job = ServedJob { dataset_hash, seed, batch_size, epoch_draws, mode, log, horizon };
                 swift_sampler::Engine::replay(dataset, &job, spec)
             }
             None => {
                 let log = JobLog::from_changes(log, horizon).ok_or(EngineError::Log)?;
-                swift_sampler::Engine::with_log(dataset, JobParameters { seed, batch_size }, log, spec)
+                swift_sampler::Engine::with_log(dataset, parameters, log, spec)
             }
         })
         .map(|engine| Self { engine })
@@ -71,8 +72,7 @@ impl Engine {
 
     /// The same dataset and samplers for a job of other parameters.
     fn with_parameters(&self, parameters: Parameters) -> PyResult<Self> {
-        let (seed, batch_size) = parameters;
-        let engine = self.engine.with_parameters(JobParameters { seed, batch_size });
+        let engine = self.engine.with_parameters(job_parameters(parameters)?);
         engine.map(|engine| Self { engine }).map_err(|error| refused(&error))
     }
 
@@ -87,6 +87,12 @@ impl Engine {
     /// The first step of an epoch.
     fn first_step(&self, epoch: u64) -> u64 {
         self.engine.steps().first_step(epoch)
+    }
+
+    /// Draws of an epoch.
+    #[getter]
+    fn epoch_draws(&self) -> u64 {
+        self.engine.steps().epoch_draws
     }
 
     /// The probability of every example under a version, in row order.
@@ -106,8 +112,8 @@ impl Engine {
 
     #[getter]
     fn parameters(&self) -> Parameters {
-        let JobParameters { seed, batch_size } = self.engine.parameters();
-        (seed, batch_size)
+        let JobParameters { seed, batch_size, replacement, epoch_draws } = self.engine.parameters();
+        (seed, batch_size, replacement.name().to_owned(), epoch_draws)
     }
 
     /// (First step, version) of every change.
@@ -127,6 +133,15 @@ impl Engine {
         let sampler = self.engine.sampler(version).map(AsRef::as_ref);
         sampler.ok_or_else(|| refused(&format!("version {version} is none of this engine's")))
     }
+}
+
+fn job_parameters((seed, batch_size, mode, epoch_draws): Parameters) -> PyResult<JobParameters> {
+    let modes = [Replacement::Independent, Replacement::Stratified, Replacement::Distinct];
+    let replacement = modes
+        .into_iter()
+        .find(|replacement| replacement.name() == mode)
+        .ok_or_else(|| refused(&format!("mode {mode:?}: independent, stratified or distinct")))?;
+    Ok(JobParameters { seed, batch_size, replacement, epoch_draws })
 }
 
 fn spec(json: &str) -> PyResult<SamplerSpec> {

@@ -18,6 +18,7 @@ from conftest import random_columns, write_parquet
 
 import swift_sampler
 from swift_sampler import Batch, Client, Engine, InvalidArgument
+from swift_sampler.client import Mode
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "engine.py"
 SWIFT = {
@@ -73,13 +74,15 @@ def test_the_engine_draws_what_the_daemon_serves(
     assert engine.dataset_hash == client.dataset(dataset).hash
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_a_served_job_with_swaps_is_replayed(client: Client, tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("mode", ["independent", "stratified", "distinct"])
+def test_a_served_job_with_swaps_is_replayed(client: Client, tmp_path: Path, mode: Mode, seed: int) -> None:
     generator = np.random.default_rng(seed)
     columns = random_columns(int(generator.integers(300, 3000)), seed=10 + seed)
     file = write_parquet(tmp_path / "features.parquet", columns)
     client.import_dataset("d", file)
-    client.open_job("j", "d", batch_size=int(generator.integers(1, 200)), seed=seed)
+    batch_size, epoch_draws = int(generator.integers(1, 200)), int(generator.integers(200, 300))
+    client.open_job("j", "d", batch_size=batch_size, seed=seed, mode=mode, epoch_draws=epoch_draws)
     served: list[Batch] = []
     for spec in (SWIFT, WEIGHTS, {"kind": "uniform"}, SWIFT):
         # Beyond the horizon, so that the swap before it is taken up.
@@ -108,7 +111,7 @@ def test_a_job_is_replayed_from_what_samplerctl_prints(columns: dict[str, np.nda
     engine = Engine(columns, SWIFT, batch_size=50, seed=3)
     engine.activate_at(10, WEIGHTS)
     printed = f"""{{"name":"train","dataset":"d","seed":3,"batch_size":50,"mode":"independent","follow":"step",
-        "horizon":128,"log":[{{"from_step":0,"version":1}},{{"from_step":10,"version":2}}],"dataset_rows":1000,
+        "epoch_draws":1000,"horizon":128,"log":[{{"from_step":0,"version":1}},{{"from_step":10,"version":2}}],"dataset_rows":1000,
         "dataset_hash":"{engine.dataset_hash}"}}"""
     replay = Engine.replay_record(json.loads(printed), {1: SWIFT, 2: WEIGHTS}, columns)
     assert_equal(list(replay.batches(0, 128)), list(engine.batches(0, 128)))
@@ -161,8 +164,20 @@ def test_what_is_wrong_with_features_is_named(columns: dict[str, np.ndarray], tm
         Engine(columns).batch(0)
     with pytest.raises(InvalidArgument, match="batch_size is 0"):
         Engine(columns, batch_size=0)
+    with pytest.raises(InvalidArgument, match="mode \"sideways\": independent, stratified or distinct"):
+        Engine(columns, mode="sideways")
+    with pytest.raises(InvalidArgument, match="epoch_draws is 1001, but the dataset has 1000 examples"):
+        Engine(columns, mode="distinct", epoch_draws=1001)
     with pytest.raises(InvalidArgument, match="rank 3 of world size 3"):
         Engine(columns, batch_size=8).batch(0, rank=3, world_size=3)
+
+
+def test_a_stratified_epoch_of_the_uniform_sampler_is_a_shuffle(columns: dict[str, np.ndarray]) -> None:
+    engine = Engine(columns, batch_size=50, mode="stratified")
+    assert engine.epoch_draws == 1000
+    epochs = [np.concatenate([b.indices for b in engine.batches(20 * epoch, 20 * epoch + 20)]) for epoch in range(3)]
+    assert all((np.sort(epoch) == np.arange(1000)).all() for epoch in epochs)
+    assert (epochs[0] != epochs[1]).any()
 
 
 def test_a_swap_leaves_what_was_before_it(columns: dict[str, np.ndarray]) -> None:

@@ -1,6 +1,8 @@
 //! Why an engine refuses.
 
 use super::BATCH_SIZE_MAX;
+use crate::plan::PlanError;
+use crate::replacement::EpochError;
 use crate::sampler::SamplerError;
 
 /// Why an engine cannot be made, or computes no batch.
@@ -12,6 +14,12 @@ pub enum EngineError {
     /// A batch size out of range.
     #[error("batch_size is {0}: it must be from 1 to {BATCH_SIZE_MAX}")]
     BatchSize(u32),
+    /// An epoch that the replacement mode cannot have.
+    #[error(transparent)]
+    Epoch(#[from] EpochError),
+    /// A segment that cannot be planned.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     /// The dataset is not the one that the job was served from.
     #[error(
         "this dataset's content is {given}, the job was served from {served}: replay it from the same columns, features \

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from swift_sampler import _native
-from swift_sampler.client import Client
+from swift_sampler.client import Client, Mode
 from swift_sampler.spec import Spec, spec_json
 
 FEATURES_DEFAULT = ("loss", "entropy")
@@ -19,8 +19,13 @@ GRADIENT_NORM_DEFAULT = "grad_norm"
 
 VERSION_FIRST = 1
 """The version of the sampler that an engine starts under."""
+RECORD_FIELDS = ("seed", "batch_size", "mode", "epoch_draws", "log", "horizon", "dataset_hash")
+"""What a batch is a function of, beside the features and the specs."""
 DECIDED = 2**64 - 1
 """The horizon of a log that is decided throughout."""
+
+Parameters = tuple[int, int, str, Union[int, None]]
+"""Seed, batch size, mode and draws of an epoch."""
 
 PathLike = Union[str, "os.PathLike[str]"]
 Source = Union[Mapping[str, npt.ArrayLike], PathLike, Sequence[PathLike]]
@@ -32,7 +37,7 @@ class Engine:
     """A job without a daemon: a dataset, the job's parameters and its samplers.
 
     A batch is a pure function of seed, step and sampler, so what an engine draws is, to the last bit, what samplerd
-    serves for the same features, specs, seed and batch size. ``activate_at`` swaps the sampler from a step on;
+    serves for the same features, specs and parameters. ``activate_at`` swaps the sampler from a step on;
     ``replay`` repeats what a daemon served. May be pickled, with its columns.
     """
 
@@ -45,6 +50,8 @@ class Engine:
         gradient_norm: str | None = None,
         batch_size: int | None = None,
         seed: int = 0,
+        mode: Mode = "independent",
+        epoch_draws: int | None = None,
     ) -> None:
         """Reads the features and builds the sampler, which is version 1.
 
@@ -55,6 +62,8 @@ class Engine:
             gradient_norm: Column of gradient norms; default: grad_norm where there is one.
             batch_size: Global batch size, over all ranks; without one it is given with every call.
             seed: Seed of every draw.
+            mode: How draws of one epoch relate to each other.
+            epoch_draws: Draws of an epoch; default: as many as there are examples.
 
         Raises:
             InvalidArgument: A file cannot be read, a value is not finite, lengths differ, a column is missing, or the spec
@@ -62,7 +71,8 @@ class Engine:
         """
         self._dataset = _dataset(source, features, gradient_norm)
         self._batch_size = batch_size
-        self._start(_native.Engine(self._dataset, (seed, 1 if batch_size is None else batch_size), *_one_version(spec)))
+        parameters = (seed, 1 if batch_size is None else batch_size, mode, epoch_draws)
+        self._start(_native.Engine(self._dataset, parameters, *_one_version(spec)))
 
     def _start(self, native: _native.Engine) -> None:
         self._native = native
@@ -113,12 +123,12 @@ class Engine:
             InvalidArgument: The features are not those of the job's dataset, or a spec is missing.
         """
         if not isinstance(record, Mapping):
-            record = {name: getattr(record, name) for name in ("seed", "batch_size", "log", "horizon", "dataset_hash")}
+            record = {name: getattr(record, name) for name in RECORD_FIELDS}
         log = [(c["from_step"], c["version"]) if isinstance(c, Mapping) else tuple(c) for c in record["log"]]
         engine = cls.__new__(cls)
         engine._dataset = _dataset(source, features, gradient_norm)
         engine._batch_size = record["batch_size"]
-        parameters = (record["seed"], record["batch_size"])
+        parameters = (record["seed"], record["batch_size"], record["mode"], record["epoch_draws"])
         texts = {version: spec_json(spec) for version, spec in specs.items()}
         engine._start(
             _native.Engine(engine._dataset, parameters, log, record["horizon"], texts, record["dataset_hash"])
@@ -172,6 +182,11 @@ class Engine:
     def dataset_hash(self) -> str:
         """SHA-256 of the dataset's content, as samplerd names it; computed when first asked for."""
         return self._dataset.hash
+
+    @property
+    def epoch_draws(self) -> int:
+        """Draws of an epoch."""
+        return self._native.epoch_draws
 
     @property
     def log(self) -> list[tuple[int, int]]:
@@ -256,7 +271,14 @@ class Engine:
         batch_size = self._batch_size if batch_size is None else batch_size
         if batch_size is None:
             raise ValueError("there is no batch size: give batch_size to the engine, or to each call")
-        parameters = (self._native.parameters[0] if seed is None else seed, batch_size)
+        own_seed, _, mode, epoch_draws = self._native.parameters
+        parameters = (own_seed if seed is None else seed, batch_size, mode, epoch_draws)
+        return self._with(parameters)
+
+    def _with(self, parameters: Parameters) -> _native.Engine:
+        """Returns the native engine of other parameters; that of the last other ones is kept."""
+        if self._native.parameters == parameters:
+            return self._native
         if self._other.parameters != parameters:
             self._other = self._native.with_parameters(parameters)
         return self._other
