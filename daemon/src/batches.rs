@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use swift_sampler::job::Shard;
-use swift_sampler::{Replacement, Sampler};
+use swift_sampler::{Plan, Replacement, Sampler};
 use swift_sampler_proto::v1;
 
 use self::plans::Plans;
@@ -249,15 +249,11 @@ impl Block {
                 version: run.version,
                 draws: slice.end - slice.start,
             });
-            let mut draws = steps.draws(step, self.shard);
-            // The last batch of an epoch may run into the next one.
-            while !draws.is_empty() {
-                let plan = self.plans.plan(&self.job, draws.start, &run.sampler)?;
-                let end = draws.end.min(plan.segment().end);
-                let to = at + usize::try_from(end - draws.start).expect("no more draws than the batch has");
-                plan.draw_into(draws.start..end, &mut indices[at..to], &mut probabilities[at..to]);
-                (at, draws.start) = (to, end);
-            }
+            let to = at + draws_a_batch;
+            let plan_of = |draw| self.plans.plan(&self.job, draw, &run.sampler);
+            let draws = steps.draws(step, self.shard);
+            Plan::draw_across(draws, &mut indices[at..to], &mut probabilities[at..to], plan_of)?;
+            at = to;
         }
         Ok(v1::BatchBlock {
             batches: headers,

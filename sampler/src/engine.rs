@@ -178,17 +178,14 @@ impl Engine {
 
     /// Returns the plan of the segment that a draw lies in.
     fn plan(&self, draw: u64) -> Result<Arc<Plan>, PlanError> {
-        let segments = self.log.segments(draw, self.steps());
         let make = |in_force: &VersionSegment, before: Option<&Plan>| {
             let sampler = Arc::clone(&self.samplers[&in_force.version]);
             let JobParameters { seed, replacement, .. } = self.parameters;
-            Plan::new(sampler, Seed(seed), replacement, in_force.segment, before)
+            Plan::new(sampler, Seed(seed), replacement, in_force.segment, before).map(Arc::new)
         };
         match self.parameters.replacement {
-            Replacement::Independent | Replacement::Stratified => {
-                make(segments.last().expect("an epoch has a segment"), None).map(Arc::new)
-            }
-            Replacement::Distinct => self.plans.last_of(&segments, make),
+            Replacement::Independent | Replacement::Stratified => make(&self.log.segment(draw, self.steps()), None),
+            Replacement::Distinct => self.plans.last_of(&self.log.segments(draw, self.steps()), make),
         }
     }
 }

@@ -24,7 +24,7 @@ impl Plans {
 
     /// Returns the plan of the segment that `draw`, of a frozen step, lies in. `sampler` is that of its version. May block
     /// in mode [`Replacement::Distinct`], where the segment is another than the last one's.
-    pub(super) fn plan(&mut self, job: &JobRecord, draw: u64, sampler: &Arc<Sampler>) -> Result<&Plan, Error> {
+    pub(super) fn plan(&mut self, job: &JobRecord, draw: u64, sampler: &Arc<Sampler>) -> Result<Arc<Plan>, Error> {
         let segment = job.log.segment(draw, job.steps()).segment;
         if !self.is_present(segment) {
             self.present = Some(match job.mode {
@@ -35,7 +35,7 @@ impl Plans {
                 Replacement::Distinct => distinct(&self.daemon, job, draw)?,
             });
         }
-        Ok(self.present.as_deref().expect("it was just made"))
+        Ok(Arc::clone(self.present.as_ref().expect("it was just made")))
     }
 
     /// Tells whether all of `draws`, of frozen steps, come from the present plan.

@@ -4,10 +4,10 @@
 //! compare-and-set that also notes the active version if it changed. So every rank, wherever it reads, switches at the
 //! same step.
 
-use std::ops::{Range, RangeInclusive};
+use std::ops::RangeInclusive;
 
-use swift_sampler::Replacement;
 use swift_sampler::job::{Follow, JobLog, Steps};
+use swift_sampler::{BATCH_SIZE_MAX, Replacement};
 
 use super::error::check_job_name;
 use super::records::{DatasetRecord, JobRecord, SamplerRecord};
@@ -21,7 +21,7 @@ pub const LEASE_STEPS_MAX: u64 = 16_384;
 /// step freezes all before it, so one that is far off by mistake would hold back activations.
 pub const STEPS_BEYOND_HORIZON_MAX: u64 = 4096;
 /// Range of the global batch size.
-const BATCH_SIZE_RANGE: Range<u32> = 1..16_777_217;
+const BATCH_SIZE_RANGE: RangeInclusive<u32> = 1..=BATCH_SIZE_MAX;
 
 /// What a job is opened with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,8 +64,8 @@ impl Registry {
             return Err(RegistryError::Invalid(format!(
                 "batch_size is {}: it must be from {} to {}",
                 parameters.batch_size,
-                BATCH_SIZE_RANGE.start,
-                BATCH_SIZE_RANGE.end - 1
+                BATCH_SIZE_RANGE.start(),
+                BATCH_SIZE_RANGE.end()
             )));
         }
         self.decide(|| {

@@ -22,7 +22,7 @@ impl Plans {
     pub(super) fn last_of(
         &self,
         segments: &[VersionSegment],
-        make: impl Fn(&VersionSegment, Option<&Plan>) -> Result<Plan, PlanError>,
+        make: impl Fn(&VersionSegment, Option<&Plan>) -> Result<Arc<Plan>, PlanError>,
     ) -> Result<Arc<Plan>, PlanError> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         // What is held need not be planned again, nor what comes before it.
@@ -32,7 +32,7 @@ impl Plans {
         });
         let (first, mut plan) = known.map_or((0, None), |(number, plan)| (number + 1, Some(plan)));
         for segment in &segments[first..] {
-            plan = Some(Arc::new(make(segment, plan.as_deref())?));
+            plan = Some(make(segment, plan.as_deref())?);
         }
         let plan = plan.expect("an epoch has a segment");
         held.push_back(Arc::clone(&plan));

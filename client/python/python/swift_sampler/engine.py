@@ -50,8 +50,8 @@ class Engine:
         gradient_norm: str | None = None,
         batch_size: int | None = None,
         seed: int = 0,
-        mode: Mode = "independent",
         epoch_draws: int | None = None,
+        mode: Mode = "independent",
     ) -> None:
         """Reads the features and builds the sampler, which is version 1.
 
@@ -62,8 +62,8 @@ class Engine:
             gradient_norm: Column of gradient norms; default: grad_norm where there is one.
             batch_size: Global batch size, over all ranks; without one it is given with every call.
             seed: Seed of every draw.
-            mode: How draws of one epoch relate to each other.
             epoch_draws: Draws of an epoch; default: as many as there are examples.
+            mode: How draws of one epoch relate to each other.
 
         Raises:
             InvalidArgument: A file cannot be read, a value is not finite, lengths differ, a column is missing, or the spec

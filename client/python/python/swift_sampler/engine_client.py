@@ -33,9 +33,9 @@ class EngineClient:
         *,
         batch_size: int,
         seed: int = 0,
+        epoch_draws: int | None = None,
         mode: Mode = "independent",
         follow: Follow = "step",
-        epoch_draws: int | None = None,
     ) -> EngineJob:
         """Opens a job, as ``Client.open_job`` does. The dataset's name does not matter: it is the engine's.
 
