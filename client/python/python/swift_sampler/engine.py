@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from swift_sampler import _native
 from swift_sampler.client import Client, Mode
+from swift_sampler.source import FEATURES_DEFAULT, Source, read
 from swift_sampler.spec import Spec, spec_json
-
-FEATURES_DEFAULT = ("loss", "entropy")
-GRADIENT_NORM_DEFAULT = "grad_norm"
 
 VERSION_FIRST = 1
 """The version of the sampler that an engine starts under."""
@@ -24,13 +21,8 @@ RECORD_FIELDS = ("seed", "batch_size", "mode", "epoch_draws", "log", "horizon", 
 DECIDED = 2**64 - 1
 """The horizon of a log that is decided throughout."""
 
-Parameters = tuple[int, int, str, Union[int, None]]
+Parameters = tuple[int, int, str, int | None]
 """Seed, batch size, mode and draws of an epoch."""
-
-PathLike = Union[str, "os.PathLike[str]"]
-Source = Union[Mapping[str, npt.ArrayLike], PathLike, Sequence[PathLike]]
-"""Where features are: columns by name, one value an example; or a Parquet, safetensors, npz or CSV file; or several
-files, whose rows follow each other."""
 
 
 class Engine:
@@ -69,7 +61,7 @@ class Engine:
             InvalidArgument: A file cannot be read, a value is not finite, lengths differ, a column is missing, or the spec
                 does not fit.
         """
-        self._dataset = _dataset(source, features, gradient_norm)
+        self._dataset = read(source, features, gradient_norm)
         self._batch_size = batch_size
         parameters = (seed, 1 if batch_size is None else batch_size, mode, epoch_draws)
         self._start(_native.Engine(self._dataset, parameters, *_one_version(spec)))
@@ -126,7 +118,7 @@ class Engine:
             record = {name: getattr(record, name) for name in RECORD_FIELDS}
         log = [(c["from_step"], c["version"]) if isinstance(c, Mapping) else tuple(c) for c in record["log"]]
         engine = cls.__new__(cls)
-        engine._dataset = _dataset(source, features, gradient_norm)
+        engine._dataset = read(source, features, gradient_norm)
         engine._batch_size = record["batch_size"]
         parameters = (record["seed"], record["batch_size"], record["mode"], record["epoch_draws"])
         texts = {version: spec_json(spec) for version, spec in specs.items()}
@@ -182,6 +174,27 @@ class Engine:
     def dataset_hash(self) -> str:
         """SHA-256 of the dataset's content, as samplerd names it; computed when first asked for."""
         return self._dataset.hash
+
+    @property
+    def seed(self) -> int:
+        """Seed of every draw."""
+        return self._native.parameters[0]
+
+    @property
+    def batch_size(self) -> int:
+        """Global batch size, over all ranks.
+
+        Raises:
+            ValueError: It is given with every call.
+        """
+        if self._batch_size is None:
+            raise ValueError("there is no batch size: give batch_size to the engine, or to each call")
+        return self._batch_size
+
+    @property
+    def mode(self) -> str:
+        """How draws of one epoch relate to each other."""
+        return self._native.parameters[2]
 
     @property
     def epoch_draws(self) -> int:
@@ -268,12 +281,9 @@ class Engine:
 
     def _job(self, batch_size: int | None, seed: int | None) -> _native.Engine:
         """Returns the engine of a call's parameters."""
-        batch_size = self._batch_size if batch_size is None else batch_size
-        if batch_size is None:
-            raise ValueError("there is no batch size: give batch_size to the engine, or to each call")
         own_seed, _, mode, epoch_draws = self._native.parameters
-        parameters = (own_seed if seed is None else seed, batch_size, mode, epoch_draws)
-        return self._with(parameters)
+        seed = own_seed if seed is None else seed
+        return self._with((seed, self.batch_size if batch_size is None else batch_size, mode, epoch_draws))
 
     def _with(self, parameters: Parameters) -> _native.Engine:
         """Returns the native engine of other parameters; that of the last other ones is kept."""
@@ -282,16 +292,6 @@ class Engine:
         if self._other.parameters != parameters:
             self._other = self._native.with_parameters(parameters)
         return self._other
-
-
-def _dataset(source: Source, features: Sequence[str], gradient_norm: str | None) -> _native.EngineDataset:
-    if isinstance(source, Mapping):
-        arrays = [(name, np.ascontiguousarray(values, np.float64)) for name, values in source.items()]
-        if gradient_norm is None and GRADIENT_NORM_DEFAULT in source:
-            gradient_norm = GRADIENT_NORM_DEFAULT
-        return _native.EngineDataset(arrays, list(features), gradient_norm)
-    files = [source] if isinstance(source, (str, os.PathLike)) else source
-    return _native.EngineDataset.open([os.fspath(file) for file in files], list(features), gradient_norm)
 
 
 def _one_version(spec: Spec) -> tuple[list[tuple[int, int]], int, dict[int, str]]:
