@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::Path;
 
 use serde_json::Value;
@@ -82,6 +84,119 @@ fn what_the_daemon_serves_is_what_the_library_draws() {
         }
     }
     assert_eq!(served.len(), 20);
+}
+
+/// Draws steps of a job on dataset "d" as one rank of a world, in any mode.
+fn draw_in_mode(ctl: &Samplerctl, mode: &str, steps: Range<u64>, rank: u32, world_size: u32) -> Vec<Value> {
+    let (steps, rank) = (format!("{}..{}", steps.start, steps.end), rank.to_string());
+    let world_size = world_size.to_string();
+    let job =
+        ["draw", "d", "--job", mode, "--mode", mode, "--epoch-draws", "4600", "--seed", "11", "--batch-size", "250"];
+    let share = ["--steps", &steps, "--rank", &rank, "--world-size", &world_size];
+    ctl.run(&[job.as_slice(), &share].concat()).unwrap_or_else(|failure| panic!("{steps} in {mode}: {failure:?}"))
+}
+
+fn fnv(rows: &[u64]) -> u64 {
+    rows.iter().fold(0xcbf2_9ce4_8422_2325, |hash, row| (hash ^ row).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// Draws of an epoch, whose last batch runs into the next one.
+const EPOCH_DRAWS: u64 = 4600;
+/// Where the first lease ends and a swap takes effect, inside the fourth epoch.
+const SWAP_STEP: u64 = 64;
+const STEPS: u64 = 100;
+
+/// A job of 4 ranks is restarted with 3, sees a swap, and is restarted with 6. In every mode its sequence is that of one
+/// rank that replays it, and never changes: it is held by its hash.
+#[test]
+fn a_job_that_goes_from_4_to_3_to_6_ranks_with_a_swap_in_between_is_what_one_rank_replays() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Samplerd::start(&folder.path().join("data"));
+    let ctl = daemon.ctl();
+    prepare(&ctl, folder.path());
+    let modes = [
+        ("independent", 0xdfda_281b_9393_d4aa),
+        ("stratified", 0xb841_ed08_a6de_7dc8),
+        ("distinct", 0xe0a9_0ff7_ded1_c315),
+    ];
+    let mut trained: Vec<Vec<u64>> = vec![Vec::new(); modes.len()];
+    let mut train = |steps: Range<u64>, world_size: u32| {
+        for ((mode, _), trained) in modes.iter().zip(&mut trained) {
+            let ranks: Vec<_> =
+                (0..world_size).map(|rank| draw_in_mode(&ctl, mode, steps.clone(), rank, world_size)).collect();
+            for step in 0..ranks[0].len() {
+                trained.extend(ranks.iter().flat_map(|rank| indices(&rank[step])));
+            }
+        }
+    };
+    train(0..30, 4);
+    ctl.activate("d", 1);
+    train(30..83, 3);
+    train(83..STEPS, 6);
+
+    let daemon = daemon.kill_and_restart();
+    for ((mode, hash), trained) in modes.into_iter().zip(trained) {
+        let replay = draw_in_mode(&daemon.ctl(), mode, 0..STEPS, 0, 1);
+        let replayed: Vec<u64> = replay.iter().flat_map(indices).collect();
+        assert_eq!(replayed.len(), 25_000);
+        assert_eq!(replayed, trained, "{mode}");
+        for (step, batch) in (0..).zip(&replay) {
+            assert_eq!(batch["version"], if step < SWAP_STEP { 2 } else { 1 });
+            assert_eq!(batch["epoch"], step * 250 / EPOCH_DRAWS);
+        }
+        if mode == "distinct" {
+            for epoch in replayed.chunks_exact(4600) {
+                let seen: BTreeSet<_> = epoch.iter().collect();
+                assert_eq!(seen.len(), 4600, "an example comes twice in an epoch");
+            }
+        }
+        assert_eq!(fnv(&replayed), hash, "{mode}: {:#x}", fnv(&replayed));
+    }
+}
+
+#[test]
+fn an_epoch_of_a_stratified_job_under_the_uniform_sampler_is_a_shuffle() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Samplerd::start(&folder.path().join("data"));
+    let ctl = daemon.ctl();
+    prepare(&ctl, folder.path());
+    ctl.activate("d", 1);
+    let arguments = ["draw", "d", "--job", "j", "--mode", "stratified", "--batch-size", "250", "--steps", "0..40"];
+    let steps = ctl.run(&arguments).unwrap();
+    let drawn: Vec<u64> = steps.iter().flat_map(indices).collect();
+    assert_eq!(ctl.one(&["job", "show", "j"])["epoch_draws"], ROWS);
+    let epochs: Vec<&[u64]> = drawn.chunks_exact(ROWS as usize).collect();
+    for epoch in &epochs {
+        let mut sorted = epoch.to_vec();
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..u64::from(ROWS)).collect::<Vec<_>>());
+    }
+    assert_ne!(epochs[0], epochs[1], "every epoch has an order of its own");
+}
+
+#[test]
+fn modes_and_epochs_that_cannot_be_are_refused_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Samplerd::start(&folder.path().join("data"));
+    let ctl = daemon.ctl();
+    prepare(&ctl, folder.path());
+    let refuse = |more: &[&str]| {
+        let job = ["draw", "d", "--job", "j", "--batch-size", "100", "--steps", "0..1"];
+        ctl.run(&[&job, more].concat()).unwrap_err()
+    };
+    for (flags, reason) in [
+        (["--mode", "distinct", "--epoch-draws", "5001"], "but the dataset has 5000 examples"),
+        (["--mode", "distinct", "--epoch-draws", "99"], "in mode distinct a batch is no longer than an epoch"),
+        (["--mode", "stratified", "--epoch-draws", "4294967297"], "epoch_draws is 4294967297"),
+    ] {
+        let failure = refuse(&flags);
+        assert!(failure.message.contains(reason), "{failure:?}");
+        assert_eq!(failure.code, 5);
+    }
+    assert_eq!(refuse(&["--epoch-draws", "0"]).code, 2);
+    ctl.run(&["draw", "d", "--job", "j", "--batch-size", "100", "--steps", "0..1", "--epoch-draws", "500"]).unwrap();
+    let failure = refuse(&["--epoch-draws", "600"]);
+    assert!(failure.message.contains("epoch_draws: it has 500, 600 was given"), "{failure:?}");
 }
 
 #[test]
