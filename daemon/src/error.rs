@@ -59,6 +59,13 @@ pub enum Error {
 }
 
 impl Error {
+    /// Tells whether the registry has refused: what was asked for did not happen, and will not.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        use RegistryError::{Backend, Contended, Damaged};
+        matches!(self, Self::Registry(error) if !matches!(error, Backend(_) | Contended { .. } | Damaged { .. }))
+    }
+
     /// Returns what the store refuses, if it is the store that does.
     #[must_use]
     pub fn store(&self) -> Option<&StoreError> {

@@ -84,6 +84,7 @@ fn render(daemon: &Daemon) -> Result<String, Error> {
                 &dataset.rows.to_string(),
                 &active.version.to_string(),
                 &format!("{:.0} ({share:.1}%)", sampler.effective_sample_size),
+                if daemon.loaded.store().holds(&dataset.hash) { "yes" } else { "not yet" },
             ],
         );
     }

@@ -140,6 +140,12 @@ impl Loaded {
         Ok(plan.expect("an epoch has at least one segment"))
     }
 
+    /// Tells whether a sampler is held.
+    #[cfg(test)]
+    pub(crate) fn is_built(&self, hash: &str, spec_json: &str) -> bool {
+        self.samplers.get(&(hash.to_owned(), spec_json.to_owned())).is_some()
+    }
+
     /// Lets go of a dataset, its samplers and its plans.
     pub fn forget(&self, hash: &str) {
         self.datasets.forget(|held| held == hash);

@@ -198,8 +198,11 @@ fn dataset_key(name: &str) -> String {
     format!("dataset/{name}")
 }
 
+/// Prefix of the records of what is active.
+const ACTIVE_PREFIX: &str = "active/";
+
 fn active_key(dataset: &str) -> String {
-    format!("active/{dataset}")
+    format!("{ACTIVE_PREFIX}{dataset}")
 }
 
 fn sampler_key(dataset: &str, version: u64) -> String {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -67,12 +67,14 @@ fn config(data_dir: &Path, flags: &[&str]) -> Config {
 pub(crate) struct SharedRegistry {
     records: Sqlite,
     daemons: Mutex<BTreeMap<String, String>>,
+    /// Commits happen, but nobody is told.
+    pub(crate) answers_are_lost: AtomicBool,
 }
 
 impl SharedRegistry {
     pub(crate) fn open(directory: &Path) -> Arc<Self> {
         let records = Sqlite::open(&directory.join("shared.sqlite")).unwrap();
-        Arc::new(Self { records, daemons: Mutex::default() })
+        Arc::new(Self { records, daemons: Mutex::default(), answers_are_lost: AtomicBool::default() })
     }
 }
 
@@ -86,7 +88,11 @@ impl Backend for SharedRegistry {
     }
 
     fn commit(&self, writes: &[Write]) -> Result<Commit, BackendError> {
-        self.records.commit(writes)
+        let committed = self.records.commit(writes);
+        if self.answers_are_lost.load(Ordering::SeqCst) {
+            return Err(BackendError::Unavailable("the answer was lost".into()));
+        }
+        committed
     }
 
     fn generation(&self) -> Result<u64, BackendError> {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use swift_sampler_daemon::registry::{Backend, Change, Expected, Write};
@@ -332,6 +333,20 @@ async fn an_import_that_cannot_be_shared_is_refused_and_leaves_nothing() {
     assert!(!site.holds_a_dataset("a"));
     let listed = a.control().list_datasets(v1::ListDatasetsRequest {}).await.unwrap().into_inner();
     assert_eq!(listed.datasets, []);
+    a.stopped().await;
+}
+
+#[tokio::test]
+async fn an_import_whose_acknowledgement_was_lost_keeps_what_it_stored() {
+    let site = Site::new();
+    let a = site.start_sharing("a").await;
+    site.registry.answers_are_lost.store(true, Ordering::SeqCst);
+    let status = a.import("d", &[], &[("d.csv", csv(&columns(1000)))]).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    site.registry.answers_are_lost.store(false, Ordering::SeqCst);
+    assert!(site.holds_a_dataset("a") && site.holds_a_dataset("shared"));
+    a.open_job(job("j", 16)).await.unwrap();
+    assert_eq!(read(&a).await.len(), 50);
     a.stopped().await;
 }
 

@@ -85,26 +85,9 @@ impl Control for ControlService {
         request: Request<v1::RemoveDatasetRequest>,
     ) -> Result<Response<v1::RemoveDatasetResponse>, Status> {
         let name = request.into_inner().name;
-        let _placing = self.daemon.place().await;
-        let orphan = self
-            .daemon
-            .with_registry(move |daemon| {
-                let orphan = daemon.registry.remove_dataset(&name)?;
-                if let Some(hash) = &orphan {
-                    daemon.loaded.forget(hash);
-                    daemon.loaded.store().remove(hash)?;
-                }
-                daemon.show_committed();
-                tracing::info!(dataset = name, "removed a dataset");
-                Ok::<_, Error>(orphan)
-            })
-            .await?;
-        if let Some(hash) = orphan
-            && let Err(error) = self.daemon.replicas.unshare(&hash).await
-        {
-            // The dataset is removed. Daemons that hold a copy try again when they delete that.
-            tracing::warn!(hash, %error, "a removed dataset is still in the shared folder");
-        }
+        // To its end, also if the client is gone by then.
+        let removal = tokio::spawn(remove_dataset(Arc::clone(&self.daemon), name));
+        removal.await.map_err(Error::from)??;
         Ok(Response::new(v1::RemoveDatasetResponse {}))
     }
 
@@ -213,6 +196,27 @@ impl Control for ControlService {
             swaps: metrics.swaps.get(),
         }))
     }
+}
+
+async fn remove_dataset(daemon: Arc<Daemon>, name: String) -> Result<(), Error> {
+    let _placing = daemon.place().await;
+    let remove = move |daemon: &Daemon| {
+        let orphan = daemon.registry.remove_dataset(&name)?;
+        if let Some(hash) = &orphan {
+            daemon.loaded.forget(hash);
+            daemon.loaded.store().remove(hash)?;
+        }
+        daemon.show_committed();
+        tracing::info!(dataset = name, "removed a dataset");
+        Ok::<_, Error>(orphan)
+    };
+    if let Some(hash) = daemon.with_registry(remove).await?
+        && let Err(error) = daemon.replicas.unshare(&hash).await
+    {
+        // The dataset is removed. Daemons that hold a copy try again when they delete that.
+        tracing::warn!(hash, %error, "a removed dataset is still in the shared folder");
+    }
+    Ok(())
 }
 
 fn put_sampler(daemon: &Daemon, dataset: &str, spec_json: &str, origin: &OriginRecord) -> Result<v1::Sampler, Error> {

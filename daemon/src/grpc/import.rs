@@ -48,7 +48,9 @@ pub(super) async fn import(
         drop(scratch);
         made
     });
-    let dataset = keep(daemon, header.name, made.await?).await?;
+    // To its end, also if the client is gone by then: half of it would leave columns that no record names.
+    let kept = tokio::spawn(keep(Arc::clone(daemon), header.name, made.await?));
+    let dataset = kept.await.map_err(Error::from)??;
     tracing::info!(dataset = dataset.name, rows = dataset.rows, hash = dataset.hash, "imported a dataset");
     Ok(dataset)
 }
@@ -127,17 +129,18 @@ fn make(name: &str, files: &[SourceFile], selection: &Selection, rows_max: usize
 }
 
 /// Stores here and in the shared folder, and registers: what is acknowledged is where other daemons find it.
-async fn keep(daemon: &Arc<Daemon>, name: String, dataset: Dataset) -> Result<v1::Dataset, Error> {
+async fn keep(daemon: Arc<Daemon>, name: String, dataset: Dataset) -> Result<v1::Dataset, Error> {
     let _placing = daemon.place().await;
     let new = daemon.with_registry(move |daemon| store(daemon, name, &dataset)).await?;
     let hash = new.hash.clone();
-    let shared = daemon.replicas.share(&hash, &daemon.loaded.store().place(&hash)).await;
-    let registered = match shared {
-        Ok(()) => daemon.with_registry(move |daemon| register(daemon, &new)).await,
-        Err(error) => Err(error.into()),
-    };
-    if registered.is_err() {
-        forget(daemon, hash).await?;
+    if let Err(error) = daemon.replicas.share(&hash, &daemon.loaded.store().place(&hash)).await {
+        forget(&daemon, hash).await?;
+        return Err(error.into());
+    }
+    let registered = daemon.with_registry(move |daemon| register(daemon, &new)).await;
+    // Where the registry did not answer, it may have the dataset all the same.
+    if registered.as_ref().is_err_and(Error::is_refusal) && forget(&daemon, hash.clone()).await? {
+        daemon.replicas.unshare(&hash).await?;
     }
     registered
 }
@@ -168,20 +171,16 @@ fn register(daemon: &Daemon, new: &NewDataset) -> Result<v1::Dataset, Error> {
     Ok(convert::dataset(record, &active))
 }
 
-/// Deletes what was stored for a dataset that was then refused, unless another has the same content.
-async fn forget(daemon: &Arc<Daemon>, hash: String) -> Result<(), Error> {
-    let of = hash.clone();
+/// Deletes what was stored for a dataset that is in no record, unless another has the same content; tells whether it did.
+async fn forget(daemon: &Arc<Daemon>, hash: String) -> Result<bool, Error> {
     let forgotten = daemon.with_registry(move |daemon| {
-        let is_needed = daemon.registry.datasets()?.iter().any(|other| other.hash == of);
+        let is_needed = daemon.registry.datasets()?.iter().any(|other| other.hash == hash);
         if !is_needed {
-            daemon.loaded.store().remove(&of)?;
+            daemon.loaded.store().remove(&hash)?;
         }
         Ok::<_, Error>(!is_needed)
     });
-    if forgotten.await? {
-        daemon.replicas.unshare(&hash).await?;
-    }
-    Ok(())
+    forgotten.await
 }
 
 fn io_error(path: &Path, source: std::io::Error) -> Error {

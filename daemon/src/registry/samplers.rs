@@ -1,7 +1,11 @@
 //! Sampler versions of a dataset, and which is active.
 
+use std::collections::HashMap;
+
 use super::records::{ActiveRecord, DatasetRecord, OriginRecord, SamplerRecord, StudyState};
-use super::{Decision, Read, Registry, RegistryError, active_key, dataset_key, sampler_key, samplers_prefix};
+use super::{
+    ACTIVE_PREFIX, Decision, Read, Registry, RegistryError, active_key, dataset_key, sampler_key, samplers_prefix,
+};
 
 /// How many rollbacks in a row are possible.
 const ROLLBACKS_MAX: usize = 64;
@@ -90,6 +94,22 @@ impl Registry {
     /// [`RegistryError::NoDataset`].
     pub fn active(&self, dataset: &str) -> Result<ActiveRecord, RegistryError> {
         self.read_active(dataset)?.record.map_or_else(|| Err(self.no_dataset(dataset)), Ok)
+    }
+
+    /// Returns every dataset with what is active, ascending in name, in two readings however many there are. One that is
+    /// created or removed meanwhile may be left out.
+    ///
+    /// # Errors
+    /// [`RegistryError::Backend`].
+    pub fn activations(&self) -> Result<Vec<(DatasetRecord, ActiveRecord)>, RegistryError> {
+        let datasets = self.datasets()?;
+        let active: Vec<Read<ActiveRecord>> = self.list(ACTIVE_PREFIX)?;
+        let active: HashMap<_, _> = active.into_iter().filter_map(|read| Some((read.key, read.record?))).collect();
+        let with_active = |dataset: DatasetRecord| {
+            let active = active.get(&active_key(&dataset.name))?.clone();
+            Some((dataset, active))
+        };
+        Ok(datasets.into_iter().filter_map(with_active).collect())
     }
 
     /// Returns every dataset with its active sampler, ascending in name. One that is removed meanwhile is left out.

@@ -41,9 +41,9 @@ pub(crate) async fn follow(daemon: Arc<Daemon>) {
 struct Goal {
     dataset: String,
     hash: String,
+    version: u64,
     /// Of the activation.
     generation: u64,
-    spec_json: String,
 }
 
 /// A preparation that failed.
@@ -96,8 +96,9 @@ impl Following {
             tokio::select! {
                 _ = changes.changed() => {}
                 Some(ended) = self.preparations.join_next() => {
-                    if let Ok((goal, result)) = ended {
-                        self.note(goal, result);
+                    match ended {
+                        Ok((goal, result)) => self.note(goal, result),
+                        Err(error) => tracing::error!(%error, "a dataset was not made ready"),
                     }
                 }
                 Some(_) = self.sharing.join_next() => {}
@@ -115,17 +116,15 @@ impl Following {
     async fn pass(&mut self) -> Result<(), Error> {
         let (datasets, removed) = self
             .daemon
-            .with_registry(|daemon| {
-                Ok::<_, Error>((daemon.registry.active_samplers()?, daemon.registry.removed_hashes()?))
-            })
+            .with_registry(|daemon| Ok::<_, Error>((daemon.registry.activations()?, daemon.registry.removed_hashes()?)))
             .await?;
         let goals: Vec<Goal> = datasets
             .into_iter()
-            .map(|(dataset, active, sampler)| Goal {
+            .map(|(dataset, active)| Goal {
                 dataset: dataset.name,
                 hash: dataset.hash,
+                version: active.version,
                 generation: active.generation,
-                spec_json: sampler.spec_json,
             })
             .collect();
         self.ready.retain(|name, _| goals.iter().any(|goal| goal.dataset == *name));
@@ -146,9 +145,12 @@ impl Following {
         let (daemon, places) = (Arc::clone(&self.daemon), Arc::clone(&self.places));
         self.preparations.spawn(async move {
             let _place = places.acquire().await;
-            let (hash, spec_json) = (goal.hash.clone(), goal.spec_json.clone());
-            let built = daemon
-                .with_dataset(PREPARATION_WAIT_MAX, move |daemon| daemon.loaded.sampler(&hash, &spec_json).map(drop));
+            let Goal { dataset, hash, version, .. } = goal.clone();
+            let built = daemon.with_dataset(PREPARATION_WAIT_MAX, move |daemon| {
+                let sampler = daemon.registry.sampler(&dataset, version)?;
+                daemon.loaded.sampler(&hash, &sampler.spec_json)?;
+                Ok::<_, Error>(())
+            });
             let result = built.await;
             (goal, result)
         });
@@ -242,4 +244,57 @@ async fn remove_content(daemon: &Arc<Daemon>, hash: String) -> Result<(), Error>
     }
     drop(placing);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::daemon::Limits;
+    use crate::loaded::Loaded;
+    use crate::metrics::Metrics;
+    use crate::registry::{NewDataset, OriginRecord, Registry, Sqlite};
+    use crate::replicas::{ReplicaSettings, Replicas};
+    use crate::store::Store;
+    use swift_sampler::{Dataset, FeatureTable};
+
+    #[tokio::test]
+    async fn what_is_activated_elsewhere_is_built_before_it_is_asked_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || Sqlite::open(&directory.path().join("registry.sqlite")).unwrap();
+        let elsewhere = Registry::new(Arc::new(open()), Arc::new(SystemClock));
+        let store = Store::open(directory.path()).unwrap();
+        let table = FeatureTable::new(vec![("loss".into(), vec![1.0, 2.0, 3.0])]).unwrap();
+        let hash = store.put(&Dataset::new(table, vec!["loss".into()], None).unwrap()).unwrap();
+        let new = NewDataset {
+            name: "d".into(),
+            hash: hash.clone(),
+            rows: 3,
+            features: vec!["loss".into()],
+            gradient_norm: None,
+            columns: vec!["loss".into()],
+            cells: 3,
+        };
+        let (dataset, _) = elsewhere.create_dataset(&new).unwrap();
+        let daemon = Arc::new(Daemon::new(
+            Registry::new(Arc::new(open()), Arc::new(SystemClock)),
+            Loaded::new(store),
+            Metrics::register(&prometheus::Registry::new()).unwrap(),
+            Limits { streams_max: 1, import_bytes_max: 1, rows_max: 1 },
+            Replicas::new(&ReplicaSettings { shared_dir: None, removal_grace: Duration::ZERO }, true),
+        ));
+        let following = tokio::spawn(follow(Arc::clone(&daemon)));
+        let spec = r#"{"kind":"column","column":"loss"}"#;
+        elsewhere.put_sampler(&dataset, spec, &OriginRecord::default(), 3.0).unwrap();
+        elsewhere.activate("d", 2).unwrap();
+        let built = async {
+            while !daemon.loaded.is_built(&hash, spec) {
+                daemon.registry.poll().unwrap();
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), built).await.unwrap();
+        daemon.shutdown.cancel();
+        following.await.unwrap();
+    }
 }
