@@ -193,6 +193,10 @@ impl JobReader {
         if !frozen {
             self.lease.extended = Some(Instant::now());
         }
+        if !job.log.changes().starts_with(self.job.log.changes()) {
+            // The registry was away, and took up another log than was served here meanwhile.
+            self.plans = Plans::new(Arc::clone(&self.daemon));
+        }
         self.job = job;
         self.run = Some(run.clone());
         Ok(run)
