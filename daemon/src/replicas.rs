@@ -10,6 +10,8 @@ mod peer;
 mod presence;
 mod receiving;
 mod shared_folder;
+#[cfg(test)]
+mod test_daemon;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

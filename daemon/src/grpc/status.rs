@@ -24,6 +24,10 @@ impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let code = code(&error);
         let message = error.to_string();
+        if matches!(error, Error::ConnectionRetired) {
+            // As it should be, and a new connection serves at once.
+            return Self::new(code, message);
+        }
         match code {
             Code::Internal | Code::DataLoss | Code::Unavailable => tracing::warn!(%code, message, "a call failed"),
             _ => tracing::debug!(%code, message, "a call was refused"),

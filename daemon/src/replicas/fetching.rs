@@ -240,3 +240,65 @@ async fn unblocked<T: Send + 'static>(
 ) -> Result<T, SourceError> {
     tokio::task::spawn_blocking(work).await.map_err(|panic| SourceError::Broken(panic.to_string()))?
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::{Backend, BackendError, Commit, Sqlite, Stored, Write};
+    use crate::replicas::test_daemon::daemon;
+    use tokio::net::TcpListener;
+
+    /// A registry in which another daemon is announced.
+    struct WithPeer(Sqlite, String);
+
+    impl Backend for WithPeer {
+        fn get(&self, key: &str) -> Result<Option<Stored>, BackendError> {
+            self.0.get(key)
+        }
+
+        fn list(&self, prefix: &str) -> Result<Vec<(String, Stored)>, BackendError> {
+            self.0.list(prefix)
+        }
+
+        fn commit(&self, writes: &[Write]) -> Result<Commit, BackendError> {
+            self.0.commit(writes)
+        }
+
+        fn generation(&self) -> Result<u64, BackendError> {
+            self.0.generation()
+        }
+
+        fn daemons(&self) -> Result<Vec<(String, String)>, BackendError> {
+            Ok(vec![("peer".into(), self.1.clone())])
+        }
+    }
+
+    #[tokio::test]
+    async fn all_who_need_a_dataset_wait_for_one_fetch_and_not_for_ever() {
+        let directory = tempfile::tempdir().unwrap();
+        // Takes connections and never says a word.
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = silent.local_addr().unwrap().to_string();
+        let sqlite = Sqlite::open(&directory.path().join("registry.sqlite")).unwrap();
+        let daemon = daemon(directory.path(), Arc::new(WithPeer(sqlite, address)));
+        let hash = "0".repeat(64);
+        let calls = (0..10).map(|_| {
+            let (daemon, hash) = (Arc::clone(&daemon), hash.clone());
+            tokio::spawn(async move { daemon.fetch_dataset(&hash, Duration::from_millis(100)).await })
+        });
+        for call in calls.collect::<Vec<_>>() {
+            let error = call.await.unwrap().unwrap_err();
+            assert!(matches!(&error, FetchError::Slow { hash: of, .. } if *of == hash), "{error}");
+        }
+        let _one = silent.accept().await.unwrap();
+        let another = tokio::time::timeout(Duration::from_millis(100), silent.accept()).await;
+        assert!(another.is_err(), "the fetch that is under way is joined");
+        daemon.shutdown.cancel();
+        let ended = async {
+            while !daemon.replicas.flights.lock().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), ended).await.unwrap();
+    }
+}

@@ -250,22 +250,18 @@ async fn remove_content(daemon: &Arc<Daemon>, hash: String) -> Result<(), Error>
 mod tests {
     use super::*;
     use crate::clock::SystemClock;
-    use crate::daemon::Limits;
-    use crate::loaded::Loaded;
-    use crate::metrics::Metrics;
     use crate::registry::{NewDataset, OriginRecord, Registry, Sqlite};
-    use crate::replicas::{ReplicaSettings, Replicas};
-    use crate::store::Store;
+    use crate::replicas::test_daemon::daemon;
     use swift_sampler::{Dataset, FeatureTable};
 
     #[tokio::test]
     async fn what_is_activated_elsewhere_is_built_before_it_is_asked_for() {
         let directory = tempfile::tempdir().unwrap();
-        let open = || Sqlite::open(&directory.path().join("registry.sqlite")).unwrap();
-        let elsewhere = Registry::new(Arc::new(open()), Arc::new(SystemClock));
-        let store = Store::open(directory.path()).unwrap();
+        let open = || Arc::new(Sqlite::open(&directory.path().join("registry.sqlite")).unwrap());
+        let (elsewhere, daemon) = (Registry::new(open(), Arc::new(SystemClock)), daemon(directory.path(), open()));
         let table = FeatureTable::new(vec![("loss".into(), vec![1.0, 2.0, 3.0])]).unwrap();
-        let hash = store.put(&Dataset::new(table, vec!["loss".into()], None).unwrap()).unwrap();
+        let dataset = Dataset::new(table, vec!["loss".into()], None).unwrap();
+        let hash = daemon.loaded.store().put(&dataset).unwrap();
         let new = NewDataset {
             name: "d".into(),
             hash: hash.clone(),
@@ -275,17 +271,10 @@ mod tests {
             columns: vec!["loss".into()],
             cells: 3,
         };
-        let (dataset, _) = elsewhere.create_dataset(&new).unwrap();
-        let daemon = Arc::new(Daemon::new(
-            Registry::new(Arc::new(open()), Arc::new(SystemClock)),
-            Loaded::new(store),
-            Metrics::register(&prometheus::Registry::new()).unwrap(),
-            Limits { streams_max: 1, import_bytes_max: 1, rows_max: 1 },
-            Replicas::new(&ReplicaSettings { shared_dir: None, removal_grace: Duration::ZERO }, true),
-        ));
+        let (record, _) = elsewhere.create_dataset(&new).unwrap();
         let following = tokio::spawn(follow(Arc::clone(&daemon)));
         let spec = r#"{"kind":"column","column":"loss"}"#;
-        elsewhere.put_sampler(&dataset, spec, &OriginRecord::default(), 3.0).unwrap();
+        elsewhere.put_sampler(&record, spec, &OriginRecord::default(), 3.0).unwrap();
         elsewhere.activate("d", 2).unwrap();
         let built = async {
             while !daemon.loaded.is_built(&hash, spec) {
