@@ -9,8 +9,8 @@ use tonic_types::StatusExt;
 
 /// First pause between two attempts; later ones double. Jitter adds up to as much again to each.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
-/// Longest pause between two attempts, before jitter: a daemon that is back is found within a second.
-const PAUSE_MAX: Duration = Duration::from_millis(500);
+/// Longest pause between two attempts, before jitter: a daemon that is back is found within half a second.
+const PAUSE_MAX: Duration = Duration::from_millis(250);
 
 /// A failed attempt that another may mend.
 #[derive(Debug)]
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_to_a_second_and_no_further() {
+    fn pauses_grow_to_half_a_second_and_no_further() {
         let (mut attempts, lost) = (Attempts::new(), Lost::ended("it ended"));
         let pauses: Vec<_> = (0..100).map(|_| attempts.next_pause(&lost, 1, false, Duration::MAX).unwrap()).collect();
         assert!((PAUSE_MIN..=2 * PAUSE_MIN).contains(&pauses[0]), "{pauses:?}");

@@ -7,11 +7,14 @@
 
 mod binaries;
 pub mod dataset;
+pub mod progress;
 pub mod redis;
 pub mod samplerctl;
 pub mod samplerd;
+pub mod trainer;
 
 pub use binaries::{binary, deadline};
 pub use redis::RedisServer;
 pub use samplerctl::{Failure, Samplerctl};
 pub use samplerd::Samplerd;
+pub use trainer::Trainer;

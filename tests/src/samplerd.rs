@@ -33,10 +33,16 @@ impl Samplerd {
     /// As [`Self::start`], with further arguments.
     #[must_use]
     pub fn start_with(data_dir: &Path, arguments: &[&str]) -> Self {
+        Self::start_on(data_dir, "127.0.0.1:0", arguments)
+    }
+
+    /// As [`Self::start_with`], on an address.
+    #[must_use]
+    pub fn start_on(data_dir: &Path, listen: &str, arguments: &[&str]) -> Self {
         let mut child = Command::new(binary("samplerd"))
             .arg("--data-dir")
             .arg(data_dir)
-            .args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+            .args(["--listen", listen, "--http", "127.0.0.1:0"])
             .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
