@@ -36,6 +36,9 @@ pub struct AliasTable {
     slots: Vec<u64>,
     /// Mass of all entries before each, and of all: from 0 to `len · SLOT_UNITS`.
     cumulative: Vec<u64>,
+    /// The entry of every `SLOT_UNITS`-th unit, and the last entry: units between two of them belong to an entry from the
+    /// one to the other, few on average.
+    guide: Vec<u32>,
 }
 
 impl AliasTable {
@@ -53,7 +56,7 @@ impl AliasTable {
             *sum += unit;
             Some(*sum)
         }));
-        Ok(Self { slots: pair(units), cumulative })
+        Ok(Self { slots: pair(units), guide: guide(&cumulative), cumulative })
     }
 
     /// Returns the number of entries.
@@ -89,10 +92,14 @@ impl AliasTable {
         self.cumulative[index]
     }
 
-    /// Returns the entry that unit number `unit` belongs to, in O(log len); units are numbered in the entries' order.
+    /// Returns the entry that unit number `unit` belongs to, in O(log len) and on average O(1); units are numbered in the
+    /// entries' order.
     #[inline]
     pub(crate) fn entry_of_unit(&self, unit: u64) -> usize {
-        self.cumulative.partition_point(|&before| before <= unit) - 1
+        #[allow(clippy::cast_possible_truncation, reason = "a slot's number has 32 bits")]
+        let slot = (unit / SLOT_UNITS) as usize;
+        let (first, last) = (self.guide[slot] as usize, self.guide[slot + 1] as usize);
+        first + self.cumulative[first + 1..=last].partition_point(|&before| before <= unit)
     }
 
     /// Maps a uniform 64-bit word to an entry.
@@ -169,6 +176,19 @@ fn settle(units: &mut [u64], capacity: u64) {
     }
 }
 
+/// Returns the entry of every `SLOT_UNITS`-th unit, and the last entry.
+fn guide(cumulative: &[u64]) -> Vec<u32> {
+    let last = u32::try_from(cumulative.len() - 2).expect("checked against 2^32 when apportioned");
+    let mut entry = 0;
+    let entries = (0..u64::from(last) + 1).map(|slot| {
+        while cumulative[entry as usize + 1] <= slot * SLOT_UNITS {
+            entry += 1;
+        }
+        entry
+    });
+    entries.chain([last]).collect()
+}
+
 /// Fills every slot with one entry and the alias that tops it up, in Vose's order.
 fn pair(mut units: Vec<u64>) -> Vec<u64> {
     let index = |position: usize| u32::try_from(position).expect("checked against 2^32 when apportioned");
@@ -222,6 +242,12 @@ mod tests {
                 }
                 Ok(table) => {
                     prop_assert_eq!(realised(&table), units(&table));
+                    for unit in table.cumulative.iter().flat_map(|&edge| [edge.saturating_sub(1), edge]) {
+                        if unit < table.total() {
+                            let entry = table.entry_of_unit(unit);
+                            prop_assert!((table.cumulative[entry]..table.cumulative[entry + 1]).contains(&unit));
+                        }
+                    }
                     let sum: f64 = weights.iter().sum();
                     let mut variation = 0.0;
                     for (index, weight) in weights.iter().enumerate() {

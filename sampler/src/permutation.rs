@@ -10,7 +10,7 @@
 //! together, for lengths 17 to 1000, differed from uniform (by 10 standard deviations and more) up to 12 rounds at length
 //! 17, and up to 8 rounds at length 50; not with the rounds below.
 
-use crate::philox::{Domain, Seed, segment_words};
+use crate::philox::{Domain, LANES, Seed, segment_words};
 
 /// Elements that four bits of a 64-bit word name.
 const SHUFFLE_LEN_MAX: u64 = 16;
@@ -85,7 +85,22 @@ impl<'a> Permutation<'a> {
     /// Returns the place of `element`.
     #[inline]
     pub(crate) fn place(&self, element: u32) -> u32 {
-        if self.shape.len <= SHUFFLE_LEN_MAX { self.shuffle(element) } else { self.walk(element) }
+        if self.shape.len <= SHUFFLE_LEN_MAX {
+            return self.shuffle(element);
+        }
+        let mut places = [element];
+        self.walk(&mut places);
+        places[0]
+    }
+
+    /// Puts the place of each element in its stead, side by side, faster.
+    #[inline]
+    pub(crate) fn places(&self, elements: &mut [u32; LANES]) {
+        if self.shape.len <= SHUFFLE_LEN_MAX {
+            elements.iter_mut().for_each(|element| *element = self.shuffle(*element));
+        } else {
+            self.walk(elements);
+        }
     }
 
     /// Shuffles up to the element, the next digit of the word choosing among those that are left.
@@ -107,20 +122,40 @@ impl<'a> Permutation<'a> {
         (places >> (4 * element)) as u32 & 15
     }
 
+    /// Walks each element to its place.
     #[inline]
-    #[allow(clippy::cast_possible_truncation, reason = "halves of a word; a place is below len")]
-    fn walk(&self, element: u32) -> u32 {
-        let Shape { len, a, b } = self.shape;
+    #[allow(clippy::cast_possible_truncation, reason = "a place is below len")]
+    fn walk<const N: usize>(&self, elements: &mut [u32; N]) {
+        let Shape { len, b, .. } = self.shape;
+        let mut left = elements.map(|element| element / b);
+        let mut right: [u32; N] = std::array::from_fn(|lane| elements[lane] - left[lane] * b);
+        self.round_trip(&mut left, &mut right);
+        for (lane, element) in elements.iter_mut().enumerate() {
+            let (mut left, mut right) = ([left[lane]], [right[lane]]);
+            let place = loop {
+                let place = u64::from(left[0]) * u64::from(b) + u64::from(right[0]);
+                if place < len {
+                    break place;
+                }
+                self.round_trip(&mut left, &mut right);
+            };
+            *element = place as u32;
+        }
+    }
+
+    /// Runs all rounds once.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation, reason = "halves of a word")]
+    #[allow(clippy::needless_range_loop, reason = "two arrays side by side, the shape compilers vectorise")]
+    fn round_trip<const N: usize>(&self, left: &mut [u32; N], right: &mut [u32; N]) {
+        let Shape { a, b, .. } = self.shape;
         let tweaks = [(self.word >> 32) as u32, self.word as u32];
-        let (mut left, mut right) = (element / b, element % b);
-        loop {
-            for keys in self.rounds.chunks_exact(2) {
-                left = add(left, mix32(right ^ keys[0] ^ tweaks[0]), a);
-                right = add(right, mix32(left ^ keys[1] ^ tweaks[1]), b);
+        for keys in self.rounds.chunks_exact(2) {
+            for lane in 0..N {
+                left[lane] = add(left[lane], mix32(right[lane] ^ keys[0] ^ tweaks[0]), a);
             }
-            let place = u64::from(left) * u64::from(b) + u64::from(right);
-            if place < len {
-                return place as u32;
+            for lane in 0..N {
+                right[lane] = add(right[lane], mix32(left[lane] ^ keys[1] ^ tweaks[1]), b);
             }
         }
     }
@@ -204,6 +239,20 @@ mod tests {
             let (key, len) = (key(seed), (1u64 << 32) - less);
             let element = element.min(u32::try_from(len - 1).unwrap());
             prop_assert!(u64::from(Permutation::new(&key, 0, Shape::new(len)).place(element)) < len);
+        }
+    }
+
+    #[test]
+    fn places_side_by_side_are_those_one_by_one() {
+        for len in [1u64, 12, 16, 17, 30, 63, 64, 1000, 1 << 20, 1 << 32] {
+            let (key, shape) = (key(len), Shape::new(len));
+            let permutation = Permutation::new(&key, 3, shape);
+            for first in [0, len.saturating_sub(LANES as u64)] {
+                let elements = std::array::from_fn(|lane| u32::try_from((first + lane as u64).min(len - 1)).unwrap());
+                let mut places = elements;
+                permutation.places(&mut places);
+                assert_eq!(places, elements.map(|element| permutation.place(element)), "length {len}");
+            }
         }
     }
 

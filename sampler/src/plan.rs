@@ -138,28 +138,20 @@ impl Plan {
     pub fn draw_into(&self, draws: Range<u64>, indices: &mut [u32], probabilities: &mut [f32]) {
         let Segment { start, end, .. } = self.segment;
         assert!(start <= draws.start && draws.end <= end, "draws {draws:?} of a plan for {start}..{end}");
+        let wanted = draws.end.saturating_sub(draws.start);
+        assert!(
+            indices.len() as u64 == wanted && probabilities.len() as u64 == wanted,
+            "both slices hold one value a draw"
+        );
         match &self.order {
             Order::Independent => self.sampler.draw_into(self.seed, draws, indices, probabilities),
-            Order::Stratified(stratified) => fill(indices, probabilities, draws, |draw| {
-                let (cell, position) = stratified.position(&self.sampler, draw - start);
-                self.sampler.example(cell, position)
-            }),
-            Order::Distinct(distinct) => fill(indices, probabilities, draws, |draw| {
-                let (cell, position) = distinct.position(&self.sampler, draw - start);
-                self.sampler.example(cell, position)
-            }),
+            Order::Stratified(stratified) => {
+                stratified.draw_into(&self.sampler, draws.start - start, indices, probabilities);
+            }
+            Order::Distinct(distinct) => {
+                distinct.draw_into(&self.sampler, draws.start - start, indices, probabilities);
+            }
         }
-    }
-}
-
-fn fill(indices: &mut [u32], probabilities: &mut [f32], draws: Range<u64>, example: impl Fn(u64) -> (u32, f32)) {
-    let wanted = draws.end.saturating_sub(draws.start);
-    assert!(
-        indices.len() as u64 == wanted && probabilities.len() as u64 == wanted,
-        "both slices hold one value a draw"
-    );
-    for (draw, (index, probability)) in draws.zip(indices.iter_mut().zip(probabilities)) {
-        (*index, *probability) = example(draw);
     }
 }
 

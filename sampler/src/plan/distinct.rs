@@ -46,11 +46,13 @@ impl Distinct {
         4 * (self.earlier.len() + self.places.len())
     }
 
-    /// Returns the cell and the position within it of the segment's draw number `draw`, counted from 0.
-    #[inline]
-    pub(super) fn position(&self, sampler: &Sampler, draw: u64) -> (usize, u32) {
-        let draw = usize::try_from(draw).expect("fewer than 2^28");
-        sampler.cells().cell_of_place(self.places[draw])
+    /// Writes the examples of the segment's draws from number `first` on, counted from 0, and their probabilities.
+    pub(super) fn draw_into(&self, sampler: &Sampler, first: u64, indices: &mut [u32], probabilities: &mut [f32]) {
+        let first = usize::try_from(first).expect("fewer than 2^28");
+        for (&place, (index, probability)) in self.places[first..].iter().zip(indices.iter_mut().zip(probabilities)) {
+            let (cell, position) = sampler.cells().cell_of_place(place);
+            (*index, *probability) = sampler.example(cell, position);
+        }
     }
 
     /// Returns the rows of the epoch up to the segment's draw number `draws`.

@@ -9,7 +9,7 @@
 
 use crate::divisor::Divisor;
 use crate::permutation::{Permutation, PermutationKey, Shape};
-use crate::philox::{Domain, Seed, segment_words};
+use crate::philox::{Domain, LANES, Seed, segment_words};
 use crate::sampler::Sampler;
 use crate::segment::Segment;
 
@@ -64,19 +64,54 @@ impl Stratified {
         }
     }
 
-    /// Returns the cell and the position within it of the segment's draw number `draw`, counted from 0.
+    /// Writes the examples of the segment's draws from number `first` on, counted from 0, and their probabilities.
+    ///
+    /// Goes through a block in stages, so that the memory accesses of one draw do not wait for those of another.
+    #[allow(clippy::cast_possible_truncation, reason = "draws are numbered below 2^32")]
+    pub(super) fn draw_into(&self, sampler: &Sampler, first: u64, indices: &mut [u32], probabilities: &mut [f32]) {
+        let order = Permutation::new(&self.order, 0, self.order_shape);
+        let blocks = indices.chunks_mut(LANES).zip(probabilities.chunks_mut(LANES));
+        for (first, (indices, probabilities)) in (first..).step_by(LANES).zip(blocks) {
+            // The last block draws the segment's last draw several times, and writes it once.
+            let mut points = std::array::from_fn(|lane| (first + lane as u64).min(self.draws - 1) as u32);
+            order.places(&mut points);
+            let cells = points.map(|point| sampler.alias().entry_of_unit(self.unit(u64::from(point))));
+            let positions = if cells.iter().all(|&cell| cell == cells[0]) {
+                self.positions_in_one_cell(sampler, points, cells[0])
+            } else {
+                std::array::from_fn(|lane| self.position(sampler, points[lane], cells[lane]))
+            };
+            for (lane, (index, probability)) in indices.iter_mut().zip(probabilities).enumerate() {
+                (*index, *probability) = sampler.example(cells[lane], positions[lane]);
+            }
+        }
+    }
+
+    /// Returns the position, within its cell, of the example that gets a point.
     #[inline]
-    #[allow(clippy::cast_possible_truncation, reason = "draws and positions are below 2^32")]
-    pub(super) fn position(&self, sampler: &Sampler, draw: u64) -> (usize, u32) {
-        let point = u64::from(Permutation::new(&self.order, 0, self.order_shape).place(draw as u32));
-        let cell = sampler.alias().entry_of_unit(self.unit(point));
+    #[allow(clippy::cast_possible_truncation, reason = "points are numbered below 2^32")]
+    fn position(&self, sampler: &Sampler, point: u32, cell: usize) -> u32 {
         let count = sampler.cells().count(cell);
         if count == 1 {
-            return (cell, 0);
+            return 0;
         }
-        let number = (point - self.first_point(sampler, cell)) as u32 % count;
-        let order = Permutation::new(&self.within_cells, cell as u64, Shape::new(u64::from(count)));
-        (cell, order.place(number))
+        let number = (u64::from(point) - self.first_point(sampler, cell)) as u32 % count;
+        self.order_within(cell, count).place(number)
+    }
+
+    /// The same for points of one cell, as all are under the uniform sampler.
+    #[allow(clippy::cast_possible_truncation, reason = "points are numbered below 2^32")]
+    fn positions_in_one_cell(&self, sampler: &Sampler, points: [u32; LANES], cell: usize) -> [u32; LANES] {
+        let count = sampler.cells().count(cell);
+        let first = self.first_point(sampler, cell);
+        let mut numbers = points.map(|point| (u64::from(point) - first) as u32 % count);
+        self.order_within(cell, count).places(&mut numbers);
+        numbers
+    }
+
+    #[inline]
+    fn order_within(&self, cell: usize, count: u32) -> Permutation<'_> {
+        Permutation::new(&self.within_cells, cell as u64, Shape::new(u64::from(count)))
     }
 
     /// Returns ⌊(j·U + o) / R⌋. As j and both remainders are below R ≤ 2^32, nothing overflows.
