@@ -273,7 +273,11 @@ fn is_host_and_port(text: &str) -> bool {
 fn read_file(path: &Path) -> Result<FileSettings, ConfigError> {
     let error = |reason: String| ConfigError::File { path: path.display().to_string(), reason };
     let text = std::fs::read_to_string(path).map_err(|source| error(source.to_string()))?;
-    toml::from_str(&text).map_err(|source| error(source.to_string()))
+    // The whole error would quote the line, which may hold the registry's password.
+    toml::from_str(&text).map_err(|source| {
+        let line = source.span().map_or(0, |span| text[..span.start].lines().count().max(1));
+        error(format!("line {line}: {}", source.message()))
+    })
 }
 
 #[cfg(test)]
@@ -364,6 +368,9 @@ mod tests {
         let path = directory.path().join("samplerd.toml");
         std::fs::write(&path, "data_dri = \"/file\"\n").unwrap();
         let error = Config::resolve(flags(&["--config", path.to_str().unwrap()])).unwrap_err().to_string();
-        assert!(error.contains("data_dri"), "{error}");
+        assert!(error.contains("line 1") && error.contains("data_dri"), "{error}");
+        std::fs::write(&path, "data_dir = \"/d\"\nregistry = redis://me:secret@host:1\n").unwrap();
+        let error = Config::resolve(flags(&["--config", path.to_str().unwrap()])).unwrap_err().to_string();
+        assert!(error.contains("line 2") && !error.contains("secret"), "{error}");
     }
 }

@@ -6,7 +6,7 @@ use std::io::{Read, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use swift_sampler_daemon::metrics::MirrorMetrics;
 use swift_sampler_daemon::registry::{
@@ -163,6 +163,58 @@ fn what_the_server_lost_the_mirrors_give_back() {
     assert_eq!(fresh.list("").unwrap(), ahead.list("").unwrap());
     // A record that was written after the loss is not overwritten by what was lost.
     assert_eq!(value(&fresh, "new").as_deref(), Some("1"));
+}
+
+/// Daemons count up while the server dies and comes back empty, again and again. What was acknowledged stays; of what was
+/// not, each may have happened or not, and even conflict with itself where another daemon gave back what it did.
+#[test]
+fn no_acknowledged_increment_is_lost_while_the_server_comes_back_empty_again_and_again() {
+    const DEATHS: u64 = 4;
+    const BETWEEN: u64 = 50;
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = RedisServer::start(&folder.path().join("redis"), &[]);
+    let backends = ["a", "b", "c"].map(|name| {
+        let mirror = folder.path().join(name);
+        std::fs::create_dir(&mirror).unwrap();
+        open(&server.url(), &mirror).unwrap()
+    });
+    done(&backends[0], &[put("n", Expected::Absent, "0")]);
+    let (acknowledged, unknown) = (AtomicU64::new(0), AtomicU64::new(0));
+    let stop = AtomicBool::new(false);
+    let increment = |backend: &dyn Backend, last: &mut u64| {
+        let Some(stored) = backend.get("n").unwrap() else { return };
+        let next = stored.value.parse::<u64>().unwrap() + 1;
+        match backend.commit(&[put("n", Expected::Revision(stored.revision), &next.to_string())]) {
+            Ok(Commit::Done(generation)) => {
+                assert!(generation > *last, "generation {generation} comes after {last}");
+                *last = generation;
+                acknowledged.fetch_add(1, Ordering::SeqCst);
+            }
+            Ok(Commit::Conflict(_)) | Err(_) => drop(unknown.fetch_add(1, Ordering::SeqCst)),
+        }
+    };
+    std::thread::scope(|scope| {
+        for backend in &backends {
+            scope.spawn(|| {
+                let mut last = 0;
+                while !stop.load(Ordering::SeqCst) {
+                    increment(backend, &mut last);
+                }
+            });
+        }
+        for death in 0..=DEATHS {
+            let before = acknowledged.load(Ordering::SeqCst);
+            deadline("daemons count", || (acknowledged.load(Ordering::SeqCst) >= before + BETWEEN).then_some(()));
+            if death < DEATHS {
+                server.kill();
+                server.restart();
+            }
+        }
+        stop.store(true, Ordering::SeqCst);
+    });
+    let n: u64 = value(&backends[1], "n").unwrap().parse().unwrap();
+    let (acknowledged, unknown) = (acknowledged.into_inner(), unknown.into_inner());
+    assert!((acknowledged..=acknowledged + unknown).contains(&n), "{n} after {acknowledged} and perhaps {unknown}");
 }
 
 /// Passes everything on to a server; told to, it drops the answer to the next commit together with the connection.

@@ -158,7 +158,7 @@ impl Shared {
         let committed = self.attempt(|session| {
             let committed = self.redis.commit(session, &name, writes)?;
             if let Commit::Done(generation) = committed.outcome {
-                self.pull_up_to(session, generation);
+                self.mirror_commit(session, writes, generation)?;
             }
             Ok(committed)
         })?;

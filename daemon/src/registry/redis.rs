@@ -67,6 +67,8 @@ pub(super) struct Session {
     pub(super) parent: String,
     /// The last generation it has in common with that.
     pub(super) forked_at: u64,
+    /// How old the history was when it was joined.
+    pub(super) age: Duration,
 }
 
 /// What changed since a generation.
@@ -126,9 +128,9 @@ impl Redis {
         let mut call = self.scripts.join.key(key("registry"));
         call.arg(SCHEMA_VERSION).arg(&server.replication).arg(self.fresh_name());
         call.arg(new_id).arg(expected_id).arg(known).arg(HISTORY_GAP);
-        let (id, _generation, history, parent, forked_at): (String, u64, String, String, u64) =
+        let (id, history, parent, forked_at, age_ms): (String, String, String, u64, u64) =
             call.invoke(&mut connection)?;
-        Ok(Session { server, id, history, parent, forked_at })
+        Ok(Session { server, id, history, parent, forked_at, age: Duration::from_millis(age_ms) })
     }
 
     /// Makes sure that the session's server still holds the registry.

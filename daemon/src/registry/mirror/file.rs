@@ -64,8 +64,18 @@ impl MirrorFile {
         Ok(origin.optional()?.unwrap_or_default())
     }
 
-    pub(super) fn generation(&self) -> Result<u64, BackendError> {
+    /// Returns the generation up to which every change of the registry's is here.
+    pub(super) fn followed(&self) -> Result<u64, BackendError> {
         self.sqlite.generation()
+    }
+
+    /// Returns the largest generation known: above what was followed where a commit of this daemon's was the last that was
+    /// heard of the registry.
+    pub(super) fn generation(&self) -> Result<u64, BackendError> {
+        let connection = self.sqlite.reader();
+        let mut statement = connection
+            .prepare_cached("SELECT max(value, coalesce((SELECT max(generation) FROM change), 0)) FROM generation")?;
+        Ok(statement.query_row([], |row| row.get(0).map(unsigned))?)
     }
 
     /// Returns the record as it was held, else as the registry had it.
@@ -103,6 +113,27 @@ impl MirrorFile {
                  (SELECT key FROM change WHERE deleted IS NOT NULL ORDER BY generation DESC LIMIT -1 OFFSET ?1)",
             )?
             .execute([TOMBSTONES_MAX])?;
+        Ok(transaction.commit()?)
+    }
+
+    /// Notes a commit of this daemon's, which others may have come before that are not here yet.
+    pub(super) fn note(&self, writes: &[Write], generation: u64) -> Result<(), BackendError> {
+        let mut connection = self.sqlite.writer();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for write in writes {
+            let value = match &write.change {
+                Change::Put(value) => Some(value.clone()),
+                Change::Delete => None,
+                Change::Keep => continue,
+            };
+            let later: bool = transaction
+                .prepare_cached("SELECT EXISTS (SELECT 1 FROM change WHERE key = ?1 AND generation > ?2)")?
+                .query_row(params![write.key, signed(generation)], |row| row.get(0))?;
+            if !later {
+                let key = write.key.clone();
+                apply(&transaction, &ChangedRecord { key, changed_at: generation, revision: generation, value })?;
+            }
+        }
         Ok(transaction.commit()?)
     }
 
@@ -253,6 +284,19 @@ mod tests {
         apply(&file, 9, true, vec![changed("c", 9, 9, Some("3"))]);
         assert_eq!(file.list("").unwrap().len(), 1, "what a complete list lacks is gone");
         assert_eq!(file.origin().unwrap().history, "h");
+    }
+
+    #[test]
+    fn a_commit_is_noted_without_hiding_those_before_it() {
+        let (_directory, file) = file();
+        apply(&file, 3, false, vec![changed("a", 3, 3, Some("1"))]);
+        let write =
+            |value: &str| Write { key: "a".into(), expected: Expected::Revision(3), change: Change::Put(value.into()) };
+        file.note(&[write("2")], 7).unwrap();
+        file.note(&[write("late")], 6).unwrap();
+        assert_eq!(file.get("a").unwrap(), Some(Stored { revision: 7, value: "2".into() }));
+        assert_eq!((file.followed().unwrap(), file.generation().unwrap()), (3, 7));
+        assert_eq!(file.changed_after(3).unwrap(), [changed("a", 7, 7, Some("2"))]);
     }
 
     #[test]

@@ -20,6 +20,9 @@ const SENTINEL_INTERVAL: Duration = Duration::from_secs(2);
 const JOIN_INTERVAL: Duration = Duration::from_millis(100);
 /// Pause between attempts to join afterwards.
 const PROBE_INTERVAL: Duration = Duration::from_millis(500);
+/// Age of a history at which calls pass: the other daemons have found it by then and given back what they have, so that
+/// nobody writes over what was acknowledged to somebody else.
+const SETTLING_TIME: Duration = Duration::from_secs(1);
 /// Records given back to the registry in one script, and about how many bytes of them: a script holds up everyone.
 const RESTORE_RECORDS_MAX: usize = 200;
 const RESTORE_BYTES_MAX: usize = 4 << 20;
@@ -109,9 +112,15 @@ impl Shared {
     fn join(&self) -> Result<(), Fault> {
         let (known, origin) = (self.file.generation()?, self.file.origin()?);
         let session = Arc::new(self.redis.join(&origin.registry, known)?);
-        if !origin.registry.is_empty() && session.history != origin.history {
-            self.restore(&session, &origin)?;
+        {
+            // No commit may be noted between: it would be of the old history, and never given to the new one.
+            let _pulling = self.pulling.lock().unwrap_or_else(PoisonError::into_inner);
+            if !origin.registry.is_empty() && session.history != origin.history {
+                self.restore(&session, &origin)?;
+            }
+            self.pull_alone(&session, 0)?;
         }
+        std::thread::sleep(SETTLING_TIME.saturating_sub(session.age));
         self.pull(&session, 0)?;
         self.commit_held(&session)?;
         // From here on nothing is held: what was held since is committed too.
@@ -126,11 +135,10 @@ impl Shared {
     fn restore(&self, session: &Session, origin: &Origin) -> Result<(), Fault> {
         let common = if session.parent == origin.history { session.forked_at } else { 0 };
         let records = self.file.changed_after(common)?;
-        tracing::warn!(
-            registry = self.name,
-            records = records.len(),
-            "the registry may have lost commits: giving it back those that this daemon has"
-        );
+        if !records.is_empty() {
+            let (registry, records) = (&self.name, records.len());
+            tracing::warn!(registry, records, "the registry may have lost commits: giving back what this daemon has");
+        }
         for chunk in portions(&records) {
             let newer = self.redis.restore(session, chunk)?;
             for record in chunk.iter().filter(|record| newer.contains(&record.key)) {
@@ -143,17 +151,29 @@ impl Shared {
         Ok(())
     }
 
-    /// As [`Self::pull`], after a commit: that stands, so a failure is left to the thread that follows.
-    pub(super) fn pull_up_to(&self, session: &Session, generation: u64) {
-        if let Err(fault) = self.pull(session, generation) {
-            tracing::warn!(%fault, "a commit is not in the mirror yet");
+    /// Brings a commit of this daemon's into the mirror, with all that came before it where the registry still answers.
+    ///
+    /// # Errors
+    /// [`Fault::Lost`] when the registry has begun another history since, to which this commit was not given: whether it
+    /// has happened is to be asked there.
+    pub(super) fn mirror_commit(&self, session: &Session, writes: &[Write], generation: u64) -> Result<(), Fault> {
+        let Err(fault) = self.pull(session, generation) else { return Ok(()) };
+        tracing::warn!(%fault, "the registry was lost right after a commit");
+        let _pulling = self.pulling.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.file.origin()?.history != session.history {
+            return Err(fault);
         }
+        Ok(self.file.note(writes, generation)?)
     }
 
     /// Takes over what changed, unless the mirror has come to `generation` already; 0 takes over whatever there is.
     fn pull(&self, session: &Session, generation: u64) -> Result<(), Fault> {
         let _pulling = self.pulling.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = self.file.generation()?;
+        self.pull_alone(session, generation)
+    }
+
+    fn pull_alone(&self, session: &Session, generation: u64) -> Result<(), Fault> {
+        let known = self.file.followed()?;
         if generation > 0 && known >= generation {
             return Ok(());
         }

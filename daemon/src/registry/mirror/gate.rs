@@ -7,7 +7,7 @@ use crate::registry::redis::Session;
 
 /// How long calls wait for a registry that was lost: long enough for a Sentinel to promote a replica. After that, they are
 /// told at once until it is back.
-pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+pub(super) const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Calls pass while the registry can be asked.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! Connections to the server that holds the registry: found, opened, kept and given up.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -39,6 +39,8 @@ impl Server {
 #[derive(Debug)]
 pub(super) struct Connections {
     url: RedisUrl,
+    /// The Sentinel that answered last is asked first: another may let every question wait.
+    sentinel: AtomicUsize,
     pool: Mutex<Pool>,
     returned: Condvar,
 }
@@ -57,7 +59,7 @@ impl std::fmt::Debug for Pool {
 
 impl Connections {
     pub(super) fn new(url: RedisUrl) -> Self {
-        Self { url, pool: Mutex::default(), returned: Condvar::new() }
+        Self { url, sentinel: AtomicUsize::new(0), pool: Mutex::default(), returned: Condvar::new() }
     }
 
     /// Finds the master, asking the Sentinels if there are any, and connects to it.
@@ -78,9 +80,15 @@ impl Connections {
             Servers::Sentinels { sentinels, master } => (sentinels, master),
         };
         let mut said = Vec::new();
-        for (host, port) in sentinels {
+        let first = self.sentinel.load(Ordering::Relaxed);
+        for turn in 0..sentinels.len() {
+            let at = (first + turn) % sentinels.len();
+            let (host, port) = &sentinels[at];
             match ask_sentinel(host, *port, master) {
-                Ok(Some(address)) => return Ok(address),
+                Ok(Some(address)) => {
+                    self.sentinel.store(at, Ordering::Relaxed);
+                    return Ok(address);
+                }
                 Ok(None) => said.push(format!("{host}:{port} knows no master {master:?}")),
                 Err(error) => said.push(format!("{host}:{port}: {error}")),
             }
@@ -107,7 +115,8 @@ impl Connections {
     pub(super) fn check(&self, connection: &mut Connection, server: &Server) -> Result<(), Fault> {
         let (replication, replicas) = replication(connection)?;
         if replication != server.replication {
-            return Err(Fault::Lost(format!("{}:{} was started anew", server.address.0, server.address.1)));
+            // Also where it got its first replica, which begins another replication and loses nothing.
+            return Err(Fault::Lost(format!("{}:{} may have been started anew", server.address.0, server.address.1)));
         }
         server.replicas.store(replicas, Ordering::Relaxed);
         Ok(())

@@ -7,8 +7,10 @@
 --
 -- KEYS registry   ARGV schema, server, name of a new history, id of a new registry, id expected or '', generation known,
 --                      gap
--- Returns id, generation, history, its parent, and the generation at which it forked from that.
+-- Returns id, history, its parent, the generation at which it forked from that, and its age in ms.
 local function field(name) return redis.call('HGET', KEYS[1], name) end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local schema = field('schema')
 if schema and schema ~= ARGV[1] then return redis.error_reply('SCHEMA ' .. schema) end
@@ -21,9 +23,12 @@ end
 
 local generation, known = tonumber(field('generation')), tonumber(ARGV[6])
 if not field('history') or field('server') ~= ARGV[2] or generation < known then
-  local from = math.max(generation, known)
-  if from > 0 then from = from + tonumber(ARGV[7]) end
+  local from, began = math.max(generation, known), 0
+  -- The first history of a registry loses nothing, so nobody has to wait for what others give back.
+  if from > 0 then from, began = from + tonumber(ARGV[7]), now end
   redis.call('HSET', KEYS[1], 'parent', field('history') or '', 'forked_at', string.format('%.0f', generation),
-    'history', ARGV[3], 'server', ARGV[2], 'generation', string.format('%.0f', from))
+    'history', ARGV[3], 'began', string.format('%.0f', began), 'server', ARGV[2],
+    'generation', string.format('%.0f', from))
 end
-return { id, field('generation'), field('history'), field('parent'), field('forked_at') }
+local age = string.format('%.0f', math.max(0, now - field('began')))
+return { id, field('history'), field('parent'), field('forked_at'), age }
