@@ -125,17 +125,36 @@ impl Samplerd {
     /// Kills the daemon as `kill -9` does, and starts another over the same data.
     #[must_use]
     pub fn kill_and_restart(mut self) -> Self {
-        self.child.kill().expect("a running child can be killed");
-        self.child.wait().expect("a killed child ends");
+        self.kill();
         let data_dir = self.data_dir.clone();
         drop(self);
         Self::start(&data_dir)
     }
 
+    /// Kills the daemon as `kill -9` does.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("a child of ours can be killed");
+        self.child.wait().expect("a killed child ends");
+    }
+
     /// Sends SIGTERM.
     pub fn terminate(&self) {
-        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
-        assert!(status.expect("kill is a POSIX command").success(), "the daemon is there to be terminated");
+        self.signal("-TERM");
+    }
+
+    /// Stops the process without ending it: connections stay open and nothing answers.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets a paused process go on.
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
+        assert!(status.expect("kill is a POSIX command").success(), "the daemon is there to be signalled");
     }
 
     /// Waits for the daemon to end by itself.
