@@ -43,8 +43,9 @@ impl Site {
 
     /// The directory of the only dataset in a daemon's folder, or in a shared one.
     fn dataset(&self, name: &str) -> Option<PathBuf> {
-        let mut datasets = fs::read_dir(self.path(name).join("datasets")).ok()?;
-        Some(datasets.next()?.unwrap().path())
+        let datasets = fs::read_dir(self.path(name).join("datasets")).ok()?.map(Result::unwrap);
+        // Others are being written or removed.
+        datasets.map(|entry| entry.path()).find(|path| path.file_name().unwrap().len() == 64)
     }
 }
 
