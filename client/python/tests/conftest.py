@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -101,3 +102,25 @@ def dataset(client: swift_sampler.Client, columns: dict[str, np.ndarray], tmp_pa
     """A dataset of 1000 rows named d, uniform sampler active."""
     client.import_dataset("d", write_parquet(tmp_path / "features.parquet", columns))
     return "d"
+
+
+@pytest.fixture(scope="module")
+def shared_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a daemon that a module's tests share, with the 1000 rows of `SHARED_COLUMNS` as dataset d.
+
+    For tests that neither kill it nor change the dataset; each opens jobs of its own, see `job`.
+    """
+    folder = tmp_path_factory.mktemp("samplerd")
+    daemon = Samplerd(folder)
+    swift_sampler.Client(daemon.address).import_dataset("d", write_parquet(folder / "features.parquet", SHARED_COLUMNS))
+    yield daemon.address
+    daemon.kill()
+
+
+SHARED_COLUMNS = random_columns(1000, seed=1)
+
+
+@pytest.fixture
+def job(request: pytest.FixtureRequest) -> str:
+    """A job name of the test's own."""
+    return re.sub(r"[^A-Za-z0-9._/-]", "_", request.node.name)[:128]

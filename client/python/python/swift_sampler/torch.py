@@ -7,28 +7,42 @@ imported it: without torch this module can be imported, type-checked and used wi
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 from swift_sampler import _native
 from swift_sampler.client import Client, Follow, Mode
+from swift_sampler.delivery import Delivery, asking_loader
 
 __all__ = ["BatchSampler"]
 
 STATE_FORMAT = 1
 
 
+class Place(NamedTuple):
+    """How far a job has come."""
+
+    next_step: int
+    """The first step whose batch was not delivered."""
+    ahead: tuple[int, ...] = ()
+    """Later steps whose batches were: a ``DataLoader(in_order=False)`` lets fast batches overtake."""
+
+
 class BatchSampler:
     """What ``DataLoader(batch_sampler=…)`` takes: lists of indices, one epoch an iteration.
 
-    The batches are those of a job of samplerd. An epoch is as many draws as the dataset has examples: epoch k starts at
-    step ceil(k * rows / batch_size). Iterating again continues with the next epoch; ``set_epoch`` chooses one.
+    The batches are those of a job of samplerd. An epoch is ``epoch_draws`` draws, by default as many as the dataset has
+    examples: epoch k starts at step ceil(k * epoch_draws / batch_size). Iterating again continues with the next epoch;
+    ``set_epoch`` chooses one.
 
-    Position: the sampler's place is its ``next_step``, the step it hands out next. A ``DataLoader`` with workers asks
-    for ``prefetch_factor * num_workers`` batches ahead of the training loop, so a state taken in the middle of an epoch
-    is ahead by as much. Count your own steps and pass them to ``state_dict(next_step=…)`` to resume exactly there.
+    Place: ``next_step`` and ``state_dict`` tell the step after the last batch that the ``DataLoader`` has *delivered*,
+    whatever its workers have read ahead. A batch counts as delivered when the training loop gets it, so a state taken
+    in the loop's body resumes with the batch after the one in hand: take it after the batch was trained on. What reads
+    ahead of the loop on top of a ``DataLoader``, such as a prefetcher to a GPU, cannot be seen from here: count the steps
+    that were trained and pass them to ``state_dict(next_step=…)`` or ``seek``.
 
-    May be pickled and forked; nothing connects before it is used.
+    A sampler has one place, so one iteration at a time. A broken-off one is continued by the next, except after
+    ``set_epoch``. May be pickled and forked; nothing connects before it is used.
     """
 
     def __init__(
@@ -71,66 +85,144 @@ class BatchSampler:
         self.epoch_draws = epoch_draws
         self.mode: Mode = mode
         self.follow: Follow = follow
-        self._next_step = 0
         self._epoch_draws: int | None = None
         self._hash = ""
-        # Set when the place was chosen, so that a first step far ahead is meant.
-        self._seek = False
-        # Set while the place is that of a loaded state.
+        # Where the next iteration starts, while none has started since it was set.
+        self._start = Place(0)
+        # Set when the start was chosen, so that a first step far ahead is meant.
+        self._chosen = False
+        # Set while the start is that of a loaded state.
         self._loaded = False
+        # The epoch whose rest is to be iterated, where that is not the epoch of the start: its rest is empty.
+        self._finished_epoch: int | None = None
+        # The progress of the last iteration that has started since: it tells the place.
+        self._progress: _Progress | None = None
 
     def __repr__(self) -> str:
-        return f"BatchSampler({self.job!r}, {self.dataset!r}, batch_size={self.batch_size}, next_step={self._next_step})"
+        return f"BatchSampler({self.job!r}, {self.dataset!r}, batch_size={self.batch_size})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_start": self._place, "_progress": None}
 
     def __len__(self) -> int:
         """The number of batches in the present epoch, from its first step to its last."""
         return self._first_step(self.epoch + 1) - self._first_step(self.epoch)
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Yields the rest of the present epoch: all of it, unless a state was loaded or an iteration broken off."""
-        rank, world_size = self._shard()
-        if world_size > self.batch_size:
-            raise ValueError(f"{world_size} ranks share batches of {self.batch_size}: some would be empty")
-        end = self._first_step(self.epoch + 1)
-        batches = self.client.batches(
-            self.job,
-            self._next_step,
-            end,
-            rank=rank,
-            world_size=world_size,
-            seek=self._seek,
-            probabilities=False,
-        )
-        for batch in batches:
-            self._next_step = batch.step + 1
-            self._seek = self._loaded = False
-            yield batch.indices.tolist()
+        """Iterates over the rest of the present epoch: all of it, unless a state was loaded or an iteration broken off."""
+        if self._progress is not None and self._progress.delivery is not None:
+            # A loader that keeps its workers makes an iteration before it resets its counters.
+            self._progress.delivery.finish_before(asking_loader())
+        return _Iteration(self)
 
     @property
     def next_step(self) -> int:
-        """The step handed out next."""
-        return self._next_step
+        """The step after the last one delivered."""
+        return self._place.next_step
 
     @property
     def epoch(self) -> int:
         """The epoch of ``next_step``."""
-        return self._next_step * self.batch_size // self._opened()
+        if self._progress is None and self._finished_epoch is not None:
+            return self._finished_epoch
+        return self.next_step * self.batch_size // self._opened()
 
     def set_epoch(self, epoch: int) -> None:
         """Goes to the first step of an epoch; does nothing if a state was just loaded from inside it, so that a resumed
-        epoch goes on. An epoch far ahead freezes the steps before it: they keep the sampler that is active now.
+        epoch goes on; its rest is empty if its last batch was delivered before. An epoch far ahead freezes the steps
+        before it: they keep the sampler that is active now.
         """
         if epoch < 0:
             raise ValueError(f"epoch {epoch}: epochs are numbered from 0")
-        if not (self._loaded and self.epoch == epoch):
-            self._go_to(self._first_step(epoch))
+        first, end = self._first_step(epoch), self._first_step(epoch + 1)
+        if self._loaded and self._progress is None and first <= self._start.next_step <= end:
+            self._finished_epoch = epoch if self._start.next_step == end else None
+        else:
+            self._go_to(Place(first))
+
+    def seek(self, step: int) -> None:
+        """Goes to a step, as loading a state does: for programs whose framework counts the steps that were trained."""
+        if step < 0:
+            raise ValueError(f"step {step}: steps are numbered from 0")
+        self._go_to(Place(step))
+        self._loaded = True
 
     def state_dict(self, *, next_step: int | None = None) -> dict[str, Any]:
         """Returns what is needed to go on: the job's parameters and the next step.
 
+        With ``DataLoader(in_order=False)`` also what was delivered out of order, which differs between ranks: each rank
+        then saves its own state, and resumes it with the same world size.
+
         Args:
             next_step: The step to resume at, where the caller knows better; see the class.
+
+        Raises:
+            RuntimeError: It cannot be told what was delivered: pass ``next_step``.
         """
+        return self._state_at(self._place if next_step is None else Place(next_step))
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes to where a state was taken, whatever the world size was then.
+
+        Raises:
+            ValueError: The state is of another job, dataset, seed or batch size.
+        """
+        for name, value in self._parameters().items():
+            if name not in state:
+                raise ValueError(f"the state has no {name!r}: it is not one of a BatchSampler")
+            if state[name] != value:
+                raise ValueError(f"the state's {name} is {state[name]!r}, this sampler's is {value!r}")
+        next_step = state.get("next_step")
+        if not isinstance(next_step, int) or next_step < 0:
+            raise ValueError(f"the state's next_step is {next_step!r}: it must be a whole number from 0")
+        ahead = tuple(state.get("ahead", ()))
+        if ahead and tuple(state["shard"]) != self._shard():
+            (rank, world_size), (here, of) = state["shard"], self._shard()
+            raise ValueError(
+                f"the state is of rank {rank} of {world_size} and holds batches delivered out of order: "
+                f"rank {here} of {of} cannot resume it"
+            )
+        self._go_to(Place(next_step, ahead))
+        self._loaded = True
+
+    @property
+    def _place(self) -> Place:
+        return self._start if self._progress is None else self._progress.delivered()
+
+    def _go_to(self, place: Place) -> None:
+        self._progress, self._start = None, place
+        self._chosen, self._loaded, self._finished_epoch = True, False, None
+
+    def _begin(self) -> tuple[_Progress, _native.Batches]:
+        """Starts an iteration for the caller; from now on its progress tells the place."""
+        rank, world_size = self._shard()
+        if world_size > self.batch_size:
+            raise ValueError(f"{world_size} ranks share batches of {self.batch_size}: some would be empty")
+        start, end = self._place, self._first_step(self.epoch + 1)
+        if self._progress is not None and self._progress.given:
+            self._chosen = False
+        batches = self.client.batches(
+            self.job,
+            start.next_step,
+            end,
+            rank=rank,
+            world_size=world_size,
+            seek=self._chosen,
+            probabilities=False,
+        )
+        loader = asking_loader()
+        direct = loader is not None and vars(loader).get("_index_sampler") is self
+        self._progress = _Progress(start, None if loader is None else Delivery(loader, direct=direct))
+        self._loaded, self._finished_epoch = False, None
+        return self._progress, batches
+
+    def _state_at(self, place: Place) -> dict[str, Any]:
+        state = {**self._parameters(), "next_step": place.next_step}
+        if place.ahead:
+            state.update(ahead=list(place.ahead), shard=list(self._shard()))
+        return state
+
+    def _parameters(self) -> dict[str, Any]:
         self._opened()
         return {
             "format": STATE_FORMAT,
@@ -139,29 +231,7 @@ class BatchSampler:
             "dataset_hash": self._hash,
             "seed": self.seed,
             "batch_size": self.batch_size,
-            "next_step": self._next_step if next_step is None else next_step,
         }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes to where a state was taken, whatever the world size was then.
-
-        Raises:
-            ValueError: The state is of another job, dataset, seed or batch size.
-        """
-        expected = self.state_dict()
-        for name, value in expected.items():
-            if name not in state:
-                raise ValueError(f"the state has no {name!r}: it is not one of a BatchSampler")
-            if name != "next_step" and state[name] != value:
-                raise ValueError(f"the state's {name} is {state[name]!r}, this sampler's is {value!r}")
-        next_step = state["next_step"]
-        if not isinstance(next_step, int) or next_step < 0:
-            raise ValueError(f"the state's next_step is {next_step!r}: it must be a whole number from 0")
-        self._go_to(next_step)
-        self._loaded = True
-
-    def _go_to(self, step: int) -> None:
-        self._next_step, self._seek, self._loaded = step, True, False
 
     def _first_step(self, epoch: int) -> int:
         return -(-epoch * self._opened() // self.batch_size)
@@ -193,3 +263,81 @@ class BatchSampler:
         if distributed is not None and distributed.is_available() and distributed.is_initialized():
             return distributed.get_rank(), distributed.get_world_size()
         return 0, 1
+
+
+class _Progress:
+    """How far an iteration has come. Holds nothing of it, so that its stream ends when it is dropped."""
+
+    def __init__(self, start: Place, delivery: Delivery | None) -> None:
+        self.start = start
+        self.delivery = delivery
+        self.given = 0
+
+    def ask(self) -> None:
+        """Is called before a batch is given."""
+        if self.delivery is not None:
+            self.delivery.ask()
+
+    def give(self) -> None:
+        """Is called when a batch is given."""
+        if self.delivery is not None:
+            self.delivery.give()
+        self.given += 1
+
+    def delivered(self) -> Place:
+        """Returns the place after the batches that were delivered."""
+        if self.delivery is None:
+            return self.after(self.given)
+        first, ahead = self.delivery.delivered()
+        return self.after(first, ahead)
+
+    def after(self, first: int, ahead: Sequence[int] = ()) -> Place:
+        """Returns the place where ``first`` is the first position not delivered and those ``ahead`` of it are."""
+        next_step = self._step(first)
+        steps = {self._step(position) for position in ahead}
+        steps.update(step for step in self.start.ahead if step > next_step)
+        return Place(next_step, tuple(sorted(steps)))
+
+    def _step(self, position: int) -> int:
+        """Returns the step that was given at a position: those delivered before the start are left out."""
+        step = self.start.next_step + position
+        for ahead in self.start.ahead:
+            step += ahead <= step
+        return step
+
+
+class _Iteration(Iterator[list[int]]):
+    """One pass over the rest of an epoch; starts when it is first asked for a batch.
+
+    ``state_dict`` and ``load_state_dict`` are for torchdata's ``StatefulDataLoader``, which takes a state for every
+    batch it is given, keeps it with the batch, and hands out that of the last batch it delivered. To it, the place is
+    after the last batch *given*.
+    """
+
+    def __init__(self, sampler: BatchSampler) -> None:
+        self._sampler = sampler
+        self._progress: _Progress | None = None
+        self._batches: Iterator[_native.Batch] = iter(())
+
+    def __next__(self) -> list[int]:
+        if self._progress is None:
+            self._progress, self._batches = self._sampler._begin()
+        self._progress.ask()
+        skipped = self._progress.start.ahead
+        batch = next(batch for batch in self._batches if batch.step not in skipped)
+        if self._sampler._progress is not self._progress:
+            raise RuntimeError("the sampler has been moved, or iterated elsewhere, since this iteration started")
+        self._progress.give()
+        indices: list[int] = batch.indices.tolist()
+        return indices
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the state after the last batch given."""
+        progress = self._progress
+        return self._sampler._state_at(self._sampler._place if progress is None else progress.after(progress.given))
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes to where a state was taken; before the first batch."""
+        if self._progress is not None:
+            raise RuntimeError("a state is loaded before the first batch is asked for")
+        self._sampler.load_state_dict(state)
