@@ -8,10 +8,10 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use swift_sampler_client::blocking;
 use swift_sampler_client::proto::follow_policy::Policy;
-use swift_sampler_client::proto::{FileFormat, ReplacementMode};
+use swift_sampler_client::proto::{FileFormat, GetBatchesRequest, ReplacementMode};
 use swift_sampler_client::{BatchesRequest, Client, ClientConfig, ClientError, ImportRequest, JobConfig};
 
-use crate::batch::Batches;
+use crate::batch::{Batch, Batches};
 use crate::exceptions::{InvalidArgument, exception};
 use crate::process::ProcessBound;
 use crate::records::{ActiveSampler, Dataset, Follow, Job, Sampler, Stats};
@@ -106,6 +106,31 @@ impl Connection {
             with_probabilities: probabilities,
         };
         Ok(Batches::new(self.client.get()?.batches(request)))
+    }
+
+    #[pyo3(signature = (job, from_step, steps, *, rank, world_size, seek, probabilities))]
+    fn get_batches(
+        &self,
+        py: Python<'_>,
+        job: &str,
+        from_step: u64,
+        steps: u32,
+        rank: u32,
+        world_size: u32,
+        seek: bool,
+        probabilities: bool,
+    ) -> PyResult<Vec<Batch>> {
+        let request = GetBatchesRequest {
+            job: job.into(),
+            from_step,
+            steps,
+            rank,
+            world_size,
+            seek,
+            without_probabilities: !probabilities,
+        };
+        let batches = self.call(py, |client| async move { client.get_batches(request).await })?;
+        Ok(batches.into_iter().map(|batch| Batch::of(py, batch)).collect())
     }
 
     #[pyo3(signature = (name, files, *, features, gradient_norm, format, progress))]

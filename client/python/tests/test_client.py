@@ -71,6 +71,19 @@ def test_batches_are_numpy_arrays_that_own_what_was_received(client: Client, dat
     assert (bare.indices == batches[0].indices).all()
 
 
+def test_a_few_batches_come_in_one_answer(client: Client, dataset: str) -> None:
+    client.open_job("j", dataset, batch_size=100)
+    streamed = list(client.batches("j", 0, 20, rank=1, world_size=3))
+    fetched = client.get_batches("j", 5, 10, rank=1, world_size=3)
+    assert [batch.step for batch in fetched] == list(range(5, 15))
+    for ours, theirs in zip(fetched, streamed[5:], strict=False):
+        assert (ours.indices == theirs.indices).all() and (ours.probabilities == theirs.probabilities).all()
+    (far,) = client.get_batches("j", 10**9, seek=True, probabilities=False)
+    assert far.step == 10**9 and far.probabilities.size == 0
+    with pytest.raises(swift_sampler.InvalidArgument):
+        client.get_batches("j", 0, 5000)
+
+
 def test_ranks_share_the_global_batch(client: Client, dataset: str) -> None:
     client.open_job("j", dataset, batch_size=100)
     whole = client.batches("j", 0, 20)

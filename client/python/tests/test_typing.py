@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import swift_sampler
 from swift_sampler import features
+from swift_sampler.grain import DrawSampler
 from swift_sampler.torch import BatchSampler
 
 client = swift_sampler.Client("127.0.0.1:7431", retry_deadline=1.0)
@@ -27,6 +28,12 @@ engine = swift_sampler.Engine({"loss": [1.0, 2.0]}, features=["loss"])
 p: npt.NDArray[np.float64] = engine.probabilities
 losses: npt.NDArray[np.float64] = features.loss([[0.0, 1.0]], [1])
 lists: list[list[int]] = list(BatchSampler(client, "train", "d", batch_size=8))
+block: list[swift_sampler.Batch] = client.get_batches("train", 5, 2, rank=1, world_size=2)
+draws = swift_sampler.Draws(client, "train", epochs=2)
+row: int = draws[5]
+rows: npt.NDArray[np.uint32] = draws[5:10]
+numbers: list[int] = list(draws)
+records = DrawSampler(draws)
 try:
     client.datasets()
 except swift_sampler.NotFound as error:
@@ -37,6 +44,7 @@ WRONG = {
     "client.open_job('train', 'd')": "batch_size",
     "client.open_job('train', 'd', batch_size=8, mode='sideways')": "mode",
     "client.batches('train').step": "step",
+    "swift_sampler.Draws('train')": "Client",
     "text: str = client.datasets()[0].rows": "str",
 }
 

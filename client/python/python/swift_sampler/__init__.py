@@ -1,7 +1,8 @@
 """Weighted batches for training jobs: exact, resumable, distributed, and replaceable while a job runs.
 
-``Client`` speaks to ``samplerd``; ``Engine`` computes the same batches in the process; ``features`` computes what
-samplers look at; ``torch`` adapts batches to ``torch.utils.data.DataLoader``. Nothing starts at import.
+``Client`` speaks to ``samplerd``; ``Engine`` computes the same batches in the process; ``Draws`` is either's job as a
+sequence; ``features`` computes what samplers look at; ``torch`` and ``grain`` adapt batches and draws to the loaders of
+PyTorch and JAX programs. Nothing starts at import.
 """
 
 from swift_sampler import features
@@ -23,6 +24,7 @@ from swift_sampler._native import (
     Unavailable,
 )
 from swift_sampler.client import Client
+from swift_sampler.draws import Draws
 from swift_sampler.engine import Engine
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "Batches",
     "Client",
     "Dataset",
+    "Draws",
     "Engine",
     "Error",
     "FailedPrecondition",

@@ -218,6 +218,17 @@ class Connection:
         seek: bool,
         probabilities: bool,
     ) -> Batches: ...
+    def get_batches(
+        self,
+        job: str,
+        from_step: int,
+        steps: int,
+        *,
+        rank: int,
+        world_size: int,
+        seek: bool,
+        probabilities: bool,
+    ) -> list[Batch]: ...
     def import_dataset(
         self,
         name: str,

@@ -135,6 +135,32 @@ class Client:
             job, from_step, to_step, rank=rank, world_size=world_size, seek=seek, probabilities=probabilities
         )
 
+    def get_batches(
+        self,
+        job: str,
+        from_step: int,
+        steps: int = 1,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        seek: bool = False,
+        probabilities: bool = True,
+    ) -> list[_native.Batch]:
+        """Returns a few consecutive batches of one rank in one answer, in the same time at any step.
+
+        Args:
+            job: An open job.
+            from_step: First step.
+            steps: How many, 1 to 4096, and at most 4,194,304 draws in all.
+            rank: Which share of each global batch.
+            world_size: Into how many shares each is divided.
+            seek: Allows a first step far beyond what the job has served.
+            probabilities: Whether the probability of each draw is wanted.
+        """
+        return self._here().get_batches(
+            job, from_step, steps, rank=rank, world_size=world_size, seek=seek, probabilities=probabilities
+        )
+
     def jobs(self) -> list[_native.Job]:
         """Lists the jobs."""
         return self._here().jobs()
