@@ -22,7 +22,7 @@ COLUMNS = random_columns(ROWS, seed=2)
 DIES_AFTER = (6, 14, None)
 STEPS = 26
 # A program has ended within this, busy machine or not.
-PROGRAM_MAX_SECONDS = 120
+PROGRAM_MAX_SECONDS = 240
 
 
 @pytest.fixture(scope="module")
