@@ -15,10 +15,12 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 from conftest import random_columns, write_parquet
+from torch.utils.data import DataLoader
 
 import swift_sampler
 from swift_sampler import Batch, Client, Engine, InvalidArgument
 from swift_sampler.client import Mode
+from swift_sampler.torch import BatchSampler
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "engine.py"
 SWIFT = {
@@ -226,6 +228,45 @@ def test_other_threads_run_while_a_large_batch_is_drawn(columns: dict[str, np.nd
         counted += len(drawing)
     thread.join()
     assert counted > 1000 and len(drawn[0]) == 1 << 24
+
+
+@pytest.mark.parametrize("mode", ["independent", "stratified", "distinct"])
+def test_a_batch_sampler_takes_an_engine_or_a_client(
+    client: Client, dataset: str, columns: dict[str, np.ndarray], mode: Mode
+) -> None:
+    version = client.put_sampler(dataset, SWIFT).version
+    client.activate(dataset, version)
+    engine = Engine(columns, SWIFT)
+    job = {"batch_size": 64, "seed": 7, "epoch_draws": 900, "mode": mode, "rank": 1, "world_size": 3}
+    ours, theirs = (BatchSampler(source, "j", dataset, **job) for source in (engine, client))
+    assert len(ours) == len(theirs) == 15
+    for epoch in range(3):
+        assert list(ours) == list(theirs), epoch
+    # What was trained without a daemon goes on with one, and the other way round.
+    assert ours.state_dict() == theirs.state_dict()
+    theirs.load_state_dict({**ours.state_dict(), "next_step": 100})
+    ours.load_state_dict(theirs.state_dict())
+    assert list(ours) == list(theirs)
+
+
+def test_a_loader_needs_no_server(columns: dict[str, np.ndarray]) -> None:
+    engine = Engine(columns, SWIFT)
+    batches = BatchSampler(engine, "j", "d", batch_size=64, mode="stratified")
+    loader = DataLoader(np.arange(1000), batch_sampler=batches, num_workers=2)
+    expected = engine.with_sampler(SWIFT)
+    for epoch in range(2):
+        batches.set_epoch(epoch)
+        first, end = engine.first_step(epoch, batch_size=64), engine.first_step(epoch + 1, batch_size=64)
+        steps = BatchSampler(expected, "j", "d", batch_size=64, mode="stratified")
+        steps.set_epoch(epoch)
+        assert len(steps) == end - first
+        assert [batch.tolist() for batch in loader] == list(steps)
+        # The next epoch follows another sampler.
+        for each in (engine, expected):
+            each.activate_at(end, WEIGHTS)
+    assert engine.log == [(0, 1), (16, 2), (32, 3)]
+    with pytest.raises(ValueError, match="follow is 'epoch'.*Engine.activate_at"):
+        len(BatchSampler(engine, "j", "d", batch_size=64, follow="epoch"))
 
 
 def test_the_example_needs_no_server() -> None:

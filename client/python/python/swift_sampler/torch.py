@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 from swift_sampler import _native
 from swift_sampler.client import Client, Follow, Mode
 from swift_sampler.delivery import Delivery, asking_loader
+from swift_sampler.engine import Engine
+from swift_sampler.engine_client import EngineClient, EngineJob
 
 __all__ = ["BatchSampler"]
 
@@ -47,7 +49,7 @@ class BatchSampler:
 
     def __init__(
         self,
-        client: Client | str | None,
+        client: Client | Engine | str | None,
         job: str,
         dataset: str,
         *,
@@ -62,7 +64,8 @@ class BatchSampler:
         """Takes the job's parameters; the job is opened when first used.
 
         Args:
-            client: A client, or the daemon's address; ``None``: as ``Client()`` finds it.
+            client: A client, or the daemon's address; ``None``: as ``Client()`` finds it. Or an ``Engine``, without any
+                daemon: its features and samplers then make the batches, whatever the job and the dataset are called.
             job: Name of the job, the same on every rank.
             dataset: The dataset to draw from.
             batch_size: Global batch size, over all ranks.
@@ -75,7 +78,11 @@ class BatchSampler:
         """
         if (rank is None) != (world_size is None):
             raise ValueError("rank and world_size are given together, or neither")
-        self.client = client if isinstance(client, Client) else Client(client)
+        self.client: Client | EngineClient
+        if isinstance(client, Engine):
+            self.client = EngineClient(client)
+        else:
+            self.client = client if isinstance(client, Client) else Client(client)
         self.job = job
         self.dataset = dataset
         self.batch_size = batch_size
@@ -193,7 +200,7 @@ class BatchSampler:
         self._progress, self._start = None, place
         self._chosen, self._loaded, self._finished_epoch = True, False, None
 
-    def _begin(self) -> tuple[_Progress, _native.Batches]:
+    def _begin(self) -> tuple[_Progress, Iterator[_native.Batch]]:
         """Starts an iteration for the caller; from now on its progress tells the place."""
         rank, world_size = self._shard()
         if world_size > self.batch_size:
@@ -239,7 +246,7 @@ class BatchSampler:
     def _opened(self) -> int:
         """Opens the job once and returns the draws of its epochs."""
         if self._epoch_draws is None:
-            opened: _native.Job = self.client.open_job(
+            opened: _native.Job | EngineJob = self.client.open_job(
                 self.job,
                 self.dataset,
                 batch_size=self.batch_size,
