@@ -1,7 +1,7 @@
 //! Several daemons as one: each holds every dataset that its registry names.
 //!
 //! A dataset that is not in this daemon's store is fetched from the shared folder or from another daemon, checked by its
-//! hash and only then moved in place: in advance by [`follow`], or when a call needs it. One that was removed anywhere is
+//! hash and only then moved in place: in advance by `follow`, or when a call needs it. One that was removed anywhere is
 //! removed here, a while later.
 
 mod fetching;
