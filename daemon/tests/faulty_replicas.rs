@@ -10,7 +10,8 @@ use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Code, Request, Response, Status};
 
-use crate::harness::{DEADLINE, Server, SharedRegistry, columns, csv, job, steps};
+use crate::harness::{DEADLINE, Server, columns, csv, job, steps};
+use crate::site::SharedRegistry;
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +78,7 @@ fn is_of(chunk: &Result<v1::FileChunk, Status>, file: &str) -> bool {
 /// A registry with a dataset and a job, and what the daemon that is gone by now would have sent.
 async fn abandoned(folder: &std::path::Path) -> (Arc<SharedRegistry>, Vec<v1::FileChunk>) {
     let registry = SharedRegistry::open(folder);
-    let good = Server::start_over(&registry, &folder.join("good"), &[]).await;
+    let good = Server::start_over(registry.clone(), &folder.join("good"), &[]).await;
     let dataset = good.import("d", &[], &[("d.csv", csv(&columns(1000)))]).await.unwrap();
     good.open_job(job("j", 16)).await.unwrap();
     let request = v1::FetchDatasetRequest { hash: dataset.hash };
@@ -106,7 +107,7 @@ async fn a_transfer_that_breaks_off_is_made_again() {
     let folder = tempfile::tempdir().unwrap();
     let (registry, chunks) = abandoned(folder.path()).await;
     let transfers = join(&registry, "faulty", Fault::BreaksOff(2), &chunks).await;
-    let server = Server::start_over(&registry, &folder.path().join("a"), &[]).await;
+    let server = Server::start_over(registry.clone(), &folder.path().join("a"), &[]).await;
     assert_eq!(server.stream(steps("j", 0, 10)).await.unwrap().len(), 10);
     assert_eq!(transfers.load(Ordering::SeqCst), 3);
     server.stopped().await;
@@ -126,7 +127,7 @@ async fn whatever_else_is_sent_nothing_of_it_stays() {
         let (registry, chunks) = abandoned(folder.path()).await;
         join(&registry, "faulty", fault, &chunks).await;
         let data_dir = folder.path().join("a");
-        let server = Server::start_over(&registry, &data_dir, &[]).await;
+        let server = Server::start_over(registry.clone(), &data_dir, &[]).await;
         let status = server.stream(steps("j", 0, 10)).await.unwrap_err();
         assert_eq!(status.code(), Code::Unavailable, "{fault:?}");
         assert!(status.message().contains(expected), "{fault:?}: {}", status.message());
@@ -147,7 +148,7 @@ async fn one_good_source_among_bad_ones_is_enough() {
     {
         join(&registry, name, fault, &chunks).await;
     }
-    let server = Server::start_over(&registry, &folder.path().join("a"), &[]).await;
+    let server = Server::start_over(registry.clone(), &folder.path().join("a"), &[]).await;
     assert_eq!(server.stream(steps("j", 0, 10)).await.unwrap().len(), 10);
     server.stopped().await;
 }

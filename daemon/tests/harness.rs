@@ -1,17 +1,16 @@
 //! A daemon in this process, and shorthand for its calls.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use clap::Parser;
 use swift_sampler_daemon::app::App;
 use swift_sampler_daemon::clock::{Clock, SystemClock};
 use swift_sampler_daemon::config::{Config, Flags};
-use swift_sampler_daemon::registry::{Backend, BackendError, Commit, Registry, Sqlite, Stored, Write};
+use swift_sampler_daemon::registry::{Backend, Registry, Sqlite};
 use swift_sampler_proto::v1;
 use swift_sampler_proto::v1::control_client::ControlClient;
 use swift_sampler_proto::v1::import_dataset_request::Part;
@@ -63,53 +62,6 @@ fn config(data_dir: &Path, flags: &[&str]) -> Config {
     Config::resolve(Flags::try_parse_from(all.concat()).unwrap()).unwrap()
 }
 
-/// A registry that several daemons of this process share, and who of them announced itself; nobody is forgotten.
-pub(crate) struct SharedRegistry {
-    records: Sqlite,
-    daemons: Mutex<BTreeMap<String, String>>,
-    /// Commits happen, but nobody is told.
-    pub(crate) answers_are_lost: AtomicBool,
-}
-
-impl SharedRegistry {
-    pub(crate) fn open(directory: &Path) -> Arc<Self> {
-        let records = Sqlite::open(&directory.join("shared.sqlite")).unwrap();
-        Arc::new(Self { records, daemons: Mutex::default(), answers_are_lost: AtomicBool::default() })
-    }
-}
-
-impl Backend for SharedRegistry {
-    fn get(&self, key: &str) -> Result<Option<Stored>, BackendError> {
-        self.records.get(key)
-    }
-
-    fn list(&self, prefix: &str) -> Result<Vec<(String, Stored)>, BackendError> {
-        self.records.list(prefix)
-    }
-
-    fn commit(&self, writes: &[Write]) -> Result<Commit, BackendError> {
-        let committed = self.records.commit(writes);
-        if self.answers_are_lost.load(Ordering::SeqCst) {
-            return Err(BackendError::Unavailable("the answer was lost".into()));
-        }
-        committed
-    }
-
-    fn generation(&self) -> Result<u64, BackendError> {
-        self.records.generation()
-    }
-
-    fn announce(&self, daemon: &str, address: &str) -> Result<(), BackendError> {
-        self.daemons.lock().unwrap().insert(daemon.to_owned(), address.to_owned());
-        Ok(())
-    }
-
-    fn daemons(&self) -> Result<Vec<(String, String)>, BackendError> {
-        let daemons = self.daemons.lock().unwrap();
-        Ok(daemons.iter().map(|(daemon, address)| (daemon.clone(), address.clone())).collect())
-    }
-}
-
 /// A daemon that serves on ports of its own.
 pub(crate) struct Server {
     pub(crate) grpc: SocketAddr,
@@ -130,9 +82,9 @@ impl Server {
     }
 
     /// Starts a daemon over a registry that others use as well.
-    pub(crate) async fn start_over(registry: &Arc<SharedRegistry>, data_dir: &Path, flags: &[&str]) -> Self {
+    pub(crate) async fn start_over(backend: Arc<dyn Backend>, data_dir: &Path, flags: &[&str]) -> Self {
         let config = config(data_dir, flags);
-        let registry = Registry::new(Arc::clone(registry) as Arc<dyn Backend>, Arc::new(SystemClock));
+        let registry = Registry::new(backend, Arc::new(SystemClock));
         Self::serve(tokio::task::spawn_blocking(move || App::build_over(&config, registry)).await.unwrap().unwrap())
             .await
     }

@@ -3,29 +3,23 @@
 //! It may lie on a network, so whatever is asked of it runs off the async runtime and is given up when nothing moves for
 //! a while; it is read and written, never mapped.
 
-use std::fs::{self, File, Permissions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+mod files;
+
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
-use super::receiving::{CHUNK_BYTES_MAX, Receiving, SourceError};
-use crate::store::FILES;
+use super::receiving::{Receiving, SourceError};
+use files::{put, read_files, remove};
 
 /// Accesses at work at once; those that are stuck count.
 const ACCESSES_MAX: usize = 4;
 /// How long an access may make no progress before it is given up.
 const STALL_MAX: Duration = Duration::from_secs(30);
-/// Prefix of directories that are being written or deleted.
-const UNFINISHED: &str = ".unfinished-";
-/// Unfinished directories older than this were left by a crash.
-const UNFINISHED_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
-
 /// Why the shared folder does not take or give something.
 #[derive(Debug, thiserror::Error)]
 #[error("shared folder {folder}: {reason}")]
@@ -131,125 +125,14 @@ impl SharedFolder {
     }
 }
 
-fn read_files(place: &Path, mut receiving: Receiving, progress: &Progress) -> Result<u64, SourceError> {
-    let broken = |error: io::Error| SourceError::Broken(error.to_string());
-    if !place.try_exists().map_err(broken)? {
-        return Err(SourceError::Absent);
-    }
-    let mut chunk = vec![0; CHUNK_BYTES_MAX];
-    for name in FILES {
-        let damaged = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound => SourceError::Damaged(format!("{name} is missing")),
-            _ => broken(error),
-        };
-        let mut file = File::open(place.join(name)).map_err(damaged)?;
-        let size = file.metadata().map_err(broken)?.len();
-        let mut offset = 0;
-        while offset < size {
-            let read = file.read(&mut chunk).map_err(broken)?;
-            receiving.write(name, offset, size, &chunk[..read])?;
-            offset += read as u64;
-            progress.step().map_err(broken)?;
-        }
-    }
-    receiving.finish()
-}
-
-fn put(datasets: &Path, hash: &str, from: &Path, progress: &Progress) -> io::Result<()> {
-    let place = datasets.join(hash);
-    if is_copy(&place, from, progress)? {
-        return Ok(());
-    }
-    fs::create_dir_all(datasets)?;
-    remove_leftovers(datasets)?;
-    let unfinished = unfinished(datasets)?;
-    let mut chunk = vec![0; CHUNK_BYTES_MAX];
-    for name in FILES {
-        let mut source = File::open(from.join(name))?;
-        let mut copy = File::create(unfinished.path().join(name))?;
-        loop {
-            let read = source.read(&mut chunk)?;
-            if read == 0 {
-                break;
-            }
-            copy.write_all(&chunk[..read])?;
-            progress.step()?;
-        }
-        copy.sync_all()?;
-    }
-    File::open(unfinished.path())?.sync_all()?;
-    if fs::rename(unfinished.path(), &place).is_err() {
-        // Another daemon came first, or a damaged copy is there.
-        if is_copy(&place, from, progress)? {
-            return Ok(());
-        }
-        if place.try_exists()? {
-            remove(datasets, &place)?;
-        }
-        fs::rename(unfinished.path(), &place)?;
-    }
-    File::open(datasets)?.sync_all()
-}
-
-/// Tells whether a place holds the same files as a directory.
-fn is_copy(place: &Path, of: &Path, progress: &Progress) -> io::Result<bool> {
-    let (mut theirs, mut ours) = (vec![0; CHUNK_BYTES_MAX], vec![0; CHUNK_BYTES_MAX]);
-    for name in FILES {
-        let mut there = match File::open(place.join(name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            opened => opened?,
-        };
-        let mut here = File::open(of.join(name))?;
-        let mut left = here.metadata()?.len();
-        if there.metadata()?.len() != left {
-            return Ok(false);
-        }
-        while left > 0 {
-            let length = usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK_BYTES_MAX);
-            there.read_exact(&mut theirs[..length])?;
-            here.read_exact(&mut ours[..length])?;
-            if theirs[..length] != ours[..length] {
-                return Ok(false);
-            }
-            left -= length as u64;
-            progress.step()?;
-        }
-    }
-    Ok(true)
-}
-
-/// Takes a dataset away in one step, and then its files.
-fn remove(datasets: &Path, place: &Path) -> io::Result<()> {
-    let aside = unfinished(datasets)?;
-    match fs::rename(place, aside.path().join("removed")) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        moved => moved,
-    }?;
-    aside.close()
-}
-
-/// Makes a directory that is deleted when dropped; others of the same group may read what is moved out of it.
-fn unfinished(datasets: &Path) -> io::Result<TempDir> {
-    tempfile::Builder::new().prefix(UNFINISHED).permissions(Permissions::from_mode(0o755)).tempdir_in(datasets)
-}
-
-fn remove_leftovers(datasets: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(datasets)? {
-        let entry = entry?;
-        let is_unfinished = entry.file_name().to_string_lossy().starts_with(UNFINISHED);
-        let age = |modified| SystemTime::now().duration_since(modified).unwrap_or_default();
-        // An entry that is gone by now was finished by its writer.
-        let is_old = entry.metadata().and_then(|entry| entry.modified()).is_ok_and(|at| age(at) > UNFINISHED_AGE_MAX);
-        if is_unfinished && is_old {
-            fs::remove_dir_all(entry.path())?;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::store::FILES;
+    use files::is_copy;
+    use tempfile::TempDir;
 
     fn directory(content: &str) -> TempDir {
         let directory = tempfile::tempdir().unwrap();

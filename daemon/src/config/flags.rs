@@ -1,0 +1,93 @@
+//! What a user may set, as it is given.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+use serde::Deserialize;
+
+/// Serves weighted batches of examples to training jobs.
+#[derive(Debug, Clone, Default, Parser)]
+#[command(name = "samplerd", version, about)]
+pub struct Flags {
+    /// Directory of the registry and of imported columns; created if it is not there.
+    #[arg(long, env = "SAMPLERD_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Address of gRPC; port 0 takes a free one. [default: 127.0.0.1:7431]
+    #[arg(long, env = "SAMPLERD_LISTEN", value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Address of metrics, health and the page; port 0 takes a free one. [default: 127.0.0.1:7432]
+    #[arg(long, env = "SAMPLERD_HTTP", value_name = "ADDRESS:PORT")]
+    pub http: Option<SocketAddr>,
+    /// Where records are kept: sqlite (in the data directory), redis://HOST:PORT/DATABASE, or
+    /// redis-sentinel://HOST:PORT,HOST:PORT/MASTER/DATABASE, with USER:PASSWORD@ before the hosts and /DATABASE left out
+    /// as need be. Several daemons may share what is not sqlite. [default: sqlite]
+    #[arg(long, env = "SAMPLERD_REGISTRY", hide_env_values = true, value_name = "REGISTRY")]
+    pub registry: Option<String>,
+    /// TOML file with any of these settings, named as the flags with underscores.
+    #[arg(long, env = "SAMPLERD_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Accepts addresses that other machines reach; there is no encryption and no authentication.
+    #[arg(long, env = "SAMPLERD_INSECURE")]
+    pub insecure: bool,
+    /// What is logged, to stderr: error, warn, info, debug, trace, or filters by module. [default: info]
+    #[arg(long, env = "SAMPLERD_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+    /// How it is logged. [default: text]
+    #[arg(long, env = "SAMPLERD_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// Streams open at once, 1 to 1,048,576. [default: 1024]
+    #[arg(long, env = "SAMPLERD_STREAMS_MAX", value_name = "COUNT")]
+    pub streams_max: Option<usize>,
+    /// Bytes of one import. [default: 64 GiB]
+    #[arg(long, env = "SAMPLERD_IMPORT_BYTES_MAX", value_name = "BYTES")]
+    pub import_bytes_max: Option<u64>,
+    /// Rows of one dataset. [default: 2^30]
+    #[arg(long, env = "SAMPLERD_ROWS_MAX", value_name = "COUNT")]
+    pub rows_max: Option<usize>,
+    /// Age in seconds, give or take a tenth, at which a connection retires, so that clients spread anew over the daemons
+    /// behind one name; 0: never. [default: 1800]
+    #[arg(long, env = "SAMPLERD_MAX_CONNECTION_AGE", value_name = "SECONDS")]
+    pub max_connection_age: Option<u64>,
+    /// Folder that all daemons of a registry mount: imports put a copy there, and daemons fetch from it what they
+    /// lack. Its file system must be able to rename directories.
+    #[arg(long, env = "SAMPLERD_SHARED_DIR", value_name = "DIR")]
+    pub shared_dir: Option<PathBuf>,
+    /// Where other daemons of the registry reach this one's gRPC. [default: the address it listens on]
+    #[arg(long, env = "SAMPLERD_ADVERTISE", value_name = "HOST:PORT")]
+    pub advertise: Option<String>,
+    /// How many seconds a dataset's copy is kept after the dataset was removed through another daemon. [default: 600]
+    #[arg(long, env = "SAMPLERD_REMOVAL_GRACE", value_name = "SECONDS")]
+    pub removal_grace: Option<u64>,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The settings in a file; all may be left out.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileSettings {
+    pub(super) data_dir: Option<PathBuf>,
+    pub(super) listen: Option<SocketAddr>,
+    pub(super) http: Option<SocketAddr>,
+    pub(super) registry: Option<String>,
+    pub(super) insecure: Option<bool>,
+    pub(super) log: Option<String>,
+    pub(super) log_format: Option<LogFormat>,
+    pub(super) streams_max: Option<usize>,
+    pub(super) import_bytes_max: Option<u64>,
+    pub(super) rows_max: Option<usize>,
+    pub(super) max_connection_age: Option<u64>,
+    pub(super) shared_dir: Option<PathBuf>,
+    pub(super) advertise: Option<String>,
+    pub(super) removal_grace: Option<u64>,
+}
