@@ -64,7 +64,7 @@ impl ActiveSamplerWatch {
             Err(lost) => return self.lost(lost).await,
         };
         let request = WatchActiveSamplerRequest { dataset: self.dataset.clone() };
-        let timeout = self.client.timeout(self.attempts.get_or_insert_with(Attempts::new));
+        let timeout = self.client.timeout(self.attempts.as_ref().unwrap_or(&Attempts::new()));
         match tokio::time::timeout(timeout, call.control().watch_active_sampler(request)).await {
             Ok(Ok(response)) => {
                 self.changes = Some((call, response.into_inner()));
