@@ -269,6 +269,17 @@ def test_a_loader_needs_no_server(columns: dict[str, np.ndarray]) -> None:
         len(BatchSampler(engine, "j", "d", batch_size=64, follow="epoch"))
 
 
+def test_a_state_is_of_one_mode_and_epoch_length(columns: dict[str, np.ndarray]) -> None:
+    batches = BatchSampler(Engine(columns), "j", "d", batch_size=64, mode="stratified")
+    state = batches.state_dict()
+    for other, name in (({"mode": "independent"}, "mode"), ({"mode": "stratified", "epoch_draws": 640}, "epoch_draws")):
+        with pytest.raises(ValueError, match=f"the state's {name} is"):
+            BatchSampler(Engine(columns), "j", "d", batch_size=64, **other).load_state_dict(state)
+    # States of the version before did not name them.
+    batches.load_state_dict({"next_step": 3, **{k: v for k, v in state.items() if k not in ("mode", "epoch_draws", "next_step")}})
+    assert batches.next_step == 3
+
+
 def test_the_example_needs_no_server() -> None:
     done = subprocess.run([sys.executable, EXAMPLE], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

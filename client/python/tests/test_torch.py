@@ -92,6 +92,9 @@ def test_a_state_of_another_job_is_refused(client: Client, dataset: str) -> None
         other.load_state_dict(state)
     with pytest.raises(ValueError, match="seed"):
         other.load_state_dict({**state, "job": "other"})
+    of_another_mode = BatchSampler(client, "other", "d", batch_size=BATCH_SIZE, seed=4, mode="stratified")
+    with pytest.raises(swift_sampler.AlreadyExists, match="mode"):
+        of_another_mode.load_state_dict(other.state_dict())
     with pytest.raises(ValueError, match="next_step"):
         other.load_state_dict({name: value for name, value in other.state_dict().items() if name != "next_step"})
 

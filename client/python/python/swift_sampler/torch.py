@@ -19,6 +19,8 @@ from swift_sampler.engine_client import EngineClient, EngineJob
 __all__ = ["BatchSampler"]
 
 STATE_FORMAT = 1
+# Parameters that states of the first version do not hold; a daemon's job keeps them all the same.
+ADDED_LATER = {"epoch_draws", "mode"}
 
 
 class Place(NamedTuple):
@@ -172,9 +174,11 @@ class BatchSampler:
         """Goes to where a state was taken, whatever the world size was then.
 
         Raises:
-            ValueError: The state is of another job, dataset, seed or batch size.
+            ValueError: The state is of another job, dataset, seed, batch size, epoch length or mode.
         """
         for name, value in self._parameters().items():
+            if name not in state and name in ADDED_LATER:
+                continue
             if name not in state:
                 raise ValueError(f"the state has no {name!r}: it is not one of a BatchSampler")
             if state[name] != value:
@@ -230,7 +234,7 @@ class BatchSampler:
         return state
 
     def _parameters(self) -> dict[str, Any]:
-        self._opened()
+        epoch_draws = self._opened()
         return {
             "format": STATE_FORMAT,
             "job": self.job,
@@ -238,6 +242,8 @@ class BatchSampler:
             "dataset_hash": self._hash,
             "seed": self.seed,
             "batch_size": self.batch_size,
+            "epoch_draws": epoch_draws,
+            "mode": self.mode,
         }
 
     def _first_step(self, epoch: int) -> int:
