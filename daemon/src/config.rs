@@ -81,9 +81,14 @@ pub enum ConfigError {
     /// No data directory.
     #[error("no data directory: give --data-dir DIR, SAMPLERD_DATA_DIR, or data_dir in the config file")]
     NoDataDir,
-    /// Neither SQLite nor an address of Redis. What was given is not shown, as it may hold a password.
-    #[error("registry: {0}, or sqlite")]
-    Registry(#[from] RedisUrlError),
+    /// Neither SQLite nor an address of Redis. What was given is not shown where it may hold a password.
+    #[error("registry{shown}: {reason}, or sqlite", shown = shown(.given))]
+    Registry {
+        /// What was given.
+        given: String,
+        /// Why it is no address of Redis.
+        reason: RedisUrlError,
+    },
     /// A number of streams that cannot be served.
     #[error(
         "streams_max is {0}: it must be from {start} to {end}",
@@ -178,8 +183,16 @@ impl Config {
 fn registry(given: Option<&str>) -> Result<RegistryPlace, ConfigError> {
     match given {
         None | Some("sqlite") => Ok(RegistryPlace::Sqlite),
-        Some(url) => Ok(RegistryPlace::Redis(url.parse()?)),
+        Some(url) => match url.parse() {
+            Ok(url) => Ok(RegistryPlace::Redis(url)),
+            Err(reason) => Err(ConfigError::Registry { given: url.to_owned(), reason }),
+        },
     }
+}
+
+/// Returns what was given for a registry, as a message shows it: not at all if it has a place for a password.
+fn shown(given: &str) -> String {
+    if given.contains('@') { String::new() } else { format!(" {given:?}") }
 }
 
 fn is_host_and_port(text: &str) -> bool {
@@ -256,6 +269,8 @@ mod tests {
         assert!(matches!(with("redis://127.0.0.1:6379/1").unwrap().registry, RegistryPlace::Redis(_)));
         let error = with("postgres://me:secret@host").unwrap_err().to_string();
         assert!(error.contains("redis://") && error.contains("sqlite") && !error.contains("secret"), "{error}");
+        let error = with("redsi://host:6379").unwrap_err().to_string();
+        assert!(error.starts_with("registry \"redsi://host:6379\": the scheme is neither redis://"), "{error}");
     }
 
     #[test]
