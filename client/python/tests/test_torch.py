@@ -196,3 +196,18 @@ def test_rank_and_world_size_come_from_torch_distributed(samplerd, client: Clien
         assert process.exitcode == 0
     shares = [pickle.loads((tmp_path / f"rank-{rank}").read_bytes()) for rank in range(2)]
     assert [left + right for left, right in zip(*shares, strict=True)] == global_batches(client, 11)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"batch_size": -1}, "batch_size -1"),
+        ({"batch_size": 8, "seed": -1}, "seed -1"),
+        ({"batch_size": 8, "seed": 2**64}, "seeds go from 0"),
+        ({"batch_size": 8, "rank": -1, "world_size": 2}, "rank -1 of world size 2"),
+        ({"batch_size": 8, "rank": 2, "world_size": 2}, "rank 2 of world size 2"),
+    ],
+)
+def test_a_parameter_that_cannot_be_right_is_told_at_once(parameters: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        BatchSampler(None, "job", "d", **parameters)  # type: ignore[arg-type]

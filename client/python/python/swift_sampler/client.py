@@ -28,7 +28,7 @@ class Client:
     continues with the step after the last one delivered. A daemon that this process has not reached yet is given up
     sooner, after ``first_contact_deadline``: the address may be wrong. Raise it where clients may start before samplerd.
 
-    Every method raises a child of ``swift_sampler.Error``. Waiting releases the interpreter lock and ends on Ctrl-C.
+    What the daemon or the network refuses raises a child of ``swift_sampler.Error``. Waiting releases the interpreter lock and ends on Ctrl-C.
     """
 
     def __init__(

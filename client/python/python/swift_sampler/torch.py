@@ -19,6 +19,7 @@ from swift_sampler.engine_client import EngineClient, EngineJob
 __all__ = ["BatchSampler"]
 
 STATE_FORMAT = 1
+SEED_MAX = 2**64 - 1
 # Parameters that states of the first version do not hold; a daemon's job keeps them all the same.
 ADDED_LATER = {"epoch_draws", "mode"}
 
@@ -80,6 +81,13 @@ class BatchSampler:
         """
         if (rank is None) != (world_size is None):
             raise ValueError("rank and world_size are given together, or neither")
+        # Told here, not by the first worker that asks for a batch.
+        if batch_size < 1:
+            raise ValueError(f"batch_size {batch_size}: a batch has at least one draw")
+        if not 0 <= seed <= SEED_MAX:
+            raise ValueError(f"seed {seed}: seeds go from 0 to {SEED_MAX}")
+        if rank is not None and world_size is not None and not 0 <= rank < world_size:
+            raise ValueError(f"rank {rank} of world size {world_size}: ranks go from 0 to one below the world size")
         self.client: Client | EngineClient
         if isinstance(client, Engine):
             self.client = EngineClient(client)
