@@ -90,3 +90,13 @@ def test_a_state_of_one_loader_resumes_in_the_other(shared_address: str, job: st
     next(iterator)
     with pytest.raises(RuntimeError, match="before the first batch"):
         iterator.load_state_dict(batches.state_dict())  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_samplers_own_state_resumes_with_other_workers(shared_address: str, job: str, workers: int) -> None:
+    batches, stateful = loader(shared_address, job, num_workers=2)
+    trained = list(itertools.islice(stateful, 4))
+    state = pickle.dumps(batches.state_dict())
+    batches, stateful = loader(shared_address, job, num_workers=workers)
+    batches.load_state_dict(pickle.loads(state))
+    assert trained + list(stateful) == whole(EPOCH)
