@@ -177,11 +177,16 @@ impl MirrorFile {
         Ok(Commit::Done(generation))
     }
 
-    /// Holds a record that the registry lost and has in another state by now.
+    /// Holds a record that the registry lost and has in another state by now, unless what is held continues it already.
     pub(super) fn hold_lost(&self, key: &str, value: &str) -> Result<(), BackendError> {
         let mut connection = self.sqlite.writer();
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        put_held(&transaction, key, value)?;
+        let is_held: bool = transaction
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM held WHERE key = ?1)")?
+            .query_row([key], |row| row.get(0))?;
+        if !is_held {
+            put_held(&transaction, key, value)?;
+        }
         Ok(transaction.commit()?)
     }
 
@@ -325,5 +330,17 @@ mod tests {
         assert_eq!(file.get("job/j").unwrap().unwrap().value, "1");
         let absent = Write { key: "job/k".into(), expected: Expected::Absent, change: Change::Put("1".into()) };
         assert!(file.hold(&[absent]).is_err());
+    }
+
+    #[test]
+    fn a_record_that_was_lost_does_not_take_the_place_of_what_was_served_since() {
+        let (_directory, file) = file();
+        apply(&file, 1, false, vec![changed("job/j", 1, 1, Some("64")), changed("job/k", 1, 1, Some("64"))]);
+        let put = Write { key: "job/j".into(), expected: Expected::Revision(1), change: Change::Put("500".into()) };
+        file.hold(&[put]).unwrap();
+        file.hold_lost("job/j", "64").unwrap();
+        file.hold_lost("job/k", "64").unwrap();
+        let held: Vec<_> = file.held().unwrap().into_iter().map(|held| (held.key, held.value)).collect();
+        assert_eq!(held, [("job/j".into(), "500".into()), ("job/k".into(), "64".to_owned())]);
     }
 }

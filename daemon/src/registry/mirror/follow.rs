@@ -200,10 +200,16 @@ impl Shared {
         let held = self.file.held()?;
         for record in &held {
             self.commit_one_held(session, record)?;
-            self.file.release(record)?;
+        }
+        if !held.is_empty() {
+            // Until the mirror has what the registry made of them, what is held is all that tells what was served.
+            self.pull(session, 0)?;
+            for record in &held {
+                self.file.release(record)?;
+            }
         }
         self.show_held();
-        if held.is_empty() { Ok(()) } else { self.pull(session, 0) }
+        Ok(())
     }
 
     fn commit_one_held(&self, session: &Session, held: &Held) -> Result<(), Fault> {
