@@ -176,6 +176,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_leftover_that_cannot_be_removed_keeps_no_dataset_out() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("datasets")).unwrap();
+        // Old, and no directory.
+        let leftover = fs::File::create(folder.path().join("datasets/.unfinished-x")).unwrap();
+        leftover.set_modified(std::time::UNIX_EPOCH).unwrap();
+        SharedFolder::new(folder.path()).put("h", directory("a").path()).await.unwrap();
+        assert!(names(folder.path()).contains(&"h".to_owned()));
+    }
+
+    #[tokio::test]
     async fn a_folder_that_cannot_be_written_says_why() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("datasets"), "a file").unwrap();

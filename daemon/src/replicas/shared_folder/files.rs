@@ -136,8 +136,12 @@ fn remove_leftovers(datasets: &Path) -> io::Result<()> {
         let age = |modified| SystemTime::now().duration_since(modified).unwrap_or_default();
         // An entry that is gone by now was finished by its writer.
         let is_old = entry.metadata().and_then(|entry| entry.modified()).is_ok_and(|at| age(at) > UNFINISHED_AGE_MAX);
-        if is_unfinished && is_old {
-            fs::remove_dir_all(entry.path())?;
+        if is_unfinished
+            && is_old
+            && let Err(error) = fs::remove_dir_all(entry.path())
+        {
+            // Another daemon may be removing it too, or it may be another user's: no reason to refuse a dataset.
+            tracing::debug!(path = %entry.path().display(), %error, "a leftover in the shared folder was not removed");
         }
     }
     Ok(())
