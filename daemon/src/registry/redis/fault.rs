@@ -17,8 +17,20 @@ pub(crate) enum Fault {
 }
 
 /// Codes of answers of a server that cannot serve now, or no longer; another, or the same later, can.
-const LOST_CODES: [&str; 8] =
-    ["READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "HISTORY", "NOAUTH"];
+const LOST_CODES: [&str; 11] = [
+    "READONLY",
+    "LOADING",
+    "MASTERDOWN",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+    "BUSY",
+    "HISTORY",
+    "NOAUTH",
+    // It answers reads but takes no writes: its disk or its memory is full, or it has too few replicas.
+    "MISCONF",
+    "OOM",
+    "NOREPLICAS",
+];
 
 impl From<RedisError> for Fault {
     fn from(error: RedisError) -> Self {
@@ -59,10 +71,12 @@ mod tests {
 
     #[test]
     fn a_server_that_cannot_serve_is_left_and_one_that_refuses_is_believed() {
-        for lost in ["READONLY You can't write against a read only replica.", "LOADING Redis is loading", "HISTORY x"] {
+        let cannot = ["READONLY You can't write against a read only replica.", "LOADING Redis is loading", "HISTORY x"];
+        let takes_no_writes = ["OOM command not allowed", "MISCONF cannot persist", "NOREPLICAS Not enough"];
+        for lost in cannot.into_iter().chain(takes_no_writes) {
             assert!(matches!(fault(lost), Fault::Lost(_)), "{lost}");
         }
-        for refused in ["OOM command not allowed", "MISCONF cannot persist", "ERR unknown command", "NOPERM no"] {
+        for refused in ["ERR unknown command", "NOPERM no"] {
             assert!(matches!(fault(refused), Fault::Refused(_)), "{refused}");
         }
         assert!(matches!(fault("FOREIGN abc"), Fault::Foreign(_)));

@@ -16,6 +16,8 @@ local schema = field('schema')
 if schema and schema ~= ARGV[1] then return redis.error_reply('SCHEMA ' .. schema) end
 local id = field('id')
 if id and ARGV[5] ~= '' and id ~= ARGV[5] then return redis.error_reply('FOREIGN ' .. id) end
+-- Written for the sake of writing: a server that refuses writes is not joined.
+redis.call('HSET', KEYS[1], 'joined', string.format('%.0f', now))
 if not id then
   id = ARGV[4]
   redis.call('HSET', KEYS[1], 'id', id, 'schema', ARGV[1], 'generation', '0', 'pruned', '0')
