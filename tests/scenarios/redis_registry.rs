@@ -108,6 +108,78 @@ fn a_commit_that_a_replica_does_not_confirm_stands_and_is_counted() {
     done(&backend, &[put("a", Expected::Revision(second), "3")]);
 }
 
+/// One daemon writes, and the server dies as soon as another has read that: what was read stays.
+#[test]
+fn what_was_read_the_mirror_still_has_when_the_server_is_gone_at_once() {
+    const ROUNDS: u64 = 5;
+    let folder = tempfile::tempdir().unwrap();
+    let keeps = ["--appendonly", "yes", "--appendfsync", "always"];
+    let mut server = RedisServer::start(&folder.path().join("redis"), &keeps);
+    let [writes, reads] = ["a", "b"].map(|name| {
+        let mirror = folder.path().join(name);
+        std::fs::create_dir(&mirror).unwrap();
+        open(&server.url(), &mirror).unwrap()
+    });
+    done(&writes, &[put("n", Expected::Absent, "-1")]);
+    for round in (0..ROUNDS).map(|round| round.to_string()) {
+        let read = |at_once: bool| {
+            let found = if at_once { reads.get("n").unwrap() } else { reads.list("n").unwrap().pop().map(|(_, n)| n) };
+            found.filter(|stored| stored.value == round)
+        };
+        let expected = Expected::Revision(writes.get("n").unwrap().unwrap().revision);
+        let found = std::thread::scope(|scope| {
+            // Its answer may be lost with the server.
+            scope.spawn(|| writes.commit(&[put("n", expected, &round)]).ok());
+            let mut at_once = false;
+            let found = std::iter::from_fn(|| {
+                at_once = !at_once;
+                Some(read(at_once))
+            });
+            let found = found.flatten().next();
+            server.kill();
+            found
+        });
+        deadline("the mirror serves", || reads.outage().map(drop));
+        assert_eq!(reads.get("n").unwrap(), found, "round {round}");
+        server.restart();
+        deadline("both join again", || (writes.outage().is_none() && reads.outage().is_none()).then_some(()));
+    }
+}
+
+/// Redis refuses writes when its disk or memory is full, or it lacks replicas.
+#[test]
+fn a_server_that_refuses_writes_is_as_good_as_down_until_it_takes_them() {
+    let [folder, mirror] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
+    let server = RedisServer::start(folder.path(), &[]);
+    let backend = open(&server.url(), mirror.path()).unwrap();
+    for (refuse, take, code) in [
+        ("CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-to-write 0", "NOREPLICAS"),
+        ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0", "OOM"),
+    ] {
+        let key = format!("job/{code}");
+        let job = serde_json::json!({
+            "name": code, "dataset": "d", "dataset_hash": "0", "rows": 10, "seed": 0, "batch_size": 1,
+            "mode": "independent", "follow": "step", "created_at_ms": 1,
+            "log": {"changes": [{"from_step": 0, "version": 1}], "horizon": 1},
+        });
+        let revision = done(&backend, &[put(&key, Expected::Absent, &job.to_string())]);
+        server.ask(refuse).unwrap();
+        let mut extended = job.clone();
+        extended["log"]["horizon"] = 2.into();
+        let write = put(&key, Expected::Revision(revision), &extended.to_string());
+        let refused = backend.commit(std::slice::from_ref(&write)).unwrap_err().to_string();
+        assert!(refused.contains(code), "{refused}");
+        deadline("what may not wait is held", || match backend.commit_or_hold(std::slice::from_ref(&write)).unwrap() {
+            Commit::Done(_) => Some(()),
+            Commit::Conflict(_) => None,
+        });
+        assert!(backend.outage().unwrap().contains(code));
+        server.ask(take).unwrap();
+        deadline("it is joined again", || backend.outage().is_none().then_some(()));
+        assert_eq!(value(&backend, &key), Some(extended.to_string()), "what was held is committed");
+    }
+}
+
 /// Nobody tells the daemon that its server became a replica but the server itself.
 #[test]
 fn a_master_that_becomes_a_replica_is_left_and_joined_again_when_it_is_one_no_more() {

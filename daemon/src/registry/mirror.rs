@@ -96,11 +96,21 @@ impl Drop for Mirrored {
 
 impl Backend for Mirrored {
     fn get(&self, key: &str) -> Result<Option<Stored>, BackendError> {
-        self.shared.read(|session| self.shared.redis.get(session, key), || self.shared.file.get(key))
+        let ask = |session: &Session| {
+            let found = self.shared.redis.get(session, key)?;
+            self.shared.mirror_found(session, &found)?;
+            Ok(found)
+        };
+        self.shared.read(ask, || self.shared.file.get(key))
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<(String, Stored)>, BackendError> {
-        self.shared.read(|session| self.shared.redis.list(session, prefix), || self.shared.file.list(prefix))
+        let ask = |session: &Session| {
+            let found = self.shared.redis.list(session, prefix)?;
+            self.shared.mirror_found(session, found.iter().map(|(_, stored)| stored))?;
+            Ok(found)
+        };
+        self.shared.read(ask, || self.shared.file.list(prefix))
     }
 
     fn commit(&self, writes: &[Write]) -> Result<Commit, BackendError> {

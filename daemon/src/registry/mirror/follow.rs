@@ -8,7 +8,7 @@ use super::file::Held;
 use super::gate::PATIENCE;
 use super::job_log::{Meeting, meet};
 use super::{Origin, Shared};
-use crate::registry::backend::{BackendError, Change, Commit, Expected, Write};
+use crate::registry::backend::{BackendError, Change, Commit, Expected, Stored, Write};
 use crate::registry::records::JobRecord;
 use crate::registry::redis::{ChangedRecord, Fault, Session, listen};
 
@@ -164,6 +164,19 @@ impl Shared {
             return Err(fault);
         }
         Ok(self.file.note(writes, generation)?)
+    }
+
+    /// Brings what was found in the registry into the mirror before anybody acts on it: should the registry be lost now,
+    /// the mirror goes on from there, and not from an older state.
+    pub(super) fn mirror_found<'a>(
+        &self,
+        session: &Session,
+        found: impl IntoIterator<Item = &'a Stored>,
+    ) -> Result<(), Fault> {
+        match found.into_iter().map(|stored| stored.revision).max() {
+            Some(newest) if newest > self.file.followed()? => self.pull(session, newest),
+            _ => Ok(()),
+        }
     }
 
     /// Takes over what changed, unless the mirror has come to `generation` already; 0 takes over whatever there is.
