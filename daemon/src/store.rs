@@ -156,6 +156,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn remove(&self, hash: &str) -> Result<(), StoreError> {
+        // Hashes come from a registry that others may write to, and a path is no hash.
+        if !Self::is_hash(hash) {
+            return Ok(());
+        }
         let place = self.place(hash);
         let scratch = self.scratch()?;
         let aside = scratch.path().join(hash);
@@ -178,4 +182,21 @@ impl Store {
 pub(crate) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<> {
     let path = path.display().to_string();
     |source| StoreError::Io { path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_in_place_of_a_hash_removes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("data")).unwrap();
+        let other = directory.path().join("other");
+        fs::create_dir(&other).unwrap();
+        for hash in ["../../other", other.to_str().unwrap(), ".", ""] {
+            store.remove(hash).unwrap();
+        }
+        assert!(other.exists() && store.datasets.exists());
+    }
 }

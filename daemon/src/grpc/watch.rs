@@ -55,7 +55,7 @@ async fn feed(
             return Ok(());
         }
         let told = active.generation;
-        while active.generation == told {
+        while active.generation <= told {
             tokio::select! {
                 () = daemon.shutdown.cancelled() => return Err(Error::ShuttingDown),
                 () = sender.closed() => return Ok(()),

@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::receiving::{Receiving, SourceError};
+use crate::store::Store;
 use files::{put, read_files, remove};
 
 /// Accesses at work at once; those that are stuck count.
@@ -74,6 +75,10 @@ impl SharedFolder {
 
     /// Deletes a dataset's files, if they are there.
     pub(super) async fn remove(&self, hash: &str) -> Result<(), SharedFolderError> {
+        // As for the daemon's own copies: a path is no hash.
+        if !Store::is_hash(hash) {
+            return Ok(());
+        }
         let (datasets, place) = (self.datasets.clone(), self.datasets.join(hash));
         self.access(move |_| if place.exists() { remove(&datasets, &place) } else { Ok(()) }).await
     }
@@ -164,14 +169,14 @@ mod tests {
     #[tokio::test]
     async fn a_damaged_copy_is_replaced_and_a_removed_one_is_gone() {
         let (folder, from) = (tempfile::tempdir().unwrap(), directory("a"));
-        let shared = SharedFolder::new(folder.path());
-        shared.put("h", from.path()).await.unwrap();
-        fs::write(folder.path().join("datasets/h").join(FILES[1]), "damaged").unwrap();
-        shared.put("h", from.path()).await.unwrap();
-        assert!(is_copy(&folder.path().join("datasets/h"), from.path(), &Progress::default()).unwrap());
-        assert_eq!(shared.lacking(vec!["g".into(), "h".into()]).await.unwrap(), ["g"]);
-        shared.remove("h").await.unwrap();
-        shared.remove("h").await.unwrap();
+        let (shared, hash) = (SharedFolder::new(folder.path()), "0f".repeat(32));
+        shared.put(&hash, from.path()).await.unwrap();
+        fs::write(folder.path().join("datasets").join(&hash).join(FILES[1]), "damaged").unwrap();
+        shared.put(&hash, from.path()).await.unwrap();
+        assert!(is_copy(&folder.path().join("datasets").join(&hash), from.path(), &Progress::default()).unwrap());
+        assert_eq!(shared.lacking(vec!["g".into(), hash.clone()]).await.unwrap(), ["g"]);
+        shared.remove(&hash).await.unwrap();
+        shared.remove(&hash).await.unwrap();
         assert_eq!(names(folder.path()), [""; 0]);
     }
 
