@@ -10,7 +10,7 @@ use clap::Parser;
 use swift_sampler_daemon::app::App;
 use swift_sampler_daemon::clock::{Clock, SystemClock};
 use swift_sampler_daemon::config::{Config, Flags};
-use swift_sampler_daemon::registry::{Backend, Registry, Sqlite};
+use swift_sampler_daemon::registry::{Backend, NewDataset, Registry, Sqlite};
 use swift_sampler_proto::v1;
 use swift_sampler_proto::v1::control_client::ControlClient;
 use swift_sampler_proto::v1::import_dataset_request::Part;
@@ -50,6 +50,19 @@ impl Clock for ManualClock {
 /// A registry in a file of its own, without a daemon.
 pub(crate) fn registry(directory: &Path, clock: Arc<dyn Clock>) -> Registry {
     Registry::new(backend(directory), clock)
+}
+
+/// What a registry is told of a dataset of 100 examples, which nobody stores.
+pub(crate) fn new_dataset(name: &str, hash: &str) -> NewDataset {
+    NewDataset {
+        name: name.into(),
+        hash: hash.into(),
+        rows: 100,
+        features: vec![],
+        gradient_norm: None,
+        columns: vec!["loss".into()],
+        cells: 1,
+    }
 }
 
 pub(crate) fn backend(directory: &Path) -> Arc<dyn Backend> {

@@ -8,7 +8,7 @@ use swift_sampler::Replacement;
 use swift_sampler::job::{Follow, Steps};
 use swift_sampler_daemon::registry::{JobParameters, JobRecord, LEASE_STEPS, NewDataset, OriginRecord, Registry};
 
-use crate::harness::{ManualClock, registry};
+use crate::harness::{ManualClock, new_dataset, registry};
 
 const ROWS: u64 = 1000;
 const BATCH_SIZE: u32 = 30;
@@ -35,16 +35,7 @@ fn event() -> impl Strategy<Value = Event> {
 
 fn registry_with_dataset(directory: &std::path::Path) -> Registry {
     let registry = registry(directory, ManualClock::at(1));
-    let dataset = NewDataset {
-        name: "d".into(),
-        hash: "0".into(),
-        rows: ROWS,
-        features: vec![],
-        gradient_norm: None,
-        columns: vec!["loss".into()],
-        cells: 1,
-    };
-    let (dataset, _) = registry.create_dataset(&dataset).unwrap();
+    let (dataset, _) = registry.create_dataset(&NewDataset { rows: ROWS, ..new_dataset("d", "0") }).unwrap();
     for _ in 0..2 {
         registry.put_sampler(&dataset, "{}", &OriginRecord::default(), 1.0).unwrap();
     }

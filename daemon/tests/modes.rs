@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use swift_sampler::job::{Follow, Steps};
 use swift_sampler::{Dataset, FeatureTable, Plan, Replacement, Sampler, SamplerSpec, Seed, Segment};
-use swift_sampler_daemon::registry::{Change, Expected, JobParameters, NewDataset, Registry, RegistryError, Write};
+use swift_sampler_daemon::registry::{Change, Expected, JobParameters, Registry, RegistryError, Write};
 use swift_sampler_proto::v1;
 use tonic::Code;
 
 use crate::harness::{
-    Batch, ManualClock, SWIFT, Server, backend, columns, job, registry, server_with_dataset, steps, unpack,
+    Batch, ManualClock, SWIFT, Server, backend, columns, job, new_dataset, registry, server_with_dataset, steps, unpack,
 };
 
 const ROWS: u32 = 20_000;
@@ -263,15 +263,6 @@ fn parameters(mode: Replacement) -> JobParameters {
 
 fn registry_with_dataset(directory: &std::path::Path) -> Registry {
     let registry = registry(directory, ManualClock::at(1));
-    let dataset = NewDataset {
-        name: "d".into(),
-        hash: "0".into(),
-        rows: 100,
-        features: vec![],
-        gradient_norm: None,
-        columns: vec!["loss".into()],
-        cells: 1,
-    };
-    registry.create_dataset(&dataset).unwrap();
+    registry.create_dataset(&new_dataset("d", "0")).unwrap();
     registry
 }

@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex};
 use swift_sampler::Replacement;
 use swift_sampler::job::Follow;
 use swift_sampler_daemon::registry::{
-    Backend, BackendError, Commit, JobParameters, NewDataset, NewStudy, OriginRecord, Registry, RegistryError, Stored,
-    Write,
+    Backend, BackendError, Commit, JobParameters, NewStudy, OriginRecord, Registry, RegistryError, Stored, Write,
 };
 
-use crate::harness::{ManualClock, backend, registry};
+use crate::harness::{ManualClock, backend, new_dataset, registry};
 
 type Intrusion = Box<dyn FnOnce() + Send>;
 
@@ -59,26 +58,14 @@ fn interrupted(directory: &Path, after: &'static str, intrusion: impl FnOnce() +
     Registry::new(Arc::new(backend), ManualClock::at(1))
 }
 
-fn dataset(name: &str, hash: &str) -> NewDataset {
-    NewDataset {
-        name: name.into(),
-        hash: hash.into(),
-        rows: 100,
-        features: vec![],
-        gradient_norm: None,
-        columns: vec!["loss".into()],
-        cells: 1,
-    }
-}
-
 #[test]
 fn a_job_is_opened_on_the_dataset_that_there_is_not_on_one_replaced_meanwhile() {
     let directory = tempfile::tempdir().unwrap();
     let other = registry(directory.path(), ManualClock::at(1));
-    other.create_dataset(&dataset("d", "old")).unwrap();
+    other.create_dataset(&new_dataset("d", "old")).unwrap();
     let registry = interrupted(directory.path(), "dataset/d", move || {
         other.remove_dataset("d").unwrap();
-        other.create_dataset(&dataset("d", "new")).unwrap();
+        other.create_dataset(&new_dataset("d", "new")).unwrap();
     });
     let parameters = JobParameters {
         name: "j".into(),
@@ -96,9 +83,9 @@ fn a_job_is_opened_on_the_dataset_that_there_is_not_on_one_replaced_meanwhile() 
 fn a_sampler_built_on_a_dataset_that_was_replaced_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let registry = registry(directory.path(), ManualClock::at(1));
-    let (old, _) = registry.create_dataset(&dataset("d", "old")).unwrap();
+    let (old, _) = registry.create_dataset(&new_dataset("d", "old")).unwrap();
     registry.remove_dataset("d").unwrap();
-    registry.create_dataset(&dataset("d", "new")).unwrap();
+    registry.create_dataset(&new_dataset("d", "new")).unwrap();
     let error = registry.put_sampler(&old, "{}", &OriginRecord::default(), 1.0).unwrap_err();
     assert!(matches!(error, RegistryError::Precondition(_)), "{error}");
     assert_eq!(registry.samplers("d").unwrap().len(), 1);
@@ -108,8 +95,8 @@ fn a_sampler_built_on_a_dataset_that_was_replaced_is_refused() {
 fn a_dataset_removed_while_all_are_listed_is_left_out() {
     let directory = tempfile::tempdir().unwrap();
     let other = registry(directory.path(), ManualClock::at(1));
-    other.create_dataset(&dataset("a", "0")).unwrap();
-    other.create_dataset(&dataset("b", "1")).unwrap();
+    other.create_dataset(&new_dataset("a", "0")).unwrap();
+    other.create_dataset(&new_dataset("b", "1")).unwrap();
     let registry = interrupted(directory.path(), "dataset/", move || {
         other.remove_dataset("a").unwrap();
     });
@@ -121,7 +108,7 @@ fn a_dataset_removed_while_all_are_listed_is_left_out() {
 fn a_candidate_put_while_its_study_ends_is_collected() {
     let directory = tempfile::tempdir().unwrap();
     let other = registry(directory.path(), ManualClock::at(1));
-    let (d, _) = other.create_dataset(&dataset("d", "0")).unwrap();
+    let (d, _) = other.create_dataset(&new_dataset("d", "0")).unwrap();
     let study = NewStudy { name: "s".into(), dataset: "d".into(), config_json: "{}".into(), attempts_max: 0 };
     other.create_study(&study).unwrap();
     let registry = interrupted(directory.path(), "sampler/d/", move || {
@@ -137,13 +124,13 @@ fn a_candidate_put_while_its_study_ends_is_collected() {
 fn generations_go_on_when_a_dataset_is_imported_again() {
     let directory = tempfile::tempdir().unwrap();
     let registry = registry(directory.path(), ManualClock::at(1));
-    let (d, _) = registry.create_dataset(&dataset("d", "0")).unwrap();
+    let (d, _) = registry.create_dataset(&new_dataset("d", "0")).unwrap();
     registry.put_sampler(&d, "{}", &OriginRecord::default(), 1.0).unwrap();
     for version in [2, 1, 2, 1] {
         registry.activate("d", version).unwrap();
     }
     let last = registry.rollback("d").unwrap().generation;
     registry.remove_dataset("d").unwrap();
-    let (_, active) = registry.create_dataset(&dataset("d", "0")).unwrap();
+    let (_, active) = registry.create_dataset(&new_dataset("d", "0")).unwrap();
     assert!(active.generation > last, "{} after {last}", active.generation);
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use swift_sampler::Replacement;
 use swift_sampler::job::Follow;
 use swift_sampler_daemon::registry::{
-    DatasetRecord, JobParameters, Lease, NewDataset, NewStudy, NewTrial, OriginRecord, Outcome, Registry,
-    RegistryError, Report, TrialState,
+    DatasetRecord, JobParameters, Lease, NewStudy, NewTrial, OriginRecord, Outcome, Registry, RegistryError, Report,
+    TrialState,
 };
 use swift_sampler_proto::v1;
 use tempfile::TempDir;
 use tonic::Code;
 
-use crate::harness::{ManualClock, registry, server_with_dataset};
+use crate::harness::{ManualClock, new_dataset, registry, server_with_dataset};
 
 const LEASE_MS: u32 = 10_000;
 
@@ -27,16 +27,7 @@ fn setup(trials: u64) -> Setup {
     let directory = tempfile::tempdir().unwrap();
     let clock = ManualClock::at(1_000_000);
     let registry = registry(directory.path(), Arc::clone(&clock) as _);
-    let dataset = NewDataset {
-        name: "d".into(),
-        hash: "0".into(),
-        rows: 100,
-        features: vec![],
-        gradient_norm: None,
-        columns: vec!["loss".into()],
-        cells: 1,
-    };
-    let (dataset, _) = registry.create_dataset(&dataset).unwrap();
+    let (dataset, _) = registry.create_dataset(&new_dataset("d", "0")).unwrap();
     registry.create_study(&study("{\"seed\":0}")).unwrap();
     for trial in 0..trials {
         let origin = OriginRecord { study: "s".into(), trial, candidate: true };
@@ -238,16 +229,7 @@ fn a_candidate_needs_a_study_that_runs_on_its_dataset() {
         let origin = OriginRecord { study: study.into(), trial: 1, candidate: true };
         registry.put_sampler(dataset, "{}", &origin, 1.0)
     };
-    let other = NewDataset {
-        name: "other".into(),
-        hash: "1".into(),
-        rows: 100,
-        features: vec![],
-        gradient_norm: None,
-        columns: vec!["loss".into()],
-        cells: 1,
-    };
-    let (other, _) = registry.create_dataset(&other).unwrap();
+    let (other, _) = registry.create_dataset(&new_dataset("other", "1")).unwrap();
     for refused in [put(&dataset, "none"), put(&other, "s")] {
         assert!(matches!(refused, Err(RegistryError::Precondition(_))), "{refused:?}");
     }

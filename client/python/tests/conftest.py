@@ -24,6 +24,14 @@ BINARIES = Path(os.environ.get("SWIFTSAMPLER_BIN_DIR", ROOT / "target" / "debug"
 START_MAX_SECONDS = 60
 # A daemon that is gone is to be told within this.
 STOP_MAX_SECONDS = 30
+# A sampler that weighs examples by two features.
+SWIFT = {
+    "kind": "swift",
+    "features": ["loss", "entropy"],
+    "coefficients": [0.6, -0.8],
+    "knots": [0.2, 0.5, 0.9],
+    "values": [0.1, 1.0, 0.6, 0.3, 0.0],
+}
 
 
 def first_line(child: subprocess.Popen[str]) -> str:

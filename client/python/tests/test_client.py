@@ -14,21 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Samplerd, first_line, random_columns, write_parquet
+from conftest import SWIFT, Samplerd, first_line, random_columns, write_parquet
 
 import swift_sampler
 from swift_sampler import Client
 
 # A child that was forked or interrupted is gone within this.
 CHILD_MAX_SECONDS = 60
-
-SWIFT = {
-    "kind": "swift",
-    "features": ["loss", "entropy"],
-    "coefficients": [0.6, -0.8],
-    "knots": [0.2, 0.5, 0.9],
-    "values": [0.1, 1.0, 0.6, 0.3, 0.0],
-}
 
 
 def test_a_dataset_is_imported_listed_and_removed(client: Client, tmp_path: Path) -> None:

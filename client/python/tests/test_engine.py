@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pytest
-from conftest import random_columns, write_parquet
+from conftest import SWIFT, random_columns, write_parquet
 from torch.utils.data import DataLoader
 
 import swift_sampler
@@ -23,13 +23,6 @@ from swift_sampler.client import Mode
 from swift_sampler.torch import BatchSampler
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "engine.py"
-SWIFT = {
-    "kind": "swift",
-    "features": ["loss", "entropy"],
-    "coefficients": [0.6, -0.8],
-    "knots": [0.2, 0.5, 0.9],
-    "values": [0.1, 1.0, 0.6, 0.3, 0.0],
-}
 WEIGHTS = {"kind": "column", "column": "grad_norm"}
 # A child that only draws is done within this.
 CHILD_MAX_SECONDS = 60
