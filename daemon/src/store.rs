@@ -103,7 +103,8 @@ impl Store {
     /// Tells whether a dataset is here, whole or damaged.
     #[must_use]
     pub fn holds(&self, hash: &str) -> bool {
-        self.place(hash).exists()
+        // Hashes come from a registry that others may write to: a path is no hash, and nothing is stored under it.
+        Self::is_hash(hash) && self.place(hash).exists()
     }
 
     /// Writes a dataset, unless it is there and whole, and returns its hash. When this returns, it survives a crash.
@@ -156,8 +157,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn remove(&self, hash: &str) -> Result<(), StoreError> {
-        // Hashes come from a registry that others may write to, and a path is no hash.
-        if !Self::is_hash(hash) {
+        if !self.holds(hash) {
             return Ok(());
         }
         let place = self.place(hash);
@@ -189,12 +189,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_in_place_of_a_hash_removes_nothing() {
+    fn under_a_path_in_place_of_a_hash_nothing_is_held_or_removed() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("data")).unwrap();
         let other = directory.path().join("other");
         fs::create_dir(&other).unwrap();
         for hash in ["../../other", other.to_str().unwrap(), ".", ""] {
+            assert!(!store.holds(hash));
             store.remove(hash).unwrap();
         }
         assert!(other.exists() && store.datasets.exists());
