@@ -56,7 +56,7 @@ fn expected(job: &v1::Job, mode: Replacement, end: u64) -> Vec<u32> {
             let plan =
                 Plan::new(sampler, Seed(job.seed), mode, Segment { epoch_start, start, end }, before.as_ref()).unwrap();
             let until = starts.get(number + 1).map_or(end, |(start, _)| *start);
-            rows.extend((start..until).map(|draw| plan.draw(draw).index));
+            rows.extend((start..until).map(|draw| u32::try_from(plan.draw(draw).index).unwrap()));
             before = Some(plan);
         }
     }

@@ -17,6 +17,9 @@ const VALUES_A_BLOCK: usize = 1024;
 pub struct DatasetContent {
     /// Number of examples.
     pub rows: u64,
+    /// Index of the first example; left out where it is 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub first_row: u64,
     /// The features samplers combine by default.
     pub features: Vec<String>,
     /// The column of gradient norms.
@@ -49,6 +52,7 @@ impl DatasetContent {
         columns.sort_by(|a, b| a.name.cmp(&b.name));
         Self {
             rows: dataset.rows() as u64,
+            first_row: dataset.first_row(),
             features: dataset.features().to_vec(),
             gradient_norm: dataset.gradient_norm().map(ToOwned::to_owned),
             columns,
@@ -56,7 +60,8 @@ impl DatasetContent {
     }
 
     /// Returns the dataset's hash: SHA-256 over rows, features, gradient norm and, for each column, name, type and
-    /// checksum, each preceded by its length. File names and the order of columns do not enter.
+    /// checksum, each preceded by its length; and the first row where it is not 0. File names and the order of columns
+    /// do not enter.
     #[must_use]
     pub fn hash(&self) -> String {
         let mut hasher = Sha256::new();
@@ -76,6 +81,10 @@ impl DatasetContent {
             text(&column.dtype);
             text(&column.sha256);
         }
+        if self.first_row != 0 {
+            text("first row");
+            text(&self.first_row.to_string());
+        }
         hexadecimal(&hasher.finalize())
     }
 }
@@ -91,6 +100,11 @@ pub fn column_sha256(values: &[f64]) -> String {
         hasher.update(&block);
     }
     hexadecimal(&hasher.finalize())
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {

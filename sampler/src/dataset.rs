@@ -6,6 +6,9 @@ use crate::cells::{Cells, Resolution};
 use crate::content::DatasetContent;
 use crate::feature_table::{FeatureTable, FeatureTableError};
 
+/// Global indices, `first_row + row`, stay below this: they have a sign bit to spare wherever they go.
+const INDEX_MAX: u64 = 1 << 63;
+
 /// Why a table does not make a dataset.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum DatasetError {
@@ -22,15 +25,27 @@ pub enum DatasetError {
         /// The value.
         value: f64,
     },
+    /// Indices that are too large.
+    #[error("first_row {first_row} and {rows} rows: indices must stay below 2^63")]
+    FirstRow {
+        /// The index of the first row.
+        first_row: u64,
+        /// The dataset's rows.
+        rows: usize,
+    },
     /// Stored cells belong to another table.
     #[error("the stored cells do not match the table: {0}")]
     CellsMismatch(&'static str),
 }
 
 /// A feature table, the features samplers combine by default, and the cells those make.
+///
+/// A dataset may be one shard of more examples than one holds: its row `r` is then the example of index `first_row + r`.
+/// Rows have 32 bits, indices 64.
 #[derive(Debug, Clone)]
 pub struct Dataset {
     table: FeatureTable,
+    first_row: u64,
     features: Vec<String>,
     gradient_norm: Option<String>,
     cells: Arc<Cells>,
@@ -55,7 +70,7 @@ impl Dataset {
         }
         let resolution = Resolution::for_table(table.rows(), features.len());
         let cells = Arc::new(Cells::build(&table, &features, gradient_norm.as_deref(), resolution)?);
-        Ok(Self { table, features, gradient_norm, cells })
+        Ok(Self { table, first_row: 0, features, gradient_norm, cells })
     }
 
     /// Restores a dataset whose cells were stored.
@@ -72,13 +87,31 @@ impl Dataset {
         if gradient_norm.is_some() != cells.gradient_mass(0).is_some() {
             return Err(DatasetError::CellsMismatch("one has gradient norms, the other has none"));
         }
-        Ok(Self { table, features: cells.features().to_vec(), gradient_norm, cells: Arc::new(cells) })
+        Ok(Self { table, first_row: 0, features: cells.features().to_vec(), gradient_norm, cells: Arc::new(cells) })
+    }
+
+    /// Returns the dataset with `first_row` as the index of its first example, which is 0 otherwise.
+    ///
+    /// # Errors
+    /// [`DatasetError::FirstRow`] when an index would reach 2^63.
+    pub fn with_first_row(self, first_row: u64) -> Result<Self, DatasetError> {
+        let rows = self.rows();
+        if first_row.checked_add(rows as u64).is_none_or(|end| end > INDEX_MAX) {
+            return Err(DatasetError::FirstRow { first_row, rows });
+        }
+        Ok(Self { first_row, ..self })
     }
 
     /// Returns the number of examples.
     #[must_use]
     pub fn rows(&self) -> usize {
         self.table.rows()
+    }
+
+    /// Returns the index of the first example: 0, unless the dataset is a shard of a larger one.
+    #[must_use]
+    pub fn first_row(&self) -> u64 {
+        self.first_row
     }
 
     /// Returns the columns.
@@ -122,4 +155,58 @@ impl Dataset {
         let resolution = Resolution::for_table(self.rows(), features.len());
         Cells::build(&self.table, features, self.gradient_norm.as_deref(), resolution).map(Arc::new)
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Engine, JobParameters, Replacement, Sampler, SamplerSpec, Seed, job::Shard};
+
+    fn dataset() -> Dataset {
+        Dataset::new(FeatureTable::new(vec![("loss".into(), vec![0.5, 0.25, 1.0])]).unwrap(), vec![], None).unwrap()
+    }
+
+    #[test]
+    fn a_shard_draws_the_rows_of_its_dataset_under_their_global_indices() {
+        let spec = SamplerSpec::Uniform {};
+        let first_row = (1 << 32) - 3;
+        let (whole, shard) = (dataset(), dataset().with_first_row(first_row).unwrap());
+        let sampler = |dataset| Sampler::build(&spec, dataset).unwrap();
+        for draw in 0..20 {
+            let of_whole = sampler(&whole).draw(Seed(1), draw);
+            assert_eq!(sampler(&shard).draw(Seed(1), draw).index, first_row + of_whole.index);
+        }
+        let parameters =
+            JobParameters { seed: 1, batch_size: 8, replacement: Replacement::Stratified, epoch_draws: None };
+        let indices =
+            |dataset| Engine::new(dataset, &spec, parameters).unwrap().batch(3, Shard::WHOLE).unwrap().indices;
+        let of_whole: Vec<u64> = indices(whole).into_iter().map(|index| first_row + u64::from(index)).collect();
+        let of_shard: Vec<u64> = indices(shard).into_iter().map(u64::from).collect();
+        assert_eq!(of_shard, of_whole);
+    }
+
+    #[test]
+    fn indices_stay_below_2_to_the_63() {
+        let first_row = (1 << 63) - 3;
+        assert_eq!(dataset().with_first_row(first_row).unwrap().first_row(), first_row);
+        let refused = dataset().with_first_row(first_row + 1).unwrap_err();
+        assert_eq!(refused, DatasetError::FirstRow { first_row: first_row + 1, rows: 3 });
+        assert!(dataset().with_first_row(u64::MAX).is_err());
+    }
+
+    /// Only a first row that is not 0 enters the hash and the JSON, so what was stored without one keeps its name.
+    #[test]
+    fn a_first_row_of_zero_leaves_no_trace() {
+        let content = |first_row| DatasetContent::of(&dataset().with_first_row(first_row).unwrap());
+        let json = serde_json::to_string(&content(0)).unwrap();
+        assert!(!json.contains("first_row"));
+        assert_eq!(serde_json::from_str::<DatasetContent>(&json).unwrap(), content(0));
+        assert_eq!(content(0).hash(), HASH);
+        let json = serde_json::to_string(&content(7)).unwrap();
+        assert!(json.contains("\"first_row\":7"));
+        assert_eq!(serde_json::from_str::<DatasetContent>(&json).unwrap(), content(7));
+        assert!(content(7).hash() != HASH && content(7).hash() != content(8).hash());
+    }
+
+    const HASH: &str = "2f492c2371feb81d141b29b32e0fa82280c837d2b607670901eb659f4b8059c8";
 }

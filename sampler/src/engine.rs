@@ -87,6 +87,10 @@ impl Engine {
     ) -> Result<Self, EngineError> {
         let dataset = dataset.into();
         parameters.check(dataset.rows())?;
+        let indices = dataset.first_row() + dataset.rows() as u64;
+        if indices > u64::from(u32::MAX) + 1 {
+            return Err(EngineError::LargeIndices { indices });
+        }
         let mut samplers = BTreeMap::new();
         for &VersionChange { version, .. } in log.changes() {
             if let Entry::Vacant(vacant) = samplers.entry(version) {
@@ -138,6 +142,9 @@ impl Engine {
         let (mut indices, mut probabilities) = (vec![0; count], vec![0.0; count]);
         let plan_of = |draw| self.plan(draw);
         Plan::draw_across(steps.draws(step, shard), &mut indices, &mut probabilities, plan_of)?;
+        #[allow(clippy::cast_possible_truncation, reason = "indices were checked to have 32 bits")]
+        let first_row = self.dataset.first_row() as u32;
+        indices.iter_mut().for_each(|index| *index += first_row);
         Ok(Batch { step, epoch: steps.epoch(step), version, indices, probabilities })
     }
 

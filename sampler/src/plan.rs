@@ -100,13 +100,13 @@ impl Plan {
     /// When the draw is outside of the segment.
     #[must_use]
     pub fn draw(&self, draw: u64) -> Draw {
-        let (mut index, mut probability) = ([0], [0.0]);
-        self.draw_into(draw..draw + 1, &mut index, &mut probability);
-        Draw { index: index[0], probability: probability[0] }
+        let (mut row, mut probability) = ([0], [0.0]);
+        self.draw_into(draw..draw + 1, &mut row, &mut probability);
+        Draw { index: self.sampler.first_row() + u64::from(row[0]), probability: probability[0] }
     }
 
     /// Writes draws that may lie in several segments, as those of a batch at the end of an epoch do; `plan_of` returns the
-    /// plan of the segment that a draw lies in, and is asked once a segment.
+    /// plan of the segment that a draw lies in, and is asked once a segment. Rows are the dataset's own, from 0.
     ///
     /// # Errors
     /// Those of `plan_of`.
@@ -115,7 +115,7 @@ impl Plan {
     /// When the slices are not as long as the range.
     pub fn draw_across<E>(
         mut draws: Range<u64>,
-        mut indices: &mut [u32],
+        mut rows: &mut [u32],
         mut probabilities: &mut [f32],
         mut plan_of: impl FnMut(u64) -> Result<Arc<Self>, E>,
     ) -> Result<(), E> {
@@ -123,33 +123,33 @@ impl Plan {
             let plan = plan_of(draws.start)?;
             let end = draws.end.min(plan.segment.end);
             let count = usize::try_from(end - draws.start).expect("a slice has no more values");
-            let (here, later) = indices.split_at_mut(count);
+            let (here, later) = rows.split_at_mut(count);
             let (probabilities_here, probabilities_later) = probabilities.split_at_mut(count);
             plan.draw_into(draws.start..end, here, probabilities_here);
-            (draws.start, indices, probabilities) = (end, later, probabilities_later);
+            (draws.start, rows, probabilities) = (end, later, probabilities_later);
         }
         Ok(())
     }
 
-    /// Writes the draws of `draws` into `indices` and `probabilities`.
+    /// Writes the draws of `draws` into `rows` and `probabilities`. Rows are the dataset's own, from 0.
     ///
     /// # Panics
     /// When the draws are not all in the segment, or the slices are not as long as the range.
-    pub fn draw_into(&self, draws: Range<u64>, indices: &mut [u32], probabilities: &mut [f32]) {
+    pub fn draw_into(&self, draws: Range<u64>, rows: &mut [u32], probabilities: &mut [f32]) {
         let Segment { start, end, .. } = self.segment;
         assert!(start <= draws.start && draws.end <= end, "draws {draws:?} of a plan for {start}..{end}");
         let wanted = draws.end.saturating_sub(draws.start);
         assert!(
-            indices.len() as u64 == wanted && probabilities.len() as u64 == wanted,
+            rows.len() as u64 == wanted && probabilities.len() as u64 == wanted,
             "both slices hold one value a draw"
         );
         match &self.order {
-            Order::Independent => self.sampler.draw_into(self.seed, draws, indices, probabilities),
+            Order::Independent => self.sampler.draw_into(self.seed, draws, rows, probabilities),
             Order::Stratified(stratified) => {
-                stratified.draw_into(&self.sampler, draws.start - start, indices, probabilities);
+                stratified.draw_into(&self.sampler, draws.start - start, rows, probabilities);
             }
             Order::Distinct(distinct) => {
-                distinct.draw_into(&self.sampler, draws.start - start, indices, probabilities);
+                distinct.draw_into(&self.sampler, draws.start - start, rows, probabilities);
             }
         }
     }

@@ -51,8 +51,8 @@ pub enum SamplerError {
 /// One draw.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Draw {
-    /// The example's row.
-    pub index: u32,
+    /// The example's index: the dataset's first row plus the example's row.
+    pub index: u64,
     /// The probability with which each draw of this sampler is that example.
     pub probability: f32,
 }
@@ -64,6 +64,8 @@ pub struct Draw {
 pub struct Sampler {
     spec: SamplerSpec,
     cells: Arc<Cells>,
+    /// Index of row 0.
+    first_row: u64,
     alias: AliasTable,
     /// Probability of one example of each cell.
     probability: Vec<f64>,
@@ -102,7 +104,8 @@ impl Sampler {
         let probability: Vec<f64> =
             (0..cells.len()).map(|cell| alias.probability(cell) / f64::from(cells.count(cell))).collect();
         let squares: f64 = probability.iter().enumerate().map(|(cell, p)| p * p * f64::from(cells.count(cell))).sum();
-        Ok(Self { spec, cells, alias, probability, function, effective_sample_size: squares.recip() })
+        let (first_row, effective_sample_size) = (dataset.first_row(), squares.recip());
+        Ok(Self { spec, cells, first_row, alias, probability, function, effective_sample_size })
     }
 
     /// Returns the canonical spec.
@@ -115,6 +118,12 @@ impl Sampler {
     #[must_use]
     pub fn rows(&self) -> usize {
         self.cells.rows()
+    }
+
+    /// Returns the index of the first example: that of an example is this plus its row.
+    #[must_use]
+    pub fn first_row(&self) -> u64 {
+        self.first_row
     }
 
     /// Returns the cells the sampler draws over.
@@ -162,26 +171,27 @@ impl Sampler {
     #[must_use]
     pub fn draw(&self, seed: Seed, draw: u64) -> Draw {
         let [cell, position] = draw_words(seed, draw);
-        let (index, probability) = self.resolve(cell, position);
-        Draw { index, probability }
+        let (row, probability) = self.resolve(cell, position);
+        Draw { index: self.first_row + u64::from(row), probability }
     }
 
-    /// Writes the draws of `draws` into `indices` and `probabilities`, as [`Self::draw`] returns them, faster.
+    /// Writes the draws of `draws` into `rows` and `probabilities`, as [`Self::draw`] returns them, faster. Rows are the
+    /// dataset's own, from 0 whatever its first row is.
     ///
     /// # Panics
     /// When the slices are not as long as the range.
-    pub fn draw_into(&self, seed: Seed, draws: Range<u64>, indices: &mut [u32], probabilities: &mut [f32]) {
+    pub fn draw_into(&self, seed: Seed, draws: Range<u64>, rows: &mut [u32], probabilities: &mut [f32]) {
         let wanted = draws.end.saturating_sub(draws.start);
         assert!(
-            indices.len() as u64 == wanted && probabilities.len() as u64 == wanted,
+            rows.len() as u64 == wanted && probabilities.len() as u64 == wanted,
             "both slices hold one value a draw"
         );
         let (mut cell, mut position) = ([0; LANES], [0; LANES]);
-        let blocks = indices.chunks_mut(LANES).zip(probabilities.chunks_mut(LANES));
-        for (first, (indices, probabilities)) in draws.step_by(LANES).zip(blocks) {
+        let blocks = rows.chunks_mut(LANES).zip(probabilities.chunks_mut(LANES));
+        for (first, (rows, probabilities)) in draws.step_by(LANES).zip(blocks) {
             draw_words_block(seed, first, &mut cell, &mut position);
-            for (lane, (index, probability)) in indices.iter_mut().zip(probabilities).enumerate() {
-                (*index, *probability) = self.resolve(cell[lane], position[lane]);
+            for (lane, (row, probability)) in rows.iter_mut().zip(probabilities).enumerate() {
+                (*row, *probability) = self.resolve(cell[lane], position[lane]);
             }
         }
     }

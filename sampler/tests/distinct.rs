@@ -21,7 +21,7 @@ fn plan(sampler: &Arc<Sampler>, seed: u64, segment: Segment, before: Option<&Pla
 }
 
 /// The draws of an epoch of `draws`, whose sampler is swapped at the given draws.
-fn epoch(segments: &[(u64, Arc<Sampler>)], seed: u64, draws: u64) -> Vec<u32> {
+fn epoch(segments: &[(u64, Arc<Sampler>)], seed: u64, draws: u64) -> Vec<u64> {
     let mut rows = Vec::new();
     let mut before: Option<Plan> = None;
     for (number, (start, sampler)) in segments.iter().enumerate() {

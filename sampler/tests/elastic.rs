@@ -37,7 +37,7 @@ impl Job {
     }
 
     /// The draws of one rank at one step, planned anew: nothing is remembered from step to step.
-    fn share(&self, step: u64, shard: Shard) -> Vec<u32> {
+    fn share(&self, step: u64, shard: Shard) -> Vec<u64> {
         let mut draws = self.steps.draws(step, shard);
         let mut rows = Vec::new();
         while !draws.is_empty() {
@@ -50,7 +50,7 @@ impl Job {
     }
 
     /// The global sequence, draw by draw.
-    fn sequence(&self, steps: u64) -> Vec<u32> {
+    fn sequence(&self, steps: u64) -> Vec<u64> {
         let mut plan = self.plan(0);
         let mut rows = Vec::new();
         for draw in 0..self.steps.first_draw(steps) {

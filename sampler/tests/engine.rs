@@ -75,7 +75,7 @@ fn a_batch_is_the_draws_of_the_sampler_in_force() {
         assert_eq!(batch.version, if step < 3 { 1 } else { 2 });
         for (draw, (index, probability)) in (step * 64..).zip(batch.indices.iter().zip(&batch.probabilities)) {
             let expected = sampler.draw(Seed(5), draw);
-            assert_eq!((*index, probability.to_bits()), (expected.index, expected.probability.to_bits()));
+            assert_eq!((u64::from(*index), probability.to_bits()), (expected.index, expected.probability.to_bits()));
         }
     }
 }
@@ -106,9 +106,10 @@ fn a_batch_across_an_epochs_end_comes_from_two_plans() {
         };
         let rest = plan(&second, 0, 192, Some(&plan(&first, 0, 0, None)));
         let next = plan(&second, 250, 250, None);
-        let expected: Vec<u32> =
+        let expected: Vec<u64> =
             (192..256).map(|draw| if draw < 250 { rest.draw(draw).index } else { next.draw(draw).index }).collect();
-        assert_eq!((batch.indices, batch.epoch, batch.version), (expected, 0, 2), "{replacement:?}");
+        let indices: Vec<u64> = batch.indices.into_iter().map(u64::from).collect();
+        assert_eq!((indices, batch.epoch, batch.version), (expected, 0, 2), "{replacement:?}");
     }
 }
 

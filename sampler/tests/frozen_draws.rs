@@ -63,7 +63,7 @@ fn blocks_of_any_length_and_offset_equal_single_draws() {
         sampler.draw_into(Seed(9), first..first + len as u64, &mut indices, &mut probabilities);
         for (position, draw) in (first..).take(len).enumerate() {
             let single = sampler.draw(Seed(9), draw);
-            assert_eq!((indices[position], probabilities[position]), (single.index, single.probability));
+            assert_eq!((u64::from(indices[position]), probabilities[position]), (single.index, single.probability));
         }
     }
 }
@@ -119,6 +119,6 @@ const DISTINCT: Frozen = (
     [0xe080_18e7_45ee_94f9, 0x2922_0147_edbe_59aa, 0xe30c_3f91_55af_f533, 0x0649_fc0b_7214_fcf8],
 );
 
-const UNIFORM: [u32; 8] = [73, 513, 602, 586, 322, 51, 479, 90];
-const COLUMN: [u32; 8] = [474, 444, 786, 661, 183, 23, 530, 79];
-const SWIFT_DRAWS: [u32; 8] = [74, 383, 804, 49, 851, 301, 689, 480];
+const UNIFORM: [u64; 8] = [73, 513, 602, 586, 322, 51, 479, 90];
+const COLUMN: [u64; 8] = [474, 444, 786, 661, 183, 23, 530, 79];
+const SWIFT_DRAWS: [u64; 8] = [74, 383, 804, 49, 851, 301, 689, 480];

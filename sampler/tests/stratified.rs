@@ -80,7 +80,7 @@ proptest! {
         let plan = plan(&by_weight(&weights), seed, Segment { epoch_start: 5, start: 7, end: 7 + draws });
         let indices = drawn(&plan);
         for (draw, index) in (7..).zip(indices) {
-            prop_assert_eq!(plan.draw(draw).index, index);
+            prop_assert_eq!(plan.draw(draw).index, u64::from(index));
         }
     }
 }

@@ -76,7 +76,7 @@ fn what_the_daemon_serves_is_what_the_library_draws() {
         assert_eq!(batch["epoch"], step * 256 / u64::from(ROWS));
         for (index, probability) in indices(batch).iter().zip(batch["probabilities"].as_array().unwrap()) {
             let expected = sampler.draw(Seed(11), draw);
-            assert_eq!(*index, u64::from(expected.index));
+            assert_eq!(*index, expected.index);
             #[allow(clippy::cast_possible_truncation, reason = "probabilities travel as f32")]
             let probability = probability.as_f64().unwrap() as f32;
             assert_eq!(probability.to_bits(), expected.probability.to_bits());

@@ -98,7 +98,8 @@ pub(super) fn read(directory: &Path, hash: &str) -> Result<Dataset, String> {
     let cells = cells::read(&directory.join(CELLS_FILE), &cells_sha256, &content.features, with_mass)
         .map_err(|reason| format!("{CELLS_FILE}: {reason}"))?;
     let table = FeatureTable::from_shared(columns).map_err(|error| error.to_string())?;
-    Dataset::from_stored(table, content.gradient_norm, cells).map_err(|error| error.to_string())
+    let dataset = Dataset::from_stored(table, content.gradient_norm, cells);
+    dataset.and_then(|dataset| dataset.with_first_row(content.first_row)).map_err(|error| error.to_string())
 }
 
 fn map_columns(path: &Path, content: &DatasetContent) -> Result<Vec<(String, SharedColumn<f64>)>, String> {
