@@ -70,6 +70,42 @@ pub struct CellsParts {
     pub cdfs: Vec<EmpiricalCdf>,
 }
 
+/// What the weight of a cell depends on: everything of [`Cells`] but their rows, which may be on several hosts.
+pub(crate) trait CellStatistics {
+    /// Returns the number of cells; none is empty.
+    fn len(&self) -> usize;
+    /// Returns the number of examples in `cell`.
+    fn count(&self, cell: usize) -> u64;
+    /// Returns f of `cell`, eq. (7): one quantile a feature.
+    fn quantiles(&self, cell: usize) -> &[f64];
+    /// Returns Σ g over `cell`, or `None` without gradient norms.
+    fn gradient_mass(&self, cell: usize) -> Option<f64>;
+    /// Returns the CDF tables, one a feature.
+    fn cdfs(&self) -> &Arc<Vec<EmpiricalCdf>>;
+}
+
+impl CellStatistics for Cells {
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn count(&self, cell: usize) -> u64 {
+        u64::from(self.count(cell))
+    }
+
+    fn quantiles(&self, cell: usize) -> &[f64] {
+        self.quantiles(cell)
+    }
+
+    fn gradient_mass(&self, cell: usize) -> Option<f64> {
+        self.gradient_mass(cell)
+    }
+
+    fn cdfs(&self) -> &Arc<Vec<EmpiricalCdf>> {
+        self.cdfs()
+    }
+}
+
 impl std::fmt::Debug for Cells {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Cells").field("features", &self.features).field("len", &self.len()).finish()

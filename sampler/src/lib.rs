@@ -48,6 +48,7 @@ mod plan;
 mod replacement;
 mod sampler;
 mod segment;
+mod shards;
 mod spec;
 mod swift;
 
@@ -65,5 +66,8 @@ pub use plan::{Plan, PlanError};
 pub use replacement::{DISTINCT_EPOCH_DRAWS_MAX, EPOCH_DRAWS_MAX, EpochError, Replacement};
 pub use sampler::{Draw, Sampler, SamplerError};
 pub use segment::{Segment, VersionSegment};
+pub use shards::{
+    CellDraw, HeldDraw, ShardPlace, ShardRows, ShardSummary, ShardedCells, ShardedPlan, ShardedSampler, ShardsError,
+};
 pub use spec::{SamplerSpec, SpecError, SwiftSpec, Transform};
 pub use swift::SwiftFunction;

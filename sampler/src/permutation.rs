@@ -48,12 +48,12 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    /// Returns the shape of a length from 1 to 2^32.
+    /// Returns the shape of a length from 1 to 2^62; where elements have 32 bits, to 2^32.
     #[inline]
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "a and b are at most 2^16, for len 2^32"
+        reason = "a and b are at most 2^31, for len 2^62"
     )]
     pub(crate) fn new(len: u64) -> Self {
         let half = 0.5 * (len as f64).sqrt();
@@ -91,6 +91,24 @@ impl<'a> Permutation<'a> {
         let mut places = [element];
         self.walk(&mut places);
         places[0]
+    }
+
+    /// The same where elements may have more than 32 bits.
+    #[allow(clippy::cast_possible_truncation, reason = "left is below a, right below b, and both have 32 bits")]
+    pub(crate) fn place_of_wide(&self, element: u64) -> u64 {
+        let Shape { len, b, .. } = self.shape;
+        if len <= 1 << 32 {
+            return u64::from(self.place(element as u32));
+        }
+        let b = u64::from(b);
+        let (mut left, mut right) = ([(element / b) as u32], [(element % b) as u32]);
+        loop {
+            self.round_trip(&mut left, &mut right);
+            let place = u64::from(left[0]) * b + u64::from(right[0]);
+            if place < len {
+                return place;
+            }
+        }
     }
 
     /// Puts the place of each element in its stead, side by side, faster.
@@ -239,6 +257,31 @@ mod tests {
             let (key, len) = (key(seed), (1u64 << 32) - less);
             let element = element.min(u32::try_from(len - 1).unwrap());
             prop_assert!(u64::from(Permutation::new(&key, 0, Shape::new(len)).place(element)) < len);
+        }
+    }
+
+    /// Beyond 32 bits: distinct elements have distinct places in range, which are spread over the whole length.
+    #[test]
+    fn wide_permutations_are_permutations() {
+        for len in [(1u64 << 32) + 1, 5_000_000_000, 1 << 50, 1 << 62] {
+            let key = key(len);
+            let permutation = Permutation::new(&key, 1, Shape::new(len));
+            let elements = (0..100_000).chain(len - 100_000..len);
+            let places: std::collections::BTreeSet<u64> =
+                elements.map(|element| permutation.place_of_wide(element)).collect();
+            assert_eq!(places.len(), 200_000, "length {len}");
+            assert!(places.iter().all(|&place| place < len));
+            let mut counts = vec![0; 100];
+            places.iter().for_each(|&place| counts[usize::try_from(place / len.div_ceil(100)).unwrap()] += 1);
+            assert!(p_value(&counts) > ALPHA, "length {len}: {counts:?}");
+        }
+        let key = key(3);
+        for len in [1u64, 16, 17, 70_000, 1 << 32] {
+            let permutation = Permutation::new(&key, 5, Shape::new(len));
+            for element in [0, len / 2, len - 1] {
+                let narrow = permutation.place(u32::try_from(element).unwrap());
+                assert_eq!(permutation.place_of_wide(element), u64::from(narrow), "length {len}");
+            }
         }
     }
 

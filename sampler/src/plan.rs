@@ -1,7 +1,7 @@
 //! Plans: the draws of one segment under its replacement mode.
 
 mod distinct;
-mod stratified;
+pub(crate) mod stratified;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -63,14 +63,10 @@ impl Plan {
         segment: Segment,
         before: Option<&Self>,
     ) -> Result<Self, PlanError> {
-        let Segment { epoch_start, start, end } = segment;
-        let draws_max = if replacement == Replacement::Distinct { DISTINCT_EPOCH_DRAWS_MAX } else { EPOCH_DRAWS_MAX };
-        if !(epoch_start <= start && start < end && end - epoch_start <= draws_max) {
-            return Err(PlanError::Segment(segment));
-        }
+        check_segment(segment, replacement)?;
         let order = match replacement {
             Replacement::Independent => Order::Independent,
-            Replacement::Stratified => Order::Stratified(Stratified::new(&sampler, seed, segment)),
+            Replacement::Stratified => Order::Stratified(Stratified::new(sampler.alias(), seed, segment)),
             Replacement::Distinct => {
                 let earlier = earlier_rows(segment, before, sampler.rows(), seed)?;
                 Order::Distinct(Distinct::new(&sampler, seed, segment, earlier))
@@ -153,6 +149,14 @@ impl Plan {
             }
         }
     }
+}
+
+/// Checks that a segment's bounds are in order and its draws as few as its mode can plan.
+pub(crate) fn check_segment(segment: Segment, replacement: Replacement) -> Result<(), PlanError> {
+    let Segment { epoch_start, start, end } = segment;
+    let draws_max = if replacement == Replacement::Distinct { DISTINCT_EPOCH_DRAWS_MAX } else { EPOCH_DRAWS_MAX };
+    let in_order = epoch_start <= start && start < end && end - epoch_start <= draws_max;
+    if in_order { Ok(()) } else { Err(PlanError::Segment(segment)) }
 }
 
 /// Returns the rows that the epoch had before a distinct segment.

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::alias::{AliasTable, AliasTableError};
-use crate::cells::Cells;
+use crate::cells::{CellStatistics, Cells};
 use crate::dataset::Dataset;
 use crate::feature_table::FeatureTableError;
 use crate::philox::{LANES, Seed, draw_words, draw_words_block};
@@ -94,17 +94,12 @@ impl Sampler {
             }
             SamplerSpec::Swift(swift) => {
                 let cells = dataset.cells_of(&swift.features)?;
-                let (function, weights) = SwiftFunction::build(swift, &cells)?;
+                let (function, weights) = SwiftFunction::build(swift, &*cells)?;
                 (cells, weights, Some(function))
             }
         };
-        let mass: Vec<f64> =
-            weights.iter().enumerate().map(|(cell, weight)| weight * f64::from(cells.count(cell))).collect();
-        let alias = AliasTable::new(&mass)?;
-        let probability: Vec<f64> =
-            (0..cells.len()).map(|cell| alias.probability(cell) / f64::from(cells.count(cell))).collect();
-        let squares: f64 = probability.iter().enumerate().map(|(cell, p)| p * p * f64::from(cells.count(cell))).sum();
-        let (first_row, effective_sample_size) = (dataset.first_row(), squares.recip());
+        let (alias, probability, effective_sample_size) = distribute(&weights, &*cells)?;
+        let first_row = dataset.first_row();
         Ok(Self { spec, cells, first_row, alias, probability, function, effective_sample_size })
     }
 
@@ -211,4 +206,18 @@ impl Sampler {
     pub(crate) fn example(&self, cell: usize, position: u32) -> (u32, f32) {
         (self.cells.row(cell, position), self.probability[cell] as f32)
     }
+}
+
+/// Turns the weight of an example of each cell into the distribution over the cells, the probability of an example of
+/// each, and the effective sample size.
+pub(crate) fn distribute(
+    weights: &[f64],
+    cells: &impl CellStatistics,
+) -> Result<(AliasTable, Vec<f64>, f64), AliasTableError> {
+    let count = |cell: usize| cells.count(cell) as f64;
+    let mass: Vec<f64> = weights.iter().enumerate().map(|(cell, weight)| weight * count(cell)).collect();
+    let alias = AliasTable::new(&mass)?;
+    let probability: Vec<f64> = (0..cells.len()).map(|cell| alias.probability(cell) / count(cell)).collect();
+    let squares: f64 = probability.iter().enumerate().map(|(cell, p)| p * p * count(cell)).sum();
+    Ok((alias, probability, squares.recip()))
 }

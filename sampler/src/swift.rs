@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::cells::Cells;
+use crate::cells::CellStatistics;
 use crate::empirical_cdf::{EmpiricalCdf, interpolate};
 use crate::piecewise::PiecewiseLinear;
 use crate::sampler::SamplerError;
@@ -26,10 +26,10 @@ pub struct SwiftFunction {
 
 impl SwiftFunction {
     /// Builds the function and the weight of each cell, in O(cells · log cells). `spec` is canonical.
-    pub(crate) fn build(spec: &SwiftSpec, cells: &Cells) -> Result<(Self, Vec<f64>), SamplerError> {
+    pub(crate) fn build(spec: &SwiftSpec, cells: &impl CellStatistics) -> Result<(Self, Vec<f64>), SamplerError> {
         let step = PiecewiseLinear::new(&spec.knots, &spec.values)?;
         let mass = |cell: usize| match spec.transform {
-            Transform::Cdf => Some(f64::from(cells.count(cell))),
+            Transform::Cdf => Some(cells.count(cell) as f64),
             Transform::Cgf => cells.gradient_mass(cell),
         };
         if mass(0).is_none() {

@@ -7,6 +7,7 @@
 //! From K ≥ ⌊m·(R·p)⌋ ≥ m·⌊R·p⌋ follows ⌊K/m⌋ ≥ ⌊R·p⌋, and likewise ⌈K/m⌉ ≤ ⌈R·p⌉: every example is drawn ⌊R·p⌋ or ⌈R·p⌉
 //! times. As o is uniform, the expectation of K is R·m·p exactly, and the examples of a cell share it alike.
 
+use crate::alias::AliasTable;
 use crate::divisor::Divisor;
 use crate::permutation::{Permutation, PermutationKey, Shape};
 use crate::philox::{Domain, LANES, Seed, segment_words};
@@ -15,7 +16,7 @@ use crate::segment::Segment;
 
 /// The points of a segment. All of them are functions of these few numbers.
 #[derive(Debug, Clone)]
-pub(super) struct Stratified {
+pub(crate) struct Stratified {
     /// R.
     draws: u64,
     by_draws: Divisor,
@@ -45,8 +46,8 @@ impl Divided {
 
 impl Stratified {
     /// Draws the offset and the keys of the orders, in O(1).
-    pub(super) fn new(sampler: &Sampler, seed: Seed, segment: Segment) -> Self {
-        let (draws, total) = (segment.draws(), sampler.alias().total());
+    pub(crate) fn new(alias: &AliasTable, seed: Seed, segment: Segment) -> Self {
+        let (draws, total) = (segment.draws(), alias.total());
         let [high, low, ..] = segment_words(seed, segment.start, 0, Domain::Offset);
         let word = u64::from(high) << 32 | u64::from(low);
         let offset = (u128::from(word) * u128::from(total)) >> 64;
@@ -54,7 +55,7 @@ impl Stratified {
         Self {
             draws,
             by_draws: Divisor::new(draws),
-            by_len: Divisor::new(sampler.alias().len() as u64),
+            by_len: Divisor::new(alias.len() as u64),
             offset,
             total: Divided::new(total, draws),
             offset_divided: Divided::new(offset, draws),
@@ -87,6 +88,19 @@ impl Stratified {
         }
     }
 
+    /// Returns the cell of the segment's draw `number`, counted from 0, and the position in it of its example: the same
+    /// example as [`Self::draw_into`], where the examples of a cell are on several hosts. `count` returns the number of
+    /// examples in a cell.
+    #[allow(clippy::cast_possible_truncation, reason = "draws are numbered below 2^32")]
+    pub(crate) fn place(&self, alias: &AliasTable, count: impl Fn(usize) -> u64, number: u64) -> (usize, u64) {
+        let point = u64::from(Permutation::new(&self.order, 0, self.order_shape).place(number as u32));
+        let cell = alias.entry_of_unit(self.unit(point));
+        let count = count(cell);
+        let within = (point - self.first_point(alias, cell)) % count;
+        let order = Permutation::new(&self.within_cells, cell as u64, Shape::new(count));
+        (cell, order.place_of_wide(within))
+    }
+
     /// Returns the position, within its cell, of the example that gets a point.
     #[inline]
     #[allow(clippy::cast_possible_truncation, reason = "points are numbered below 2^32")]
@@ -95,7 +109,7 @@ impl Stratified {
         if count == 1 {
             return 0;
         }
-        let number = (u64::from(point) - self.first_point(sampler, cell)) as u32 % count;
+        let number = (u64::from(point) - self.first_point(sampler.alias(), cell)) as u32 % count;
         self.order_within(cell, count).place(number)
     }
 
@@ -103,7 +117,7 @@ impl Stratified {
     #[allow(clippy::cast_possible_truncation, reason = "points are numbered below 2^32")]
     fn positions_in_one_cell(&self, sampler: &Sampler, points: [u32; LANES], cell: usize) -> [u32; LANES] {
         let count = sampler.cells().count(cell);
-        let first = self.first_point(sampler, cell);
+        let first = self.first_point(sampler.alias(), cell);
         let mut numbers = points.map(|point| (u64::from(point) - first) as u32 % count);
         self.order_within(cell, count).places(&mut numbers);
         numbers
@@ -124,9 +138,9 @@ impl Stratified {
     /// Returns the first point j at or after the cell's first unit c: the smallest with j·U + o ≥ c·R.
     #[inline]
     #[allow(clippy::cast_possible_truncation, reason = "a point is at most R")]
-    fn first_point(&self, sampler: &Sampler, cell: usize) -> u64 {
-        let total = sampler.alias().total();
-        let before = u128::from(sampler.alias().units_before(cell)) * u128::from(self.draws);
+    fn first_point(&self, alias: &AliasTable, cell: usize) -> u64 {
+        let total = alias.total();
+        let before = u128::from(alias.units_before(cell)) * u128::from(self.draws);
         // The total is len · 2^32, and dividing by 2^32 first leaves the quotient the same.
         let rounded_up = (before + u128::from(total - 1 - self.offset)) >> 32;
         match u64::try_from(rounded_up) {

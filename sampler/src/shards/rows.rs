@@ -1,0 +1,95 @@
+//! The rows of one shard: what its host holds beside what all share.
+
+use std::sync::Arc;
+
+use super::{ShardedCells, ShardsError};
+use crate::cells::Cells;
+
+/// The rows of one shard by cell: 4 bytes a row, and 4 for each cell of all shards.
+#[derive(Debug, Clone)]
+pub struct ShardRows {
+    shared: Arc<ShardedCells>,
+    shard: usize,
+    cells: Arc<Cells>,
+    /// Place in the shard's order of its first row of each cell of all shards.
+    starts: Vec<u32>,
+}
+
+impl ShardRows {
+    /// Takes up the cells that a shard's summary was made of.
+    ///
+    /// # Errors
+    /// [`ShardsError::OtherRows`] when these are other cells.
+    pub fn new(shared: &Arc<ShardedCells>, shard: usize, cells: Arc<Cells>) -> Result<Self, ShardsError> {
+        let other = |problem| ShardsError::OtherRows { shard, problem };
+        if shard >= shared.shards() {
+            return Err(other("there is no such shard"));
+        }
+        if cells.features() != shared.features() {
+            return Err(other("their cells are of other features"));
+        }
+        let (mut starts, mut next, mut place) = (Vec::with_capacity(shared.len()), 0, 0);
+        for cell in 0..shared.len() {
+            starts.push(place);
+            let held = shared.held(cell, shard);
+            if held == 0 {
+                continue;
+            }
+            if next == cells.len() || cells.quantiles(next) != shared.quantiles(cell) {
+                return Err(other("a cell is missing"));
+            }
+            if u64::from(cells.count(next)) != held {
+                return Err(other("a cell has another number of rows"));
+            }
+            place += cells.count(next);
+            next += 1;
+        }
+        if next < cells.len() {
+            return Err(other("a cell was not summarised"));
+        }
+        Ok(Self { shared: Arc::clone(shared), shard, cells, starts })
+    }
+
+    /// Returns the shard's number, counted from 0.
+    #[must_use]
+    pub fn shard(&self) -> usize {
+        self.shard
+    }
+
+    /// Returns the index, among the rows of all shards, of the row at `position` of `cell`, or `None` where another shard
+    /// has it.
+    #[inline]
+    #[must_use]
+    #[allow(clippy::cast_possible_truncation, reason = "a shard has fewer than 2^32 rows")]
+    pub fn index(&self, cell: usize, position: u64) -> Option<u64> {
+        // Below the shard's first position the difference wraps around to something large.
+        let within = position.wrapping_sub(self.shared.before(cell, self.shard));
+        let held = within < self.shared.held(cell, self.shard);
+        held.then(|| self.row(cell, within as u32)).map(|row| self.shared.first_row(self.shard) + u64::from(row))
+    }
+
+    /// Adds the gradient norms of the shard's rows, raised to `floor`, to the sums of all cells: `gradients` is the
+    /// shard's column, in row order.
+    ///
+    /// Handed from shard to shard in ascending order, the sums are those of one pass over all rows, to the last bit. As
+    /// each cell has its own, a shard can begin with the first cells while the one before it is at later ones.
+    ///
+    /// # Panics
+    /// When `sums` has not one number a cell, or `gradients` not one a row.
+    #[allow(clippy::cast_possible_truncation, reason = "a shard has fewer than 2^32 rows")]
+    pub fn add_gradients(&self, gradients: &[f64], floor: f64, sums: &mut [f64]) {
+        assert_eq!(sums.len(), self.shared.len(), "one sum a cell");
+        assert_eq!(gradients.len(), self.cells.rows(), "one gradient norm a row");
+        for (cell, sum) in sums.iter_mut().enumerate() {
+            for position in 0..self.shared.held(cell, self.shard) as u32 {
+                *sum += gradients[self.row(cell, position) as usize].max(floor);
+            }
+        }
+    }
+
+    /// Returns the shard's row at `position` among its own of `cell`.
+    #[inline]
+    fn row(&self, cell: usize, position: u32) -> u32 {
+        self.cells.row_at(self.starts[cell] + position)
+    }
+}

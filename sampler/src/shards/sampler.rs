@@ -1,0 +1,122 @@
+//! A spec and the cells of all shards, made drawable.
+
+use std::sync::Arc;
+
+use super::{ShardedCells, ShardsError};
+use crate::alias::AliasTable;
+use crate::cells::CellStatistics;
+use crate::philox::{Seed, draw_words};
+use crate::sampler::{SamplerError, distribute};
+use crate::spec::SamplerSpec;
+use crate::swift::SwiftFunction;
+
+/// One draw, up to its row: which cell, and which of the cell's rows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CellDraw {
+    /// The cell.
+    pub cell: usize,
+    /// The position of the row among those of the cell in all shards, counted from 0.
+    pub position: u64,
+    /// The probability with which each draw of this sampler is that row.
+    pub probability: f32,
+}
+
+/// A distribution over the rows of all shards: what [`crate::Sampler`] is over one dataset, without the rows.
+#[derive(Debug, Clone)]
+pub struct ShardedSampler {
+    spec: SamplerSpec,
+    cells: Arc<ShardedCells>,
+    alias: AliasTable,
+    /// Probability of one row of each cell.
+    probability: Vec<f64>,
+    function: Option<SwiftFunction>,
+    effective_sample_size: f64,
+}
+
+impl ShardedSampler {
+    /// Builds the sampler of `spec` in O(cells · log cells). The cells must tell apart what the spec weighs: the features
+    /// of a swift sampler, in its order; exact values of a column of weights; nothing under the uniform sampler.
+    ///
+    /// # Errors
+    /// [`ShardsError`] when the spec is malformed, needs other cells, or leaves no row to draw.
+    pub fn build(spec: &SamplerSpec, cells: &Arc<ShardedCells>) -> Result<Self, ShardsError> {
+        let spec = spec.canonical().map_err(SamplerError::from)?;
+        let wanted: &[String] = match &spec {
+            SamplerSpec::Uniform {} => &[],
+            SamplerSpec::Column { column } => std::slice::from_ref(column),
+            SamplerSpec::Swift(swift) => &swift.features,
+        };
+        if wanted != cells.features() {
+            let (wanted, features) = (format!("{wanted:?}"), format!("{:?}", cells.features()));
+            return Err(ShardsError::Features { wanted, features });
+        }
+        let (function, weights) = match &spec {
+            SamplerSpec::Uniform {} => (None, vec![1.0]),
+            SamplerSpec::Column { column } => (None, values(column, cells)?),
+            SamplerSpec::Swift(swift) => {
+                let (function, weights) = SwiftFunction::build(swift, &**cells)?;
+                (Some(function), weights)
+            }
+        };
+        let (alias, probability, effective_sample_size) = distribute(&weights, &**cells).map_err(SamplerError::from)?;
+        Ok(Self { spec, cells: Arc::clone(cells), alias, probability, function, effective_sample_size })
+    }
+
+    /// Returns the canonical spec.
+    #[must_use]
+    pub fn spec(&self) -> &SamplerSpec {
+        &self.spec
+    }
+
+    /// Returns the cells the sampler draws over.
+    #[must_use]
+    pub fn cells(&self) -> &Arc<ShardedCells> {
+        &self.cells
+    }
+
+    /// Returns the weight function of a swift sampler.
+    #[must_use]
+    pub fn function(&self) -> Option<&SwiftFunction> {
+        self.function.as_ref()
+    }
+
+    /// Returns the effective sample size 1 / Σ p², in rows of all shards.
+    #[must_use]
+    pub fn effective_sample_size(&self) -> f64 {
+        self.effective_sample_size
+    }
+
+    /// Returns the probability of one row of `cell`.
+    #[must_use]
+    pub fn cell_probability(&self, cell: usize) -> f64 {
+        self.probability[cell]
+    }
+
+    /// Returns draw number `draw` of a job with this seed: a pure function, in O(1).
+    #[must_use]
+    #[allow(clippy::cast_possible_truncation, reason = "a position is below the cell's count")]
+    pub fn draw(&self, seed: Seed, draw: u64) -> CellDraw {
+        let [cell, position] = draw_words(seed, draw);
+        let cell = self.alias.entry(cell);
+        self.cell_draw(cell, ((u128::from(position) * u128::from(self.cells.count(cell))) >> 64) as u64)
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "f32 goes on the wire")]
+    pub(super) fn cell_draw(&self, cell: usize, position: u64) -> CellDraw {
+        CellDraw { cell, position, probability: self.probability[cell] as f32 }
+    }
+
+    pub(super) fn alias(&self) -> &AliasTable {
+        &self.alias
+    }
+}
+
+/// Returns the weight of each cell of a column of weights: the value that it stands for.
+fn values(column: &str, cells: &ShardedCells) -> Result<Vec<f64>, ShardsError> {
+    let values = CellStatistics::cdfs(cells)[0].values();
+    if values.len() != cells.len() {
+        let (values, kept) = (cells.len(), values.len());
+        return Err(ShardsError::DistinctWeights { column: column.to_owned(), values, kept });
+    }
+    Ok(values.to_vec())
+}
