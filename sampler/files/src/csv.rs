@@ -1,55 +1,125 @@
 //! Comma-separated values with a header line.
+//!
+//! Nothing but reading a file tells how many rows it has, so it is read twice: once to count and check its records, once for
+//! its values.
 
 use std::fs::File;
 use std::io::Read;
+use std::ops::ControlFlow;
 
 use csv::{ReaderBuilder, StringRecord, Trim};
 
-use crate::column::{Column, Values};
+use crate::column::{BLOCK_ROWS, Block, Column, Emit, Kind};
+use crate::part::Fault;
 use crate::{ReadError, SourceFile};
 
-pub(crate) fn read(file: &SourceFile, rows_max: usize) -> Result<Vec<Column>, ReadError> {
-    let opened = File::open(&file.path).map_err(|error| file.unreadable(&error))?;
+/// Reads what the columns are: the first row tells whether a column holds numbers or text.
+pub(crate) fn describe(file: &SourceFile, rows_max: usize) -> Result<Vec<Column>, ReadError> {
+    let mut columns = Vec::new();
+    let (names, rows) = records(file, |names, row, record| {
+        file.check_rows(row + 1, rows_max).map_err(|error| Fault { row, column: 0, error })?;
+        if row == 0 {
+            columns = names.iter().zip(record).map(|(name, text)| column(name, text)).collect();
+        }
+        Ok(ControlFlow::Continue(()))
+    })
+    .map_err(|fault| fault.error)?;
+    if rows == 0 {
+        return Ok(names.iter().map(|name| Column::numbers(name, 0)).collect());
+    }
+    for column in &mut columns {
+        if let Kind::Numbers { rows: counted } = &mut column.kind {
+            *counted = rows;
+        }
+    }
+    Ok(columns)
+}
+
+fn column(name: &str, text: &str) -> Column {
+    // A value that is missing is refused when it is read, with those of later rows.
+    if text.is_empty() || parse(text).is_some() {
+        Column::numbers(name, 0)
+    } else {
+        Column::other(name, format!("of text, starting with {text:?}"))
+    }
+}
+
+/// Reads the values of all columns of numbers.
+pub(crate) fn read(file: &SourceFile, columns: &[Column], emit: &mut Emit<'_>) -> Result<(), Fault> {
+    let mut values: Vec<Option<Vec<f64>>> =
+        columns.iter().map(|column| matches!(column.kind, Kind::Numbers { .. }).then(Vec::new)).collect();
+    let mut first = 0;
+    let read = records(file, |_names, row, record| {
+        for (position, text) in record.iter().enumerate() {
+            if let (Some(Some(values)), Some(column)) = (values.get_mut(position), columns.get(position)) {
+                values.push(value(file, &column.name, text, row).map_err(|error| Fault {
+                    row,
+                    column: position,
+                    error,
+                })?);
+            }
+        }
+        if row + 1 - first < BLOCK_ROWS {
+            return Ok(ControlFlow::Continue(()));
+        }
+        let flow = flush(&mut values, first, emit);
+        first = row + 1;
+        Ok(flow)
+    });
+    // Also before a fault: there may be another in an earlier row.
+    match flush(&mut values, first, emit) {
+        ControlFlow::Continue(()) | ControlFlow::Break(()) => read.map(|_counted| ()),
+    }
+}
+
+/// Hands over what is held of each column.
+fn flush(values: &mut [Option<Vec<f64>>], row: usize, emit: &mut Emit<'_>) -> ControlFlow<()> {
+    for (column, values) in values.iter_mut().enumerate() {
+        let Some(values) = values else { continue };
+        let flow = emit(Block { column, row, values });
+        values.clear();
+        flow?;
+    }
+    ControlFlow::Continue(())
+}
+
+/// Passes the records to `each` with the header's names and their row, and returns names and number of records.
+fn records(
+    file: &SourceFile,
+    mut each: impl FnMut(&StringRecord, usize, &StringRecord) -> Result<ControlFlow<()>, Fault>,
+) -> Result<(StringRecord, usize), Fault> {
+    let unreadable =
+        |row: usize, error: &dyn std::fmt::Display| Fault { row, column: 0, error: file.unreadable(error) };
+    let opened = File::open(&file.path).map_err(|error| unreadable(0, &error))?;
     // With one more line break, every record ends in one, whether or not the file does.
     let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(opened.chain(&b"\n"[..]));
-    let names = reader.headers().map_err(|error| file.unreadable(&error))?.clone();
-    let mut columns: Vec<Column> = names.iter().map(|name| Column::numbers(name, Vec::new())).collect();
+    let names = reader.headers().map_err(|error| unreadable(0, &error))?.clone();
     let mut record = StringRecord::new();
     let mut row = 0;
     loop {
         let line = reader.position().line();
-        if !reader.read_record(&mut record).map_err(|error| file.unreadable(&error))? {
-            return Ok(columns);
+        if !reader.read_record(&mut record).map_err(|error| unreadable(row, &error))? {
+            return Ok((names, row));
         }
         // The reader passes over blank lines, which would give later rows other indices. Only at the end may there be some.
         let breaks: u64 = record.iter().map(|text| text.matches('\n').count() as u64).sum();
         if reader.position().line() - line > 1 + breaks {
             let column = names.get(0).unwrap_or_default().to_owned();
-            return Err(ReadError::Null { file: file.name.clone(), column, row });
+            return Err(Fault { row, column: 0, error: ReadError::Null { file: file.name.clone(), column, row } });
         }
-        file.check_rows(row + 1, rows_max)?;
-        for (column, text) in columns.iter_mut().zip(record.iter()) {
-            push(file, column, text, row)?;
+        if each(&names, row, &record)?.is_break() {
+            return Ok((names, row));
         }
         row += 1;
     }
 }
 
-/// Adds a value. The first row tells whether a column holds numbers or text.
-fn push(file: &SourceFile, column: &mut Column, text: &str, row: usize) -> Result<(), ReadError> {
-    let Values::Numbers(values) = &mut column.values else { return Ok(()) };
-    let (file, name) = (|| file.name.clone(), &column.name);
+fn value(file: &SourceFile, column: &str, text: &str, row: usize) -> Result<f64, ReadError> {
+    let (file, column) = (|| file.name.clone(), || column.to_owned());
     if text.is_empty() {
-        return Err(ReadError::Null { file: file(), column: name.clone(), row });
+        return Err(ReadError::Null { file: file(), column: column(), row });
     }
-    match parse(text) {
-        Some(value) => values.push(value),
-        None if row == 0 => column.values = Values::Other(format!("of text, starting with {text:?}")),
-        None => {
-            return Err(ReadError::NotANumber { file: file(), column: name.clone(), row, text: text.to_owned() });
-        }
-    }
-    Ok(())
+    parse(text).ok_or_else(|| ReadError::NotANumber { file: file(), column: column(), row, text: text.to_owned() })
 }
 
 fn parse(text: &str) -> Option<f64> {

@@ -127,6 +127,12 @@ pub enum ReadError {
         /// Rows that were left.
         rows_max: usize,
     },
+    /// More rows than memory holds.
+    #[error("{rows} rows do not fit into memory")]
+    OutOfMemory {
+        /// The rows of all files.
+        rows: usize,
+    },
     /// The columns do not make a table.
     #[error(transparent)]
     Table(#[from] FeatureTableError),

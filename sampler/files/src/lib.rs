@@ -22,8 +22,10 @@
 mod column;
 mod csv;
 mod error;
+mod memory;
 mod npz;
 mod parquet;
+mod part;
 mod reading;
 mod safetensors;
 mod selection;
@@ -34,7 +36,8 @@ use std::path::Path;
 use swift_sampler::Dataset;
 
 pub use error::ReadError;
-pub use reading::read;
+pub use memory::read;
+pub use reading::{ColumnSink, FeatureFiles, ReadIntoError};
 pub use selection::{FeatureColumns, Selection};
 pub use source_file::{Format, SourceFile};
 

@@ -1,75 +1,126 @@
 //! One-dimensional arrays of a NumPy archive.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
+use std::ops::ControlFlow;
 
 use npyz::npz::array_name_from_file_name;
 use npyz::zip::ZipArchive;
 use npyz::{DType, Deserialize, NpyFile, TypeChar};
 
-use crate::column::{Column, widen_i64, widen_u64};
+use crate::column::{Blocks, Column, Emit, Kind, widen_i64, widen_u64};
+use crate::part::{Fault, Part};
 use crate::{ReadError, SourceFile};
 
-pub(crate) fn read(file: &SourceFile, rows_max: usize) -> Result<Vec<Column>, ReadError> {
-    let handle = File::open(&file.path).map_err(|error| file.unreadable(&error))?;
-    let mut archive = ZipArchive::new(BufReader::new(handle)).map_err(|error| file.unreadable(&error))?;
-    let mut columns = Vec::new();
+/// Where the arrays lie in an archive.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    /// The archive's entry of each column.
+    entries: Vec<usize>,
+}
+
+/// Reads the heads of the arrays.
+pub(crate) fn describe(file: &SourceFile, rows_max: usize) -> Result<(Vec<Column>, Layout), ReadError> {
+    let mut archive = open(file)?;
+    let (mut columns, mut entries) = (Vec::new(), Vec::new());
     for position in 0..archive.len() {
-        let mut entry = archive.by_index(position).map_err(|error| file.unreadable(&error))?;
+        let entry = archive.by_index(position).map_err(|error| file.unreadable(&error))?;
         let Some(name) = array_name_from_file_name(entry.name()).map(ToOwned::to_owned) else { continue };
-        let array = Array { file, name, rows_max };
-        let column = array.read(&mut entry)?;
+        let array = NpyFile::new(entry).map_err(|error| unreadable(file, &name, &error))?;
+        let kind = match array.shape() {
+            &[rows] => {
+                let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+                file.check_rows(rows, rows_max)?;
+                match widening(&array) {
+                    Ok(_) => Kind::Numbers { rows },
+                    Err(kind) => Kind::Other(kind),
+                }
+            }
+            shape => Kind::Other(format!("an array of shape {shape:?}")),
+        };
+        columns.push(Column { name, kind });
+        entries.push(position);
+    }
+    Ok((columns, Layout { entries }))
+}
+
+impl Layout {
+    /// Reads one array.
+    pub(crate) fn read(
+        &self,
+        file: &SourceFile,
+        columns: &[Column],
+        part: Part,
+        emit: &mut Emit<'_>,
+    ) -> Result<(), Fault> {
+        let name = &columns[part.column].name;
+        let mut blocks = Blocks::new(part.column, part.row, emit);
+        let read = self.read_entry(file, name, part, &mut blocks);
+        blocks.finish();
+        let row = blocks.next_row();
+        read.map_err(|error| Fault { row, column: part.column, error })
+    }
+
+    fn read_entry(
+        &self,
+        file: &SourceFile,
+        name: &str,
+        part: Part,
+        blocks: &mut Blocks<'_, '_>,
+    ) -> Result<(), ReadError> {
+        let mut archive = open(file)?;
+        let mut entry = archive.by_index(self.entries[part.column]).map_err(|error| file.unreadable(&error))?;
+        let array = NpyFile::new(&mut entry).map_err(|error| unreadable(file, name, &error))?;
+        let widen = widening(&array).map_err(|kind| file.unreadable(&format!("array {name:?} is now {kind}")))?;
+        if widen(array, blocks).map_err(|error| unreadable(file, name, &error))?.is_break() {
+            return Ok(());
+        }
         // The archive's checksum is only compared when the entry is read to its end.
-        std::io::copy(&mut entry, &mut std::io::sink())
-            .map_err(|error| file.unreadable(&format!("array {:?}: {error}", column.name)))?;
-        columns.push(column);
+        io::copy(&mut entry, &mut io::sink()).map_err(|error| unreadable(file, name, &error))?;
+        Ok(())
     }
-    Ok(columns)
 }
 
-struct Array<'a> {
-    file: &'a SourceFile,
-    name: String,
-    rows_max: usize,
+fn open(file: &SourceFile) -> Result<ZipArchive<BufReader<File>>, ReadError> {
+    let handle = File::open(&file.path).map_err(|error| file.unreadable(&error))?;
+    ZipArchive::new(BufReader::new(handle)).map_err(|error| file.unreadable(&error))
 }
 
-impl Array<'_> {
-    fn read(self, entry: impl Read) -> Result<Column, ReadError> {
-        let array = NpyFile::new(entry).map_err(|error| self.unreadable(&error))?;
-        let &[rows] = array.shape() else {
-            let kind = format!("an array of shape {:?}", array.shape());
-            return Ok(Column::other(self.name, kind));
-        };
-        self.file.check_rows(usize::try_from(rows).unwrap_or(usize::MAX), self.rows_max)?;
-        let DType::Plain(kind) = array.dtype() else {
-            return Ok(Column::other(self.name, "an array of structures"));
-        };
-        match (kind.type_char(), kind.size_field()) {
-            (TypeChar::Bool, _) => self.widen(array, |value: bool| f64::from(value)),
-            (TypeChar::Float, 4) => self.widen(array, |value: f32| f64::from(value)),
-            (TypeChar::Float, 8) => self.widen(array, |value: f64| value),
-            (TypeChar::Int, 1) => self.widen(array, |value: i8| f64::from(value)),
-            (TypeChar::Int, 2) => self.widen(array, |value: i16| f64::from(value)),
-            (TypeChar::Int, 4) => self.widen(array, |value: i32| f64::from(value)),
-            (TypeChar::Int, 8) => self.widen(array, widen_i64),
-            (TypeChar::Uint, 1) => self.widen(array, |value: u8| f64::from(value)),
-            (TypeChar::Uint, 2) => self.widen(array, |value: u16| f64::from(value)),
-            (TypeChar::Uint, 4) => self.widen(array, |value: u32| f64::from(value)),
-            (TypeChar::Uint, 8) => self.widen(array, widen_u64),
-            _ => Ok(Column::other(self.name, format!("of type {kind}"))),
+/// Hands over the numbers of an array.
+type Widening<R> = fn(NpyFile<R>, &mut Blocks<'_, '_>) -> io::Result<ControlFlow<()>>;
+
+/// Returns what makes numbers of an array, or says what it holds instead.
+fn widening<R: Read>(array: &NpyFile<R>) -> Result<Widening<R>, String> {
+    let DType::Plain(kind) = array.dtype() else { return Err("an array of structures".to_owned()) };
+    Ok(match (kind.type_char(), kind.size_field()) {
+        (TypeChar::Bool, _) => |array, blocks| widen(array, blocks, |value: bool| f64::from(value)),
+        (TypeChar::Float, 4) => |array, blocks| widen(array, blocks, |value: f32| f64::from(value)),
+        (TypeChar::Float, 8) => |array, blocks| widen(array, blocks, |value: f64| value),
+        (TypeChar::Int, 1) => |array, blocks| widen(array, blocks, |value: i8| f64::from(value)),
+        (TypeChar::Int, 2) => |array, blocks| widen(array, blocks, |value: i16| f64::from(value)),
+        (TypeChar::Int, 4) => |array, blocks| widen(array, blocks, |value: i32| f64::from(value)),
+        (TypeChar::Int, 8) => |array, blocks| widen(array, blocks, widen_i64),
+        (TypeChar::Uint, 1) => |array, blocks| widen(array, blocks, |value: u8| f64::from(value)),
+        (TypeChar::Uint, 2) => |array, blocks| widen(array, blocks, |value: u16| f64::from(value)),
+        (TypeChar::Uint, 4) => |array, blocks| widen(array, blocks, |value: u32| f64::from(value)),
+        (TypeChar::Uint, 8) => |array, blocks| widen(array, blocks, widen_u64),
+        _ => return Err(format!("of type {kind}")),
+    })
+}
+
+fn widen<T: Deserialize, R: Read>(
+    array: NpyFile<R>,
+    blocks: &mut Blocks<'_, '_>,
+    number: impl Fn(T) -> f64,
+) -> io::Result<ControlFlow<()>> {
+    for value in array.data::<T>().map_err(io::Error::other)? {
+        if blocks.push(number(value?)).is_break() {
+            return Ok(ControlFlow::Break(()));
         }
     }
+    Ok(ControlFlow::Continue(()))
+}
 
-    fn widen<T: Deserialize, R: Read>(self, array: NpyFile<R>, number: impl Fn(T) -> f64) -> Result<Column, ReadError> {
-        let values = array.data::<T>().map_err(|error| self.file.unreadable(&error))?;
-        let values: Result<Vec<f64>, _> = values.map(|value| value.map(&number)).collect();
-        match values {
-            Ok(values) => Ok(Column::numbers(self.name, values)),
-            Err(error) => Err(self.unreadable(&error)),
-        }
-    }
-
-    fn unreadable(&self, error: &std::io::Error) -> ReadError {
-        self.file.unreadable(&format!("array {:?}: {error}", self.name))
-    }
+fn unreadable(file: &SourceFile, name: &str, error: &io::Error) -> ReadError {
+    file.unreadable(&format!("array {name:?}: {error}"))
 }

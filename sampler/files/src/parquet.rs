@@ -1,52 +1,95 @@
 //! Flat columns of an Apache Parquet file.
 
 use std::fs::File;
+use std::sync::Arc;
 
 use parquet::basic::{ConvertedType, LogicalType, Type};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::DataType;
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::properties::ReaderProperties;
+use parquet::file::reader::RowGroupReader;
+use parquet::file::serialized_reader::SerializedRowGroupReader;
 use parquet::schema::types::ColumnDescriptor;
 
-use crate::column::{Column, Values, widen_i64, widen_u64};
+use crate::column::{BLOCK_ROWS, Block, Column, Emit, widen_i64, widen_u64};
+use crate::part::{Fault, Part};
 use crate::{ReadError, SourceFile};
 
-/// Records decoded at once.
-const RECORDS_A_READ: usize = 1 << 16;
+/// A file's footer.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    metadata: ParquetMetaData,
+}
 
-pub(crate) fn read(file: &SourceFile, rows_max: usize) -> Result<Vec<Column>, ReadError> {
+/// Reads the footer.
+pub(crate) fn describe(file: &SourceFile, rows_max: usize) -> Result<(Vec<Column>, Layout), ReadError> {
     let handle = File::open(&file.path).map_err(|error| file.unreadable(&error))?;
-    let reader = SerializedFileReader::new(handle).map_err(|error| file.unreadable(&error))?;
-    let metadata = reader.metadata();
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(&handle).map_err(|error| file.unreadable(&error))?;
     let rows = usize::try_from(metadata.file_metadata().num_rows())
         .map_err(|_negative| file.unreadable(&"the number of rows is negative"))?;
     file.check_rows(rows, rows_max)?;
-    let schema = metadata.file_metadata().schema_descr_ptr();
-    let mut columns: Vec<Column> = schema
-        .columns()
-        .iter()
-        .map(|column| match unsupported(column) {
-            Some(kind) => Column::other(column.path().string(), kind),
-            None => Column::numbers(column.path().string(), Vec::new()),
+    let layout = Layout { metadata };
+    let in_groups = layout.group_rows().try_fold(0usize, |sum, rows| sum.checked_add(rows?));
+    if in_groups != Some(rows) {
+        return Err(file.unreadable(&format!("its row groups do not have the {rows} rows the footer states")));
+    }
+    let schema = layout.metadata.file_metadata().schema_descr();
+    let column = |column: &Arc<ColumnDescriptor>| match unsupported(column) {
+        Some(kind) => Column::other(column.path().string(), kind),
+        None => Column::numbers(column.path().string(), rows),
+    };
+    Ok((schema.columns().iter().map(column).collect(), layout))
+}
+
+impl Layout {
+    /// Returns the rows of each group; `None` for one that has a negative number of them.
+    fn group_rows(&self) -> impl Iterator<Item = Option<usize>> + '_ {
+        self.metadata.row_groups().iter().map(|group| usize::try_from(group.num_rows()).ok())
+    }
+
+    /// Lists the parts that can be read at the same time: the columns of each row group.
+    pub(crate) fn parts(&self, columns: &[Column]) -> Vec<Part> {
+        let mut row = 0;
+        let mut parts = Vec::new();
+        for (group, rows) in self.group_rows().enumerate() {
+            parts.extend(Part::columns(columns, group, row));
+            row += rows.unwrap_or_default();
+        }
+        parts
+    }
+
+    /// Reads one column of a row group, through a handle of its own: handles cannot be shared at the same time.
+    pub(crate) fn read(
+        &self,
+        file: &SourceFile,
+        columns: &[Column],
+        part: Part,
+        emit: &mut Emit<'_>,
+    ) -> Result<(), Fault> {
+        let unreadable = |reason: &dyn std::fmt::Display| Fault {
+            row: part.row,
+            column: part.column,
+            error: file.unreadable(reason),
+        };
+        let handle = File::open(&file.path).map_err(|error| unreadable(&error))?;
+        let group = self.metadata.row_group(part.group);
+        let rows = usize::try_from(group.num_rows()).map_err(|error| unreadable(&error))?;
+        let reader = SerializedRowGroupReader::new(
+            Arc::new(handle),
+            group,
+            self.metadata.page_index_for_row_group(part.group),
+            Arc::new(ReaderProperties::builder().build()),
+        );
+        let reader = reader.and_then(|reader| reader.get_column_reader(part.column));
+        let descriptor = self.metadata.file_metadata().schema_descr().column(part.column);
+        let mut chunk = Chunk { file, part, name: &columns[part.column].name, descriptor: &descriptor, rows, read: 0 };
+        let read = reader.map_err(|error| file.unreadable(&error)).and_then(|reader| chunk.read(reader, emit));
+        read.map_err(|error| match error {
+            ReadError::Null { row, .. } => Fault { row, column: part.column, error },
+            error => Fault { row: part.row + chunk.read, column: part.column, error },
         })
-        .collect();
-    for group in 0..metadata.num_row_groups() {
-        let group_reader = reader.get_row_group(group).map_err(|error| file.unreadable(&error))?;
-        for (position, column) in columns.iter_mut().enumerate() {
-            let Values::Numbers(values) = &mut column.values else { continue };
-            let chunk = Chunk { file, name: &column.name, descriptor: &schema.column(position), rows };
-            let reader = group_reader.get_column_reader(position).map_err(|error| file.unreadable(&error))?;
-            chunk.read(reader, values)?;
-        }
     }
-    for column in &columns {
-        let Values::Numbers(values) = &column.values else { continue };
-        if values.len() != rows {
-            let (name, read) = (&column.name, values.len());
-            return Err(file.unreadable(&format!("column {name:?} has {read} of the {rows} rows the footer states")));
-        }
-    }
-    Ok(columns)
 }
 
 /// Says what a column is, unless it is one of numbers.
@@ -87,60 +130,79 @@ fn unsupported(column: &ColumnDescriptor) -> Option<String> {
 /// A column's part of a row group.
 struct Chunk<'a> {
     file: &'a SourceFile,
+    part: Part,
     name: &'a str,
     descriptor: &'a ColumnDescriptor,
-    /// Rows of the whole file, as its footer states.
+    /// Rows of the group, as the footer states.
     rows: usize,
+    /// Rows read so far.
+    read: usize,
 }
 
 impl Chunk<'_> {
-    fn read(&self, reader: ColumnReader, values: &mut Vec<f64>) -> Result<(), ReadError> {
+    fn read(&mut self, reader: ColumnReader, emit: &mut Emit<'_>) -> Result<(), ReadError> {
         let unsigned = matches!(
             self.descriptor.converted_type(),
             ConvertedType::UINT_8 | ConvertedType::UINT_16 | ConvertedType::UINT_32 | ConvertedType::UINT_64
         );
         match reader {
-            ColumnReader::BoolColumnReader(reader) => self.drain(reader, values, f64::from),
-            ColumnReader::FloatColumnReader(reader) => self.drain(reader, values, f64::from),
-            ColumnReader::DoubleColumnReader(reader) => self.drain(reader, values, |value| value),
+            ColumnReader::BoolColumnReader(reader) => self.drain(reader, emit, f64::from),
+            ColumnReader::FloatColumnReader(reader) => self.drain(reader, emit, f64::from),
+            ColumnReader::DoubleColumnReader(reader) => self.drain(reader, emit, |value| value),
             ColumnReader::Int32ColumnReader(reader) if unsigned => {
-                self.drain(reader, values, |value| f64::from(value.cast_unsigned()))
+                self.drain(reader, emit, |value| f64::from(value.cast_unsigned()))
             }
-            ColumnReader::Int32ColumnReader(reader) => self.drain(reader, values, f64::from),
+            ColumnReader::Int32ColumnReader(reader) => self.drain(reader, emit, f64::from),
             ColumnReader::Int64ColumnReader(reader) if unsigned => {
-                self.drain(reader, values, |value| widen_u64(value.cast_unsigned()))
+                self.drain(reader, emit, |value| widen_u64(value.cast_unsigned()))
             }
-            ColumnReader::Int64ColumnReader(reader) => self.drain(reader, values, widen_i64),
+            ColumnReader::Int64ColumnReader(reader) => self.drain(reader, emit, widen_i64),
             _ => Err(self.file.unreadable(&format!("column {:?} is not of the type the schema states", self.name))),
         }
     }
 
     fn drain<T: DataType>(
-        &self,
+        &mut self,
         mut reader: ColumnReaderImpl<T>,
-        values: &mut Vec<f64>,
+        emit: &mut Emit<'_>,
         widen: impl Fn(T::T) -> f64,
     ) -> Result<(), ReadError> {
-        let (mut decoded, mut definitions) = (Vec::new(), Vec::new());
+        let (mut decoded, mut definitions, mut values) = (Vec::new(), Vec::new(), Vec::new());
         loop {
             decoded.clear();
             definitions.clear();
+            values.clear();
             let (records, present, _) = reader
-                .read_records(RECORDS_A_READ, Some(&mut definitions), None, &mut decoded)
+                .read_records(BLOCK_ROWS, Some(&mut definitions), None, &mut decoded)
                 .map_err(|error| self.file.unreadable(&format!("column {:?}: {error}", self.name)))?;
+            let Self { name, rows, .. } = *self;
             if records == 0 {
-                return Ok(());
+                return if self.read == rows {
+                    Ok(())
+                } else {
+                    let reason =
+                        format!("column {name:?} has {} of the {rows} rows the footer states for a group", self.read);
+                    Err(self.file.unreadable(&reason))
+                };
             }
-            if present < records {
-                let missing = definitions.iter().position(|level| *level < self.descriptor.max_def_level());
-                let row = values.len() + missing.unwrap_or(present);
-                return Err(ReadError::Null { file: self.file.name.clone(), column: self.name.to_owned(), row });
-            }
-            if values.len() + records > self.rows {
-                let reason = format!("column {:?} has more than the {} rows the footer states", self.name, self.rows);
+            if records > rows - self.read {
+                let reason = format!("column {name:?} has more than the {rows} rows the footer states for a group");
                 return Err(self.file.unreadable(&reason));
             }
-            values.extend(decoded.drain(..).map(&widen));
+            let missing = (present < records)
+                .then(|| definitions.iter().position(|level| *level < self.descriptor.max_def_level()))
+                .map(|missing| missing.unwrap_or(present));
+            // Those before a missing value may hold one that is refused in an earlier row.
+            values.extend(decoded.drain(..).take(missing.unwrap_or(records)).map(&widen));
+            let row = self.part.row + self.read;
+            if emit(Block { column: self.part.column, row, values: &values }).is_break() {
+                return Ok(());
+            }
+            if let Some(missing) = missing {
+                let (file, column) = (self.file.name.clone(), name.to_owned());
+                return Err(ReadError::Null { file, column, row: row + missing });
+            }
+            self.read += records;
         }
     }
 }

@@ -3,7 +3,7 @@
 use swift_sampler::{Dataset, FeatureTable};
 
 use crate::ReadError;
-use crate::column::{Column, Values};
+use crate::column::{Column, Kind};
 
 /// The features a dataset has unless a selection says otherwise.
 const FEATURES_DEFAULT: [&str; 2] = ["loss", "entropy"];
@@ -43,42 +43,57 @@ impl FeatureColumns {
     }
 }
 
-pub(crate) fn select(file: &str, columns: Vec<Column>, selection: &Selection) -> Result<FeatureColumns, ReadError> {
-    let find = |wanted: &str| match columns.iter().find(|column| column.name == wanted) {
-        Some(Column { values: Values::Numbers(_), .. }) => Ok(wanted.to_owned()),
-        Some(Column { values: Values::Other(kind), .. }) => {
-            Err(ReadError::Unsupported { file: file.to_owned(), column: wanted.to_owned(), kind: kind.clone() })
+/// The columns of the first file with their meaning.
+#[derive(Debug)]
+pub(crate) struct Selected {
+    /// The numeric columns.
+    pub(crate) columns: Vec<String>,
+    /// The features.
+    pub(crate) features: Vec<String>,
+    /// The column of gradient norms.
+    pub(crate) gradient_norm: Option<String>,
+    /// Columns left out because they are not numeric.
+    pub(crate) skipped: Vec<String>,
+}
+
+impl Selected {
+    pub(crate) fn new(file: &str, columns: &[Column], selection: &Selection) -> Result<Self, ReadError> {
+        let find = |wanted: &str| match columns.iter().find(|column| column.name == wanted) {
+            Some(Column { kind: Kind::Numbers { .. }, .. }) => Ok(wanted.to_owned()),
+            Some(Column { kind: Kind::Other(kind), .. }) => {
+                Err(ReadError::Unsupported { file: file.to_owned(), column: wanted.to_owned(), kind: kind.clone() })
+            }
+            None => Err(ReadError::MissingColumn {
+                file: file.to_owned(),
+                column: wanted.to_owned(),
+                available: columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", "),
+            }),
+        };
+        let features: Vec<String> = if selection.features.is_empty() {
+            FEATURES_DEFAULT.iter().map(|feature| find(feature)).collect::<Result<_, _>>()?
+        } else {
+            selection.features.iter().map(|feature| find(feature)).collect::<Result<_, _>>()?
+        };
+        if let Some((_, repeated)) =
+            features.iter().enumerate().find(|(position, name)| features[..*position].contains(name))
+        {
+            return Err(ReadError::RepeatedFeature(repeated.clone()));
         }
-        None => Err(ReadError::MissingColumn {
-            file: file.to_owned(),
-            column: wanted.to_owned(),
-            available: columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", "),
-        }),
-    };
-    let features: Vec<String> = if selection.features.is_empty() {
-        FEATURES_DEFAULT.iter().map(|feature| find(feature)).collect::<Result<_, _>>()?
-    } else {
-        selection.features.iter().map(|feature| find(feature)).collect::<Result<_, _>>()?
-    };
-    if let Some((_, repeated)) =
-        features.iter().enumerate().find(|(position, name)| features[..*position].contains(name))
-    {
-        return Err(ReadError::RepeatedFeature(repeated.clone()));
-    }
-    let gradient_norm = match &selection.gradient_norm {
-        Some(column) => Some(find(column)?),
-        None => columns
-            .iter()
-            .any(|column| column.name == GRADIENT_NORM_DEFAULT)
-            .then(|| find(GRADIENT_NORM_DEFAULT))
-            .transpose()?,
-    };
-    let mut imported = FeatureColumns { columns: Vec::new(), features, gradient_norm, skipped: Vec::new() };
-    for column in columns {
-        match column.values {
-            Values::Numbers(values) => imported.columns.push((column.name, values)),
-            Values::Other(_) => imported.skipped.push(column.name),
+        let gradient_norm = match &selection.gradient_norm {
+            Some(column) => Some(find(column)?),
+            None => columns
+                .iter()
+                .any(|column| column.name == GRADIENT_NORM_DEFAULT)
+                .then(|| find(GRADIENT_NORM_DEFAULT))
+                .transpose()?,
+        };
+        let mut selected = Self { columns: Vec::new(), features, gradient_norm, skipped: Vec::new() };
+        for Column { name, kind } in columns {
+            match kind {
+                Kind::Numbers { .. } => selected.columns.push(name.clone()),
+                Kind::Other(_) => selected.skipped.push(name.clone()),
+            }
         }
+        Ok(selected)
     }
-    Ok(imported)
 }

@@ -132,6 +132,28 @@ fn wrong_values_are_named_by_file_column_and_row() {
     assert_eq!(error, "file \"b.csv\", column \"loss\", row 1 (counted from 0) is inf: every value must be finite");
 }
 
+/// Files and columns are read at the same time.
+#[test]
+fn of_several_faults_the_first_row_of_the_first_file_is_named() {
+    let with_faults = |faults: &[(usize, usize)]| {
+        let mut columns = columns(100_000);
+        faults.iter().for_each(|&(column, row)| columns[column].1[row] = f64::INFINITY);
+        columns
+    };
+    for name in ["b.parquet", "b.safetensors", "b.npz"] {
+        let files = [
+            ("a.parquet", write("a.parquet", &with_faults(&[]))),
+            (name, write(name, &with_faults(&[(0, 99_999), (1, 80_000), (2, 90_000)]))),
+            ("c.parquet", write("c.parquet", &with_faults(&[(0, 0)]))),
+        ];
+        for _ in 0..5 {
+            let error = read_files(&files, &Selection::default()).unwrap_err();
+            let (file, column, value) = (name.into(), "entropy".into(), f64::INFINITY);
+            assert_eq!(error, ReadError::NotFinite { file, column, row: 80_000, value });
+        }
+    }
+}
+
 #[test]
 fn csv_that_is_wrong_says_where() {
     for (text, message) in [
