@@ -34,6 +34,25 @@ async fn a_restarted_daemon_gives_the_same_batches() {
     server.stopped().await;
 }
 
+/// The fixture was written by the first samplerd, from the same CSV.
+#[tokio::test]
+async fn a_dataset_stored_in_format_1_gives_the_same_batches() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = server_with_dataset(directory.path(), 100).await;
+    server.open_job(job("j", 16)).await.unwrap();
+    server.put("d", SWIFT).await.unwrap();
+    server.activate("d", 2).await.unwrap();
+    let before = server.stream(steps("j", 0, 50)).await.unwrap();
+    server.stopped().await;
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/dataset_format_1");
+    for file in ["columns.safetensors", "cells.safetensors", "manifest.json"] {
+        std::fs::copy(fixture.join(file), stored(directory.path(), file)).unwrap();
+    }
+    let server = Server::start(directory.path()).await;
+    assert_eq!(server.stream(steps("j", 0, 50)).await.unwrap(), before);
+    server.stopped().await;
+}
+
 #[tokio::test]
 async fn a_damaged_dataset_is_reported_and_others_are_served() {
     let directory = tempfile::tempdir().unwrap();

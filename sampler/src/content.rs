@@ -9,6 +9,8 @@ use crate::dataset::Dataset;
 const FORMAT: u32 = 1;
 /// The type that columns have.
 const F64: &str = "F64";
+/// The version of cells that contents had before they named it.
+const CELLS_VERSION_FIRST: u32 = 1;
 /// Values that are hashed at once.
 const VALUES_A_BLOCK: usize = 1024;
 
@@ -24,6 +26,9 @@ pub struct DatasetContent {
     pub features: Vec<String>,
     /// The column of gradient norms.
     pub gradient_norm: Option<String>,
+    /// Version of the rules by which the examples were grouped into cells; left out where it is 1.
+    #[serde(default = "cells_version_first", skip_serializing_if = "is_cells_version_first")]
+    pub cells_version: u32,
     /// The columns, ascending in name, whatever order they came in.
     pub columns: Vec<ColumnContent>,
 }
@@ -55,13 +60,14 @@ impl DatasetContent {
             first_row: dataset.first_row(),
             features: dataset.features().to_vec(),
             gradient_norm: dataset.gradient_norm().map(ToOwned::to_owned),
+            cells_version: dataset.cells().version(),
             columns,
         }
     }
 
     /// Returns the dataset's hash: SHA-256 over rows, features, gradient norm and, for each column, name, type and
-    /// checksum, each preceded by its length; and the first row where it is not 0. File names and the order of columns
-    /// do not enter.
+    /// checksum, each preceded by its length; and the first row where it is not 0, the cells' version where it is not 1.
+    /// File names and the order of columns do not enter.
     #[must_use]
     pub fn hash(&self) -> String {
         let mut hasher = Sha256::new();
@@ -85,6 +91,10 @@ impl DatasetContent {
             text("first row");
             text(&self.first_row.to_string());
         }
+        if self.cells_version != CELLS_VERSION_FIRST {
+            text("cells version");
+            text(&self.cells_version.to_string());
+        }
         hexadecimal(&hasher.finalize())
     }
 }
@@ -100,6 +110,15 @@ pub fn column_sha256(values: &[f64]) -> String {
         hasher.update(&block);
     }
     hexadecimal(&hasher.finalize())
+}
+
+fn cells_version_first() -> u32 {
+    CELLS_VERSION_FIRST
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn is_cells_version_first(version: &u32) -> bool {
+    *version == CELLS_VERSION_FIRST
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]

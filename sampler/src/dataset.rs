@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::cells::{Cells, Resolution};
+use crate::cells::Cells;
 use crate::content::DatasetContent;
 use crate::feature_table::{FeatureTable, FeatureTableError};
+use crate::resolution::Resolution;
 
 /// Global indices, `first_row + row`, stay below this: they have a sign bit to spare wherever they go.
 const INDEX_MAX: u64 = 1 << 63;

@@ -31,7 +31,9 @@
 //! Efficient Learning of Sampler by 10 Parameters* (NeurIPS 2024, arXiv 2410.05578).
 
 mod alias;
+mod axis;
 mod batch;
+mod cell_keys;
 mod cells;
 mod content;
 mod dataset;
@@ -40,12 +42,14 @@ mod empirical_cdf;
 mod engine;
 mod exponential;
 mod feature_table;
+mod gradient_floor;
 pub mod job;
 mod permutation;
 mod philox;
 mod piecewise;
 mod plan;
 mod replacement;
+mod resolution;
 mod sampler;
 mod segment;
 mod shards;
@@ -53,17 +57,21 @@ mod spec;
 mod swift;
 
 pub use alias::{AliasTable, AliasTableError};
+pub use axis::{Axis, AxisBuilder};
 pub use batch::Batch;
-pub use cells::{Cells, CellsParts, Resolution};
+pub use cell_keys::CellKeys;
+pub use cells::{CellAxis, Cells, CellsBuilder, CellsParts};
 pub use content::{ColumnContent, DatasetContent, column_sha256};
 pub use dataset::{Dataset, DatasetError};
 pub use empirical_cdf::EmpiricalCdf;
 pub use engine::{BATCH_SIZE_MAX, Engine, EngineError, JobParameters, ServedJob};
 pub use feature_table::{FeatureTable, FeatureTableError, SharedColumn};
+pub use gradient_floor::GradientFloor;
 pub use philox::{Seed, philox4x32_10};
 pub use piecewise::PiecewiseLinear;
 pub use plan::{Plan, PlanError};
 pub use replacement::{DISTINCT_EPOCH_DRAWS_MAX, EPOCH_DRAWS_MAX, EpochError, Replacement};
+pub use resolution::Resolution;
 pub use sampler::{Draw, Sampler, SamplerError};
 pub use segment::{Segment, VersionSegment};
 pub use shards::{

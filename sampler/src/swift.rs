@@ -67,8 +67,8 @@ impl SwiftFunction {
         if features.len() != self.coefficients.len() {
             return Err(SamplerError::FeatureCount { given: features.len(), expected: self.coefficients.len() });
         }
-        let quantiles: Vec<f64> = self.cdfs.iter().zip(features).map(|(cdf, &raw)| cdf.quantile(raw)).collect();
-        let combined = on_grid(combine(&self.coefficients, &quantiles)) as f64 / GRID;
+        let quantiles = self.cdfs.iter().zip(features).map(|(cdf, &raw)| cdf.quantile(raw));
+        let combined = on_grid(combine(&self.coefficients, quantiles)) as f64 / GRID;
         Ok(interpolate(&self.combined, &self.transformed, combined))
     }
 
@@ -88,7 +88,7 @@ impl SwiftFunction {
 }
 
 /// G, eq. (6).
-fn combine(coefficients: &[f64], quantiles: &[f64]) -> f64 {
+fn combine(coefficients: &[f64], quantiles: impl Iterator<Item = f64>) -> f64 {
     coefficients.iter().zip(quantiles).map(|(c, f)| c * f).sum()
 }
 

@@ -20,14 +20,18 @@ fn plan(sampler: &Arc<Sampler>, seed: u64, segment: Segment, before: Option<&Pla
     Plan::new(Arc::clone(sampler), Seed(seed), Replacement::Distinct, segment, before).unwrap()
 }
 
+fn row(plan: &Plan, draw: u64) -> usize {
+    usize::try_from(plan.draw(draw).index).unwrap()
+}
+
 /// The draws of an epoch of `draws`, whose sampler is swapped at the given draws.
-fn epoch(segments: &[(u64, Arc<Sampler>)], seed: u64, draws: u64) -> Vec<u64> {
+fn epoch(segments: &[(u64, Arc<Sampler>)], seed: u64, draws: u64) -> Vec<usize> {
     let mut rows = Vec::new();
     let mut before: Option<Plan> = None;
     for (number, (start, sampler)) in segments.iter().enumerate() {
         let next = plan(sampler, seed, Segment { epoch_start: 0, start: *start, end: draws }, before.as_ref());
         let until = segments.get(number + 1).map_or(draws, |(start, _)| *start);
-        rows.extend((*start..until).map(|draw| next.draw(draw).index));
+        rows.extend((*start..until).map(|draw| row(&next, draw)));
         before = Some(next);
     }
     rows
@@ -63,10 +67,10 @@ proptest! {
         let mut had = vec![0u32; rows];
         for (draw, &row) in (0u64..).zip(&drawn) {
             let in_force = &samplers[starts.iter().filter(|&&start| start <= draw).count() - 1];
-            prop_assert!(in_force[row as usize] > 0.0, "an example of probability zero was drawn");
+            prop_assert!(in_force[row] > 0.0, "an example of probability zero was drawn");
             let least = (0..rows).filter(|&row| in_force[row] > 0.0).map(|row| had[row]).min().unwrap();
-            prop_assert_eq!(had[row as usize], least);
-            had[row as usize] += 1;
+            prop_assert_eq!(had[row], least);
+            had[row] += 1;
         }
     }
 
@@ -113,7 +117,7 @@ fn the_first_draws_are_successive_weighted_choices() {
         let mut counts = std::collections::BTreeMap::<Vec<usize>, f64>::new();
         for seed in 0..epochs {
             let plan = plan(&sampler, seed, Segment { epoch_start: 0, start: 0, end: draws as u64 }, None);
-            *counts.entry((0..draws as u64).map(|draw| plan.draw(draw).index as usize).collect()).or_default() += 1.0;
+            *counts.entry((0..draws as u64).map(|draw| row(&plan, draw)).collect()).or_default() += 1.0;
         }
         let (mut statistic, mut outcomes) = (0.0, 0.0);
         enumerate(&weights, draws, &mut Vec::new(), 1.0, &mut |choice, p| {
@@ -137,7 +141,7 @@ fn after_a_swap_the_first_draw_follows_the_new_weights_of_what_is_left() {
     let mut counts = std::collections::BTreeMap::<Vec<usize>, f64>::new();
     for seed in 0..epochs {
         let three = epoch(&segments, seed, 3);
-        *counts.entry(three.iter().map(|&row| row as usize).collect()).or_default() += 1.0;
+        *counts.entry(three).or_default() += 1.0;
     }
     let (mut statistic, mut outcomes) = (0.0, 0.0);
     enumerate(&old, 2, &mut Vec::new(), 1.0, &mut |choice, p| {

@@ -112,9 +112,7 @@ fn every_world_size_gives_one_sequence_and_its_hash_is_frozen() {
             });
             assert_eq!(shares.collect::<Vec<_>>(), sequence, "{mode:?} at world size {world_size}");
         }
-        sequence
-            .iter()
-            .fold(0xcbf2_9ce4_8422_2325u64, |hash, row| (hash ^ u64::from(*row)).wrapping_mul(0x0100_0000_01b3))
+        sequence.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, row| (hash ^ row).wrapping_mul(0x0100_0000_01b3))
     });
     assert_eq!(hashes, [0x20dc_7302_21a9_c7ce, 0xba70_7b1c_fe34_c8a6, 0x50be_3ccb_680c_cb10], "{hashes:#018x?}");
 }

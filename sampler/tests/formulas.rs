@@ -183,7 +183,7 @@ proptest! {
         let steepest = |xs: &[f64], ys: &[f64]| {
             xs.windows(2).zip(ys.windows(2)).map(|(x, y)| ((y[1] - y[0]) / (x[1] - x[0])).abs()).fold(0.0, f64::max)
         };
-        let (cdf, _) = EmpiricalCdf::from_column(&column);
+        let cdf = EmpiricalCdf::from_column(&column);
         // One feature, every example alike: T goes through (F, mid-rank), whose slope is that of the mid-ranks.
         let places: Vec<f64> = cdf.values().iter().map(|x| function.place(&[*x]).unwrap()).collect();
         let bound = steepest(cdf.values(), cdf.shares())

@@ -5,25 +5,28 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use swift_sampler::{
-    Cells, CellsParts, Dataset, FeatureTable, Plan, Replacement, Resolution, Sampler, SamplerSpec, Seed, Segment,
-    ShardRows, ShardSummary, ShardedCells, ShardedPlan, ShardedSampler,
+    CellAxis, Cells, CellsParts, Dataset, FeatureTable, Plan, Replacement, Resolution, Sampler, SamplerSpec, Seed,
+    Segment, ShardRows, ShardSummary, ShardedCells, ShardedPlan, ShardedSampler,
 };
 
 /// Cuts the cells of a whole data set into those of its shards, which end at `ends`.
 fn cut(cells: &Cells, ends: &[u32]) -> Vec<Arc<Cells>> {
     let starts = [0].into_iter().chain(ends.iter().copied());
     let of_shard = |(start, end): (u32, u32)| {
-        let (mut order, mut starts, mut quantiles) = (Vec::new(), vec![0], Vec::new());
+        let (mut order, mut starts, mut kept) = (Vec::new(), vec![0], Vec::new());
         for cell in 0..cells.len() {
             let rows = (0..cells.count(cell)).map(|position| cells.row(cell, position));
             order.extend(rows.filter(|row| (start..end).contains(row)).map(|row| row - start));
             if order.len() > starts[starts.len() - 1] as usize {
                 starts.push(u32::try_from(order.len()).unwrap());
-                quantiles.extend_from_slice(cells.quantiles(cell));
+                kept.push(cell);
             }
         }
         let (features, cdfs) = (cells.features().to_vec(), cells.cdfs().as_ref().clone());
-        let parts = CellsParts { features, order: Arc::new(order), starts, quantiles, gradient_mass: None, cdfs };
+        let quantiles = |axis: &CellAxis| kept.iter().map(|&cell| axis.quantile(cell)).collect::<Vec<_>>();
+        let axes = cells.axes().iter().map(|axis| CellAxis::of_quantiles(&quantiles(axis))).collect();
+        let version = cells.version();
+        let parts = CellsParts { version, features, order: Arc::new(order), starts, axes, gradient_mass: None, cdfs };
         Arc::new(Cells::from_parts(parts).unwrap())
     };
     starts.zip(ends.iter().copied()).map(of_shard).collect()

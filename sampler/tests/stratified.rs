@@ -208,7 +208,7 @@ fn the_beginning_of_a_shuffled_epoch_is_a_random_subset() {
     let mut pairs = vec![0.0; 40 * 40];
     for seed in 0..segments {
         let plan = plan(&sampler, seed, Segment { epoch_start: 0, start: 0, end: 40 });
-        let had: Vec<usize> = (0..10).map(|draw| plan.draw(draw).index as usize).collect();
+        let had: Vec<usize> = (0..10).map(|draw| usize::try_from(plan.draw(draw).index).unwrap()).collect();
         for &a in &had {
             had.iter().filter(|&&b| a < b).for_each(|&b| pairs[a * 40 + b] += 1.0);
         }

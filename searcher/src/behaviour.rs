@@ -73,7 +73,12 @@ impl Behaviour {
     fn moments(&self, mass: &[f64]) -> Vec<f64> {
         let (cells, features) = (self.coarse.cells(), self.coarse.features().len());
         let weighted = |value: &dyn Fn(&[f64]) -> f64| -> f64 {
-            mass.iter().enumerate().map(|(cell, mass)| mass * value(cells.quantiles(cell))).sum()
+            let mut quantiles = vec![0.0; features];
+            let of_cell = |(cell, mass): (usize, &f64)| {
+                quantiles.iter_mut().zip(cells.quantiles(cell)).for_each(|(slot, quantile)| *slot = quantile);
+                mass * value(&quantiles)
+            };
+            mass.iter().enumerate().map(of_cell).sum()
         };
         let means: Vec<f64> = (0..features).map(|j| weighted(&|quantiles| quantiles[j])).collect();
         let mut coordinates = means.clone();

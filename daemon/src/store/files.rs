@@ -53,10 +53,10 @@ pub(crate) fn bytes_max(file: &str, manifest: Option<&Manifest>) -> Option<u64> 
         let row = 8 * columns;
         content.rows.saturating_mul(row).saturating_add(header(columns) + NAME_BYTES_MAX * names)
     } else {
-        // A row's place in the order; and at most one cell a row, with its start, quantiles and gradient mass, and one
-        // point a row in the table of each feature.
-        let row = 4 + (4 + 8 * features + 8) + 16 * features;
-        content.rows.saturating_add(1).saturating_mul(row).saturating_add(header(4 + 2 * features))
+        // A row's place in the order; at most one cell a row, with its start and gradient mass; and for each feature the
+        // cell's interval, the interval's quantile and a point of the table.
+        let row = 4 + (4 + 8) + (4 + 8 + 16) * features;
+        content.rows.saturating_add(1).saturating_mul(row).saturating_add(header(4 + 4 * features))
     })
 }
 
@@ -91,11 +91,10 @@ pub(super) fn flush_one(path: &Path) -> Result<(), StoreError> {
 
 /// Maps a dataset's files and checks all of them; a sentence says why they are not those of dataset `hash`.
 pub(super) fn read(directory: &Path, hash: &str) -> Result<Dataset, String> {
-    let Manifest { content, cells_sha256, .. } = Manifest::read(directory, hash)?;
+    let Manifest { content, cells_sha256, format } = Manifest::read(directory, hash)?;
     let columns =
         map_columns(&directory.join(COLUMNS_FILE), &content).map_err(|reason| format!("{COLUMNS_FILE}: {reason}"))?;
-    let with_mass = content.gradient_norm.is_some();
-    let cells = cells::read(&directory.join(CELLS_FILE), &cells_sha256, &content.features, with_mass)
+    let cells = cells::read(&directory.join(CELLS_FILE), format, &cells_sha256, &content)
         .map_err(|reason| format!("{CELLS_FILE}: {reason}"))?;
     let table = FeatureTable::from_shared(columns).map_err(|error| error.to_string())?;
     let dataset = Dataset::from_stored(table, content.gradient_norm, cells);

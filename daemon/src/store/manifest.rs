@@ -5,7 +5,9 @@ use sha2::{Digest, Sha256};
 use swift_sampler::DatasetContent;
 
 /// Version of the layout on disk.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// The version before, whose file of cells has the quantiles of each cell instead of its intervals.
+pub(super) const FORMAT_QUANTILES_OF_CELLS: u32 = 1;
 
 /// The content of `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,10 +36,11 @@ impl Manifest {
     /// Parses JSON text; a sentence says what is wrong.
     pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
         let manifest: Self = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-        if manifest.format == FORMAT {
-            Ok(manifest)
-        } else {
-            Err(format!("format {} is not known to this samplerd, which knows {FORMAT}", manifest.format))
+        match manifest.format {
+            FORMAT | FORMAT_QUANTILES_OF_CELLS => Ok(manifest),
+            format => Err(format!(
+                "format {format} is not known to this samplerd, which knows {FORMAT_QUANTILES_OF_CELLS} to {FORMAT}"
+            )),
         }
     }
 }

@@ -168,8 +168,8 @@ impl CellStatistics for ShardedCells {
         self.count(cell)
     }
 
-    fn quantiles(&self, cell: usize) -> &[f64] {
-        self.quantiles(cell)
+    fn quantiles(&self, cell: usize) -> impl Iterator<Item = f64> + '_ {
+        self.quantiles(cell).iter().copied()
     }
 
     fn gradient_mass(&self, cell: usize) -> Option<f64> {

@@ -35,7 +35,7 @@ impl ShardRows {
             if held == 0 {
                 continue;
             }
-            if next == cells.len() || cells.quantiles(next) != shared.quantiles(cell) {
+            if next == cells.len() || !cells.quantiles(next).eq(shared.quantiles(cell).iter().copied()) {
                 return Err(other("a cell is missing"));
             }
             if u64::from(cells.count(next)) != held {

@@ -22,7 +22,7 @@ impl ShardSummary {
     pub fn of(first_row: u64, cells: &Cells) -> Self {
         Self {
             first_row,
-            quantiles: (0..cells.len()).flat_map(|cell| cells.quantiles(cell)).copied().collect(),
+            quantiles: (0..cells.len()).flat_map(|cell| cells.quantiles(cell)).collect(),
             counts: (0..cells.len()).map(|cell| cells.count(cell)).collect(),
         }
     }
