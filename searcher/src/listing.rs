@@ -51,8 +51,8 @@ impl Listing {
         writeln!(out, "study {} on dataset {}: {}, {} trials", study.name, study.dataset, self.state(), trials.len())?;
         writeln!(
             out,
-            "{:>5}  {:<9} {:>7}  {:<10} {:>10} {:>9} {:>8}  note",
-            "trial", "purpose", "version", "state", "objective", "test", "seconds"
+            "{:>5}  {:<9} {:>7}  {:<10} {:>10} {:>9} {:>8} {:>7}  note",
+            "trial", "purpose", "version", "state", "objective", "test", "seconds", "waiting"
         )?;
         for trial in trials {
             let percent =
@@ -62,7 +62,7 @@ impl Listing {
                 None => trial.reason.clone(),
             };
             let line = format!(
-                "{:>5}  {:<9} {:>7}  {:<10} {:>10} {:>9} {:>8.1}  {note}",
+                "{:>5}  {:<9} {:>7}  {:<10} {:>10} {:>9} {:>8.1} {:>7}  {note}",
                 trial.record.number,
                 purpose_name(trial.record.parameters.purpose),
                 trial.version,
@@ -70,6 +70,7 @@ impl Listing {
                 percent(trial.record.objective()),
                 percent(trial.report.test_accuracy),
                 trial.report.seconds,
+                percent(trial.report.waited_share()),
             );
             writeln!(out, "{}", line.trim_end())?;
         }
@@ -82,7 +83,7 @@ impl Listing {
     /// When it cannot be written.
     pub fn export(&self, out: &mut dyn Write) -> io::Result<()> {
         let dimension = self.trials.iter().map(|trial| trial.record.parameters.point.len()).max().unwrap_or(0);
-        write!(out, "number,purpose,repeats,state,objective,test_accuracy,epochs,seconds,attempts,version,seed")?;
+        write!(out, "number,purpose,repeats,state,objective,test_accuracy,epochs,seconds,waited_seconds,attempts,version,seed")?;
         (0..dimension).try_for_each(|axis| write!(out, ",x{axis}"))?;
         writeln!(out, ",sampler,reason")?;
         for trial in &self.trials {
@@ -90,7 +91,7 @@ impl Listing {
             let number = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
             write!(
                 out,
-                "{},{},{},{},{},{},{},{},{},{},{}",
+                "{},{},{},{},{},{},{},{},{},{},{},{}",
                 trial.record.number,
                 purpose_name(parameters.purpose),
                 parameters.repeats.map_or_else(String::new, |repeats| repeats.to_string()),
@@ -99,6 +100,7 @@ impl Listing {
                 number(trial.report.test_accuracy),
                 trial.report.epochs.len(),
                 trial.report.seconds,
+                number(trial.report.waited_seconds),
                 trial.attempt,
                 trial.version,
                 parameters.seed,
@@ -130,6 +132,7 @@ fn trial_json(trial: &StoredTrial) -> Value {
         "test_accuracy": trial.report.test_accuracy,
         "epochs": trial.report.epochs,
         "seconds": trial.report.seconds,
+        "waited_seconds": trial.report.waited_seconds,
         "attempt": trial.attempt,
         "version": trial.version,
         "sampler": parameters.sampler,

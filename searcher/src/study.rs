@@ -65,6 +65,18 @@ pub struct TrialReport {
     pub test_accuracy: Option<f64>,
     /// Time the worker spent, in seconds.
     pub seconds: f64,
+    /// Time of it spent on pulling from the daemon, in seconds: opening the job, and waiting for batches that were not
+    /// there yet. `None` in reports of before it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waited_seconds: Option<f64>,
+}
+
+impl TrialReport {
+    /// Returns the share of its time that the trial spent on pulling from the daemon.
+    #[must_use]
+    pub fn waited_share(&self) -> Option<f64> {
+        self.waited_seconds.filter(|_| self.seconds > 0.0).map(|waited| waited / self.seconds)
+    }
 }
 
 /// A trial as the registry keeps it, read.
@@ -156,4 +168,18 @@ pub fn read_config(study: &proto::Study) -> Result<StudyConfig, SearcherError> {
         return Err(broken(format!("its records have format {}, this searcher reads {FORMAT}", config.format)));
     }
     Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_of_before_waiting_was_measured_is_read_and_has_no_share() {
+        let old: TrialReport = serde_json::from_str(r#"{"epochs":[],"seconds":8.0}"#).unwrap();
+        assert_eq!((old.seconds, old.waited_share()), (8.0, None));
+        let new = TrialReport { waited_seconds: Some(0.1), ..old };
+        assert_eq!(new.waited_share(), Some(0.0125));
+        assert_eq!(TrialReport { seconds: 0.0, ..new }.waited_share(), None, "nothing is a share of no time");
+    }
 }

@@ -17,7 +17,7 @@ use crate::preparation::open_target;
 use crate::stop::Stop;
 use crate::study::{StudyConfig, TrialReport, read_config};
 use crate::target::{Target, TargetError, TrainingOutcome};
-use batches::DaemonBatches;
+use batches::{DaemonBatches, Waiting};
 use heartbeat::Heartbeat;
 
 /// A trial whose worker has not been heard of for this long is given to another.
@@ -135,7 +135,8 @@ impl Worker<'_> {
         let run = self.study_config.training.run(&parameters);
         let steps_an_epoch = target.training_examples().div_ceil(run.batch_size as usize) as u64;
         let steps = steps_an_epoch * u64::from(run.epochs);
-        let mut batches = match DaemonBatches::open(self, trial, &parameters, steps, heartbeat) {
+        let waited = Waiting::default();
+        let mut batches = match DaemonBatches::open(self, trial, &parameters, steps, heartbeat, &waited) {
             Ok(batches) => batches,
             Err(error) => return Outcome::Failed(format!("its job cannot be opened: {error}")),
         };
@@ -144,10 +145,12 @@ impl Worker<'_> {
             tracing::debug!(trial = trial.number, epoch = epoch.epoch, accuracy = epoch.validation_accuracy, "epoch");
             report.epochs.push(*epoch);
             report.seconds = started.elapsed().as_secs_f64();
+            report.waited_seconds = Some(waited.seconds());
             heartbeat.report(report);
             if heartbeat.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let trained = target.train(&run, &mut batches, evaluate_test, &mut on_epoch);
+        report.waited_seconds = Some(waited.seconds());
         match trained {
             Ok(outcome) => {
                 report.test_accuracy = outcome.test_accuracy;

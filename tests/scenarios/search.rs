@@ -42,6 +42,11 @@ fn a_search_finds_a_better_sampler_and_swaps_it_into_a_running_job() {
     let report = report(&output);
     assert!(report["gain"].as_f64().unwrap() > 0.0, "{report}");
 
+    for trial in show(&daemon)["trials"].as_array().unwrap() {
+        let (waited, seconds) = (trial["waited_seconds"].as_f64().unwrap(), trial["seconds"].as_f64().unwrap());
+        assert!(0.0 < waited && waited < seconds, "{trial}");
+    }
+
     let dataset = daemon.ctl().one(&["dataset", "show", "d"]);
     let active = dataset["active_version"].as_u64().unwrap();
     assert!(active > 1, "the winner is active: {dataset}");

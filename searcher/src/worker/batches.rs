@@ -1,6 +1,7 @@
 //! A trial's batches, pulled from the daemon through the candidate's own version.
 
-use std::time::Duration;
+use std::cell::Cell;
+use std::time::{Duration, Instant};
 
 use swift_sampler_client::blocking::{BatchStream, Waited};
 use swift_sampler_client::{BatchesRequest, ClientError, JobConfig, proto};
@@ -18,6 +19,26 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 pub(super) struct DaemonBatches<'a> {
     stream: BatchStream,
     heartbeat: &'a Heartbeat,
+    waited: &'a Waiting,
+}
+
+/// How long a trial has been kept from training by pulling from the daemon.
+#[derive(Debug, Default)]
+pub(super) struct Waiting(Cell<Duration>);
+
+impl Waiting {
+    /// Adds what `pull` takes.
+    fn during<T>(&self, pull: impl FnOnce() -> T) -> T {
+        let started = Instant::now();
+        let pulled = pull();
+        self.0.set(self.0.get() + started.elapsed());
+        pulled
+    }
+
+    /// Returns the time so far.
+    pub(super) fn seconds(&self) -> f64 {
+        self.0.get().as_secs_f64()
+    }
 }
 
 impl<'a> DaemonBatches<'a> {
@@ -27,7 +48,19 @@ impl<'a> DaemonBatches<'a> {
         parameters: &TrialParameters,
         steps: u64,
         heartbeat: &'a Heartbeat,
+        waited: &'a Waiting,
     ) -> Result<Self, ClientError> {
+        let stream = waited.during(|| Self::stream(worker, trial, parameters, steps))?;
+        Ok(Self { stream, heartbeat, waited })
+    }
+
+    /// Opens the trial's job and its stream.
+    fn stream(
+        worker: &Worker<'_>,
+        trial: &proto::Trial,
+        parameters: &TrialParameters,
+        steps: u64,
+    ) -> Result<BatchStream, ClientError> {
         let name = job_name(&trial.study, trial.number);
         let job = JobConfig {
             seed: seed_for(parameters.seed, 0, "draws"),
@@ -52,7 +85,7 @@ impl<'a> DaemonBatches<'a> {
         }
         let request =
             BatchesRequest { to_step: Some(steps), with_probabilities: false, ..BatchesRequest::new(&name, 0) };
-        Ok(Self { stream: worker.client.batches(request), heartbeat })
+        Ok(worker.client.batches(request))
     }
 }
 
@@ -62,7 +95,7 @@ impl BatchSource for DaemonBatches<'_> {
             if self.heartbeat.is_over() {
                 return Err(TargetError::Interrupted);
             }
-            match self.stream.next_within(LOOK_INTERVAL) {
+            match self.waited.during(|| self.stream.next_within(LOOK_INTERVAL)) {
                 Ok(Waited::Batch(batch)) => {
                     *indices = batch.indices;
                     return Ok(());
