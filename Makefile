@@ -25,7 +25,7 @@ test: setup-torch ## Sets everything up and runs every test
 	$(MAKE) build
 	scripts/setup-data
 	$(ENV) SWIFTSAMPLER_REDIS_SERVER=$$(scripts/setup-redis)/redis-server cargo test $(TORCH),swift-sampler-tests/torch
-	$(ENV) SWIFTSAMPLER_BIN_DIR=$$PWD/target/debug .venv/bin/python -m pytest -q client/python/tests
+	$(ENV) SWIFTSAMPLER_BIN_DIR=$$PWD/target/debug .venv/bin/python -m pytest -q client/python/tests bench/tests
 
 build: setup-torch ## Builds every binary for tests
 	$(ENV) cargo build $(TORCH) --bins
@@ -41,7 +41,8 @@ check: setup-torch ## Formatting, lints and documentation, as CI checks them
 fmt: ## Formats the code
 	cargo fmt --all
 
-bench: release ## Measures serving on this machine
+bench: ## Sets up the peers and measures ours and theirs on this machine: make bench [ONLY=draws,serving]
+	cargo build --release -p swift-sampler-daemon -p swift-sampler-client -p swift-sampler-bench
 	scripts/bench
 
 experiments: release ## Runs an experiment in full: make experiments EXP=fashion40

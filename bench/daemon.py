@@ -1,0 +1,32 @@
+"""A daemon that serves a made-up dataset."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench import features
+from bench.measuring import Context
+from processes import Samplerd
+
+DATASET = "bench"
+
+
+@contextmanager
+def serving(context: Context, examples: int, shards: int = 1) -> Iterator[Samplerd]:
+    """A daemon with a dataset of so many examples, a swift sampler active."""
+    files = features.write_shards(context.folder / "features", examples, shards)
+    with Samplerd(context.folder / "daemon") as daemon:
+        daemon.ctl("dataset", "import", DATASET, *files)
+        activate(daemon, put(daemon, context.folder, 0))
+        yield daemon
+
+
+def put(daemon: Samplerd, folder: Path, number: int) -> int:
+    """Stores the sampler of this number and returns its version."""
+    version: int = daemon.ctl("sampler", "put", DATASET, features.write_spec(folder, number))[0]["version"]
+    return version
+
+
+def activate(daemon: Samplerd, version: int) -> None:
+    """Activates a version."""
+    daemon.ctl("sampler", "activate", DATASET, str(version))
