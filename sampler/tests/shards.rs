@@ -1,32 +1,31 @@
 //! However the rows are cut into shards, draws and probabilities are those of one data set, to the last bit.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use statrs::distribution::{ChiSquared, ContinuousCDF};
 use swift_sampler::{
-    CellAxis, Cells, CellsParts, Dataset, FeatureTable, Plan, Replacement, Resolution, Sampler, SamplerSpec, Seed,
-    Segment, ShardRows, ShardSummary, ShardedCells, ShardedPlan, ShardedSampler,
+    CellDraw, Cells, CellsParts, Dataset, EPOCH_DRAWS_MAX, FeatureTable, Plan, Replacement, Resolution, Sampler,
+    SamplerSpec, Seed, Segment, ShardRows, ShardSummary, ShardedCells, ShardedPlan, ShardedSampler,
 };
 
 /// Cuts the cells of a whole data set into those of its shards, which end at `ends`.
 fn cut(cells: &Cells, ends: &[u32]) -> Vec<Arc<Cells>> {
     let starts = [0].into_iter().chain(ends.iter().copied());
     let of_shard = |(start, end): (u32, u32)| {
-        let (mut order, mut starts, mut kept) = (Vec::new(), vec![0], Vec::new());
+        let (mut order, mut starts, mut quantiles) = (Vec::new(), vec![0], Vec::new());
         for cell in 0..cells.len() {
             let rows = (0..cells.count(cell)).map(|position| cells.row(cell, position));
             order.extend(rows.filter(|row| (start..end).contains(row)).map(|row| row - start));
             if order.len() > starts[starts.len() - 1] as usize {
                 starts.push(u32::try_from(order.len()).unwrap());
-                kept.push(cell);
+                quantiles.extend_from_slice(cells.quantiles(cell));
             }
         }
         let (features, cdfs) = (cells.features().to_vec(), cells.cdfs().as_ref().clone());
-        let quantiles = |axis: &CellAxis| kept.iter().map(|&cell| axis.quantile(cell)).collect::<Vec<_>>();
-        let axes = cells.axes().iter().map(|axis| CellAxis::of_quantiles(&quantiles(axis))).collect();
-        let version = cells.version();
-        let parts = CellsParts { version, features, order: Arc::new(order), starts, axes, gradient_mass: None, cdfs };
+        let parts = CellsParts { features, order: Arc::new(order), starts, quantiles, gradient_mass: None, cdfs };
         Arc::new(Cells::from_parts(parts).unwrap())
     };
     starts.zip(ends.iter().copied()).map(of_shard).collect()
@@ -155,4 +154,59 @@ proptest! {
             Cut::new(dataset, &by_value, &ends).compare(&column, Seed(seed), Replacement::Independent, segment);
         }
     }
+}
+
+/// Three shards of as many rows as fit, which no single data set holds.
+#[test]
+fn more_than_2_to_the_32_rows_are_drawn_evenly() {
+    let (rows, shards) = (u64::from(u32::MAX), 3);
+    let summaries: Vec<ShardSummary> = (0..shards)
+        .map(|shard| ShardSummary { first_row: shard * rows, quantiles: Vec::new(), counts: vec![u32::MAX] })
+        .collect();
+    let shared = Arc::new(ShardedCells::merge(Vec::new(), Arc::default(), &summaries).unwrap());
+    assert_eq!(shared.rows(), shards * rows);
+    let sampler = Arc::new(ShardedSampler::build(&SamplerSpec::Uniform {}, &shared).unwrap());
+    assert!((sampler.effective_sample_size() / (shards * rows) as f64 - 1.0).abs() < 1e-12);
+    let index = |drawn: CellDraw| {
+        let place = shared.place(drawn.cell, drawn.position);
+        shared.first_row(place.shard) + u64::from(place.position)
+    };
+    let draws = 300_000;
+    let segment = Segment { epoch_start: 0, start: 0, end: EPOCH_DRAWS_MAX };
+    for mode in [Replacement::Independent, Replacement::Stratified] {
+        let plan = ShardedPlan::new(Arc::clone(&sampler), Seed(3), mode, segment).unwrap();
+        let indices: Vec<u64> = (0..draws).map(|draw| index(plan.draw(draw))).collect();
+        let mut counts = [0u64; 30];
+        indices.iter().for_each(|&index| counts[usize::try_from(index * 30 / (shards * rows)).unwrap()] += 1);
+        let expected = draws as f64 / 30.0;
+        let statistic: f64 = counts.iter().map(|&count| (count as f64 - expected).powi(2) / expected).sum();
+        let p = 1.0 - ChiSquared::new(29.0).unwrap().cdf(statistic);
+        // Chance of a false alarm: 1e-6, had the seed been drawn afresh.
+        assert!(p > 1e-6, "{mode:?}: p-value {p}, {counts:?}");
+        let distinct: BTreeSet<u64> = indices.iter().copied().collect();
+        // An epoch of stratified draws, fewer than there are rows, has none twice; independent draws meet 3.5 times on average.
+        let twice = indices.len() - distinct.len();
+        assert!(if mode == Replacement::Stratified { twice == 0 } else { twice < 30 }, "{mode:?}: {twice} twice");
+    }
+}
+
+#[test]
+fn what_does_not_fit_together_is_named() {
+    let summary = |first_row, counts: &[u32]| ShardSummary {
+        first_row,
+        quantiles: [0.25, 0.5, 1.0][..counts.len()].to_vec(),
+        counts: counts.to_vec(),
+    };
+    let features = vec!["loss".to_owned()];
+    let refused = |summaries: &[ShardSummary]| {
+        ShardedCells::merge(features.clone(), Arc::default(), summaries).unwrap_err().to_string()
+    };
+    assert!(refused(&[]).contains("no shard"));
+    assert!(refused(&[summary(0, &[2, 3]), summary(6, &[1])]).contains("shard 1 begins at row 6, not at 5"));
+    assert!(refused(&[summary(0, &[2, 0])]).contains("a cell without rows"));
+    let descending = ShardSummary { quantiles: vec![0.5, 0.25], ..summary(0, &[1, 1]) };
+    assert!(refused(&[descending]).contains("not ascending"));
+    let unknown = ShardSummary { quantiles: vec![f64::NAN], ..summary(0, &[1]) };
+    assert!(refused(&[unknown]).contains("outside (0, 1]"));
+    assert!(refused(&[summary((1 << 62) - 2, &[2])]).contains("below 2^62"));
 }
