@@ -29,13 +29,16 @@ pub struct AxisBuilder {
 }
 
 impl AxisBuilder {
+    /// Most rows, those of many shards together. Their distinct values are fewer than 2^32 where cells are exact.
+    pub const ROWS_MAX: u64 = 1 << 40;
+
     /// Starts an axis of a feature of `rows` rows.
     ///
     /// # Panics
-    /// When the rows are none, or 2^32 or more, or the resolution has more than [`Resolution::BITS_MAX`] bits.
+    /// When the rows are none or more than [`Self::ROWS_MAX`], or the resolution has more than [`Resolution::BITS_MAX`] bits.
     #[must_use]
     pub fn new(rows: u64, resolution: Resolution) -> Self {
-        assert!((1..=u64::from(u32::MAX)).contains(&rows), "a feature of {rows} rows");
+        assert!((1..=Self::ROWS_MAX).contains(&rows), "a feature of {rows} rows");
         if let Resolution::Bits(bits) = resolution {
             assert!(bits <= Resolution::BITS_MAX, "an axis of {bits} bits");
         }
@@ -56,7 +59,7 @@ impl AxisBuilder {
     /// value.
     ///
     /// # Panics
-    /// When values do not ascend, the count is 0, or counts exceed the rows.
+    /// When values do not ascend, the count is 0, counts exceed the rows, or exact values are 2^32.
     pub fn push(&mut self, value: f64, count: u64) {
         // Adding zero makes -0 equal to 0, as they tie.
         let value = value + 0.0;
@@ -66,6 +69,7 @@ impl AxisBuilder {
         let share = self.below as f64 / self.rows as f64;
         self.cdf.push(value, count);
         let Resolution::Bits(bits) = self.resolution else {
+            assert!(u32::try_from(self.thresholds.len()).is_ok_and(|len| len < u32::MAX), "2^32 distinct values");
             self.thresholds.push(value);
             return;
         };
@@ -175,7 +179,7 @@ impl Axis {
     }
 
     /// Searches for all values in step, without a branch that depends on them.
-    #[allow(clippy::cast_possible_truncation, reason = "fewer intervals than rows, and fewer rows than 2^32")]
+    #[allow(clippy::cast_possible_truncation, reason = "an axis has fewer intervals than 2^32")]
     fn block_intervals(&self, values: &[f64; LANES]) -> [u32; LANES] {
         let mut first = [0u32; LANES];
         let mut len = self.thresholds.len();

@@ -10,6 +10,7 @@ mod in_memory;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::axis::Axis;
 use crate::empirical_cdf::EmpiricalCdf;
 use crate::feature_table::{FeatureTable, FeatureTableError, SharedColumn};
 use crate::resolution::Resolution;
@@ -106,6 +107,18 @@ impl Cells {
         resolution: Resolution,
     ) -> Result<Self, FeatureTableError> {
         in_memory::build(table, features, gradient_norm, resolution)
+    }
+
+    /// Groups the rows of `table`, one shard of several, by the intervals of axes over the rows of all shards: one axis a
+    /// feature. The cells have no gradient mass.
+    ///
+    /// # Errors
+    /// [`FeatureTableError::UnknownColumn`] when a feature is not a column.
+    ///
+    /// # Panics
+    /// When there is not one axis a feature.
+    pub fn over_axes(table: &FeatureTable, features: &[String], axes: Vec<Axis>) -> Result<Self, FeatureTableError> {
+        in_memory::over_axes(table, features, axes)
     }
 
     /// Groups the rows by the exact values of one column, whose value each cell's weight will be; returns the cells and

@@ -75,7 +75,8 @@ pub use resolution::Resolution;
 pub use sampler::{Draw, Sampler, SamplerError};
 pub use segment::{Segment, VersionSegment};
 pub use shards::{
-    CellDraw, HeldDraw, ShardPlace, ShardRows, ShardSummary, ShardedCells, ShardedPlan, ShardedSampler, ShardsError,
+    CellDraw, GradientSums, HeldDraw, ShardPlace, ShardRows, ShardSummary, ShardedCells, ShardedPlan, ShardedSampler,
+    ShardsError, ValueRun, merge_axis, value_runs,
 };
 pub use spec::{SamplerSpec, SpecError, SwiftSpec, Transform};
 pub use swift::SwiftFunction;

@@ -18,7 +18,7 @@
 //!     Arc::new(Cells::whole(&table))
 //! });
 //! let summaries = [ShardSummary::of(0, &cells[0]), ShardSummary::of(3, &cells[1])];
-//! let shared = Arc::new(ShardedCells::merge(Vec::new(), Arc::default(), &summaries)?);
+//! let shared = Arc::new(ShardedCells::merge(Vec::new(), &[], &summaries)?);
 //! let sampler = Arc::new(ShardedSampler::build(&SamplerSpec::Uniform {}, &shared)?);
 //! let segment = Segment { epoch_start: 0, start: 0, end: 5 };
 //! let plan = ShardedPlan::new(sampler, Seed(7), Replacement::Stratified, segment)?;
@@ -35,14 +35,18 @@
 
 mod cells;
 mod error;
+mod gradients;
 mod plan;
 mod rows;
+mod runs;
 mod sampler;
 mod summary;
 
 pub use cells::{ShardPlace, ShardedCells};
 pub use error::ShardsError;
+pub use gradients::GradientSums;
 pub use plan::{HeldDraw, ShardedPlan};
 pub use rows::ShardRows;
+pub use runs::{ValueRun, merge_axis, value_runs};
 pub use sampler::{CellDraw, ShardedSampler};
 pub use summary::ShardSummary;

@@ -7,87 +7,59 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use statrs::distribution::{ChiSquared, ContinuousCDF};
 use swift_sampler::{
-    CellDraw, Cells, CellsParts, Dataset, EPOCH_DRAWS_MAX, FeatureTable, Plan, Replacement, Resolution, Sampler,
-    SamplerSpec, Seed, Segment, ShardRows, ShardSummary, ShardedCells, ShardedPlan, ShardedSampler,
+    Axis, CellDraw, Cells, Dataset, EPOCH_DRAWS_MAX, FeatureTable, HeldDraw, Plan, Replacement, Resolution, Sampler,
+    SamplerSpec, Seed, Segment, ShardRows, ShardSummary, ShardedCells, ShardedPlan, ShardedSampler, ShardsError,
+    SwiftSpec, Transform, merge_axis,
 };
 
-/// Cuts the cells of a whole data set into those of its shards, which end at `ends`.
-fn cut(cells: &Cells, ends: &[u32]) -> Vec<Arc<Cells>> {
-    let starts = [0].into_iter().chain(ends.iter().copied());
-    let of_shard = |(start, end): (u32, u32)| {
-        let (mut order, mut starts, mut quantiles) = (Vec::new(), vec![0], Vec::new());
-        for cell in 0..cells.len() {
-            let rows = (0..cells.count(cell)).map(|position| cells.row(cell, position));
-            order.extend(rows.filter(|row| (start..end).contains(row)).map(|row| row - start));
-            if order.len() > starts[starts.len() - 1] as usize {
-                starts.push(u32::try_from(order.len()).unwrap());
-                quantiles.extend_from_slice(cells.quantiles(cell));
-            }
-        }
-        let (features, cdfs) = (cells.features().to_vec(), cells.cdfs().as_ref().clone());
-        let parts = CellsParts { features, order: Arc::new(order), starts, quantiles, gradient_mass: None, cdfs };
-        Arc::new(Cells::from_parts(parts).unwrap())
-    };
-    starts.zip(ends.iter().copied()).map(of_shard).collect()
-}
+#[allow(dead_code, reason = "what the example prints is not looked at here")]
+#[path = "../examples/sharded/set_up.rs"]
+mod set_up;
+
+use set_up::{GRADIENT_NORM, Rows, set_up};
+
+/// Index of the first row of the first shard: far beyond 32 bits.
+const FIRST_ROW: u64 = 5_000_000_000;
 
 /// A data set, and the same rows cut into shards.
 struct Cut {
     dataset: Dataset,
-    shared: Arc<ShardedCells>,
-    shards: Vec<ShardRows>,
+    shards: Vec<Rows>,
 }
 
 impl Cut {
-    fn new(dataset: Dataset, cells: &Cells, ends: &[u32]) -> Self {
-        let first_rows = [0].into_iter().chain(ends.iter().copied());
-        let cells_of = cut(cells, ends);
-        let summaries: Vec<ShardSummary> =
-            first_rows.zip(&cells_of).map(|(first_row, cells)| ShardSummary::of(u64::from(first_row), cells)).collect();
-        let shared = ShardedCells::merge(cells.features().to_vec(), Arc::clone(cells.cdfs()), &summaries).unwrap();
-        let rows = |shared: &Arc<ShardedCells>| -> Vec<ShardRows> {
-            let shards = cells_of.iter().enumerate();
-            shards.map(|(shard, cells)| ShardRows::new(shared, shard, Arc::clone(cells)).unwrap()).collect()
-        };
-        let shared = Arc::new(shared);
-        let shards = rows(&shared);
-        let Some(column) = dataset.gradient_norm().filter(|_| cells.gradient_mass(0).is_some()) else {
-            return Self { dataset, shared, shards };
-        };
-        let gradients = dataset.table().column(column).unwrap();
-        let mean = gradients.iter().sum::<f64>() / gradients.len() as f64;
-        let floor = if mean > 0.0 { 1e-12 * mean } else { 1.0 };
-        let (mut sums, mut first) = (vec![0.0; shared.len()], 0);
-        for (shard, &end) in shards.iter().zip(ends) {
-            shard.add_gradients(&gradients[first..end as usize], floor, &mut sums);
-            first = end as usize;
-        }
-        let shared = Arc::new(ShardedCells::clone(&shared).with_gradient_mass(sums).unwrap());
-        Self { dataset, shards: rows(&shared), shared }
+    fn new(table: &FeatureTable, ends: &[usize], resolution: Resolution) -> Self {
+        let features: Vec<String> = table.names().iter().filter(|name| *name != GRADIENT_NORM).cloned().collect();
+        let cells = Cells::build(table, &features, Some(GRADIENT_NORM), resolution).unwrap();
+        let dataset = Dataset::from_stored(table.clone(), Some(GRADIENT_NORM.into()), cells).unwrap();
+        let (shards, _) = set_up(table, ends, FIRST_ROW, resolution).unwrap();
+        Self { dataset: dataset.with_first_row(FIRST_ROW).unwrap(), shards }
     }
 
     /// Compares the draws of a segment, every one of which one shard answers for.
-    fn compare(&self, spec: &SamplerSpec, seed: Seed, mode: Replacement, segment: Segment) {
+    fn compare(&self, spec: &SamplerSpec, mode: Replacement, seed: Seed, segment: Segment) {
+        let shards: Vec<&ShardRows> = self.shards.iter().map(|rows| rows.of_spec(spec)).collect();
+        let shared = shards[0].shared();
         let whole = Arc::new(Sampler::build(spec, &self.dataset).unwrap());
-        let sharded = Arc::new(ShardedSampler::build(spec, &self.shared).unwrap());
+        let sharded = Arc::new(ShardedSampler::build(spec, shared).unwrap());
         assert_eq!(whole.effective_sample_size().to_bits(), sharded.effective_sample_size().to_bits());
+        for cell in 0..shared.len() {
+            assert_eq!(whole.cell_probability(cell).to_bits(), sharded.cell_probability(cell).to_bits());
+        }
         let whole = Plan::new(whole, seed, mode, segment, None).unwrap();
         let sharded = ShardedPlan::new(sharded, seed, mode, segment).unwrap();
         let draws = segment.start..segment.end;
-        let mut held: Vec<_> = self
-            .shards
-            .iter()
-            .flat_map(|shard| sharded.held(draws.clone(), shard).map(|held| (held.draw, held)))
-            .collect();
-        held.sort_unstable_by_key(|(draw, _)| *draw);
+        let mut held: Vec<HeldDraw> = shards.iter().flat_map(|rows| sharded.held(draws.clone(), rows)).collect();
+        held.sort_unstable_by_key(|held| held.draw);
         assert_eq!(held.len() as u64, segment.draws());
-        for (draw, (number, held)) in draws.zip(held) {
+        for (draw, held) in draws.zip(held) {
             let expected = whole.draw(draw);
-            assert_eq!((number, held.index), (draw, expected.index));
+            assert_eq!((held.draw, held.index), (draw, expected.index));
             assert_eq!(held.probability.to_bits(), expected.probability.to_bits());
+            // Which shard it is can be told without the rows.
             let drawn = sharded.draw(draw);
-            let place = self.shared.place(drawn.cell, drawn.position);
-            assert_eq!(self.shards[place.shard].index(drawn.cell, drawn.position), Some(held.index));
+            let place = shared.place(drawn.cell, drawn.position);
+            assert_eq!(shards[place.shard].index(drawn.cell, drawn.position), Some(held.index));
         }
     }
 }
@@ -101,26 +73,29 @@ fn column(rows: usize) -> impl Strategy<Value = Vec<f64>> {
     ]
 }
 
-/// Columns of up to three features and of gradient norms, and where the shards of their rows end.
-fn cut_columns() -> impl Strategy<Value = (Vec<Vec<f64>>, Vec<f64>, Vec<u32>)> {
+/// A table of up to three features and gradient norms, and where the shards of its rows end.
+fn cut_table() -> impl Strategy<Value = (FeatureTable, Vec<usize>)> {
     (8usize..250, 1usize..4).prop_flat_map(|(rows, features)| {
-        let last = u32::try_from(rows).unwrap();
-        let ends = prop::collection::btree_set(1..last, 0..8).prop_map(move |mut ends| {
-            ends.insert(last);
+        let ends = prop::collection::btree_set(1..rows, 0..8).prop_map(move |mut ends| {
+            ends.insert(rows);
             ends.into_iter().collect()
         });
         let gradients = prop_oneof![
             prop::collection::vec(0.0..3.0f64, rows),
             prop::collection::vec((0i32..3).prop_map(f64::from), rows),
         ];
-        (prop::collection::vec(column(rows), features), gradients, ends)
+        let features = prop::collection::vec(column(rows), features);
+        (features, gradients, ends).prop_map(|(features, gradients, ends)| {
+            let named = features.into_iter().enumerate().map(|(number, values)| (format!("feature_{number}"), values));
+            (FeatureTable::new(named.chain([(GRADIENT_NORM.to_owned(), gradients)]).collect()).unwrap(), ends)
+        })
     })
 }
 
 proptest! {
     #[test]
     fn shards_draw_what_one_dataset_draws(
-        (columns, gradients, ends) in cut_columns(),
+        (table, ends) in cut_table(),
         bits in prop::option::of(1u32..5),
         coefficients in prop::collection::vec(prop_oneof![-1.0..-0.1f64, 0.1..1.0f64], 3),
         knots in prop::collection::vec(0.0..1.0f64, 3),
@@ -129,29 +104,32 @@ proptest! {
         seed: u64,
         (epoch_start, before, draws) in (0u64..1 << 60, 0u64..300, 1u64..400),
     ) {
-        let names: Vec<String> = (0..columns.len()).map(|feature| format!("feature_{feature}")).collect();
-        let named = names.iter().cloned().zip(columns).chain([("grad_norm".to_owned(), gradients)]).collect();
-        let table = FeatureTable::new(named).unwrap();
-        let resolution = bits.map_or(Resolution::Exact, Resolution::Bits);
-        let cells = Cells::build(&table, &names, Some("grad_norm"), resolution).unwrap();
-        let dataset = Dataset::from_stored(table.clone(), Some("grad_norm".into()), cells.clone()).unwrap();
-        let spec = |kind: serde_json::Value| serde_json::from_value::<SamplerSpec>(kind).unwrap();
-        let swift = spec(serde_json::json!({
-            "kind": "swift", "features": names, "coefficients": coefficients[..names.len()], "knots": knots,
-            "values": values, "transform": if cdf { "cdf" } else { "cgf" },
-        }));
+        let cut = Cut::new(&table, &ends, bits.map_or(Resolution::Exact, Resolution::Bits));
+        let features = cut.dataset.features().to_vec();
+        let transform = if cdf { Transform::Cdf } else { Transform::Cgf };
+        let coefficients = coefficients[..features.len()].to_vec();
+        let swift = SamplerSpec::Swift(SwiftSpec { features, coefficients, knots, values, transform });
         let start = epoch_start + before;
         let segment = Segment { epoch_start, start, end: start + draws };
-        let cut = Cut::new(dataset.clone(), &cells, &ends);
-        for mode in [Replacement::Independent, Replacement::Stratified] {
-            cut.compare(&swift, Seed(seed), mode, segment);
+        for spec in [swift, SamplerSpec::Uniform {}] {
+            for mode in [Replacement::Independent, Replacement::Stratified] {
+                cut.compare(&spec, mode, Seed(seed), segment);
+            }
         }
-        let uniform = Cut::new(dataset.clone(), &Cells::whole(&table), &ends);
-        uniform.compare(&SamplerSpec::Uniform {}, Seed(seed), Replacement::Stratified, segment);
-        let by_value = Cells::build(&table, &["grad_norm".into()], None, Resolution::Exact).unwrap();
-        if by_value.len() > 1 {
-            let column = spec(serde_json::json!({"kind": "column", "column": "grad_norm"}));
-            Cut::new(dataset, &by_value, &ends).compare(&column, Seed(seed), Replacement::Independent, segment);
+    }
+
+    /// Values of a column, exactly told apart, as weights.
+    #[test]
+    fn shards_draw_by_weight_what_one_dataset_draws((table, ends) in cut_table(), seed: u64) {
+        let weights = table.column(GRADIENT_NORM).unwrap().to_vec();
+        let positive = weights.iter().any(|weight| *weight > 0.0);
+        let table = FeatureTable::new(vec![("weight".into(), weights.clone()), (GRADIENT_NORM.into(), weights)]).unwrap();
+        let cut = Cut::new(&table, &ends, Resolution::Exact);
+        let spec = SamplerSpec::Column { column: "weight".into() };
+        if positive {
+            cut.compare(&spec, Replacement::Independent, Seed(seed), Segment { epoch_start: 0, start: 0, end: 300 });
+        } else {
+            prop_assert!(ShardedSampler::build(&spec, cut.shards[0].of_spec(&spec).shared()).is_err());
         }
     }
 }
@@ -161,9 +139,9 @@ proptest! {
 fn more_than_2_to_the_32_rows_are_drawn_evenly() {
     let (rows, shards) = (u64::from(u32::MAX), 3);
     let summaries: Vec<ShardSummary> = (0..shards)
-        .map(|shard| ShardSummary { first_row: shard * rows, quantiles: Vec::new(), counts: vec![u32::MAX] })
+        .map(|shard| ShardSummary { first_row: shard * rows, intervals: Vec::new(), counts: vec![u32::MAX] })
         .collect();
-    let shared = Arc::new(ShardedCells::merge(Vec::new(), Arc::default(), &summaries).unwrap());
+    let shared = Arc::new(ShardedCells::merge(Vec::new(), &[], &summaries).unwrap());
     assert_eq!(shared.rows(), shards * rows);
     let sampler = Arc::new(ShardedSampler::build(&SamplerSpec::Uniform {}, &shared).unwrap());
     assert!((sampler.effective_sample_size() / (shards * rows) as f64 - 1.0).abs() < 1e-12);
@@ -192,21 +170,53 @@ fn more_than_2_to_the_32_rows_are_drawn_evenly() {
 
 #[test]
 fn what_does_not_fit_together_is_named() {
+    let axes = [Axis::of_column(&[1.0, 2.0, 4.0], Resolution::Exact)];
     let summary = |first_row, counts: &[u32]| ShardSummary {
         first_row,
-        quantiles: [0.25, 0.5, 1.0][..counts.len()].to_vec(),
+        intervals: [0, 1, 2][..counts.len()].to_vec(),
         counts: counts.to_vec(),
     };
-    let features = vec!["loss".to_owned()];
     let refused = |summaries: &[ShardSummary]| {
-        ShardedCells::merge(features.clone(), Arc::default(), summaries).unwrap_err().to_string()
+        ShardedCells::merge(vec!["loss".into()], &axes, summaries).unwrap_err().to_string()
     };
     assert!(refused(&[]).contains("no shard"));
     assert!(refused(&[summary(0, &[2, 3]), summary(6, &[1])]).contains("shard 1 begins at row 6, not at 5"));
     assert!(refused(&[summary(0, &[2, 0])]).contains("a cell without rows"));
-    let descending = ShardSummary { quantiles: vec![0.5, 0.25], ..summary(0, &[1, 1]) };
-    assert!(refused(&[descending]).contains("not ascending"));
-    let unknown = ShardSummary { quantiles: vec![f64::NAN], ..summary(0, &[1]) };
-    assert!(refused(&[unknown]).contains("outside (0, 1]"));
+    assert!(refused(&[ShardSummary { intervals: vec![1, 0], ..summary(0, &[1, 1]) }]).contains("do not ascend"));
+    assert!(refused(&[ShardSummary { intervals: vec![3], ..summary(0, &[1]) }]).contains("does not have"));
+    assert!(refused(&[ShardSummary { intervals: vec![0, 1], ..summary(0, &[1]) }]).contains("not one interval"));
     assert!(refused(&[summary((1 << 62) - 2, &[2])]).contains("below 2^62"));
+    assert!(ShardedCells::merge(Vec::new(), &axes, &[summary(0, &[1])]).is_err());
+
+    let merged = |runs: Vec<Vec<(f64, u64)>>, rows| merge_axis(runs, rows, Resolution::Exact).map(|axis| axis.len());
+    assert_eq!(merged(vec![vec![(-1.0, 1), (0.0, 1)], vec![], vec![(-0.0, 2), (3.0, 1)]], 5), Ok(3));
+    for (runs, rows) in [
+        (vec![vec![(1.0, 1), (1.0, 1)]], 2),
+        (vec![vec![(0.0, 1), (-0.0, 1)]], 2),
+        (vec![vec![(f64::NAN, 1)]], 1),
+        (vec![vec![(1.0, 0)]], 1),
+    ] {
+        assert!(matches!(merged(runs, rows), Err(ShardsError::Run { shard: 0, .. })));
+    }
+    for rows in [2, 4] {
+        assert_eq!(merged(vec![vec![(1.0, 1)], vec![(2.0, 2)]], rows), Err(ShardsError::RunRows { rows }));
+    }
+    assert_eq!(merged(vec![], 0), Err(ShardsError::AxisRows { rows: 0 }));
+
+    let table = |values: &[f64]| FeatureTable::new(vec![("loss".into(), values.to_vec())]).unwrap();
+    let cells = |values: &[f64]| Arc::new(Cells::over_axes(&table(values), &["loss".into()], axes.to_vec()).unwrap());
+    let summaries = [ShardSummary::of(0, &cells(&[1.0, 4.0])), ShardSummary::of(2, &cells(&[2.0]))];
+    let shared = Arc::new(ShardedCells::merge(vec!["loss".into()], &axes, &summaries).unwrap());
+    let refused = |shard, values: &[f64]| ShardRows::new(&shared, shard, cells(values)).map(|rows| rows.shard());
+    assert_eq!(refused(0, &[4.0, 1.0]), Ok(0));
+    for (shard, values) in [(0, &[1.0][..]), (0, &[1.0, 4.0, 4.0]), (0, &[1.0, 2.0]), (1, &[2.0, 4.0]), (2, &[2.0])] {
+        assert!(matches!(refused(shard, values), Err(ShardsError::OtherRows { .. })), "{shard}: {values:?}");
+    }
+    assert!(ShardedCells::clone(&shared).with_gradient_mass(vec![1.0, 0.0, 1.0]).is_err());
+    let spec = SamplerSpec::Column { column: "entropy".into() };
+    assert!(matches!(ShardedSampler::build(&spec, &shared), Err(ShardsError::Features { .. })));
+    let sampler = Arc::new(ShardedSampler::build(&SamplerSpec::Column { column: "loss".into() }, &shared).unwrap());
+    let segment = Segment { epoch_start: 0, start: 0, end: 3 };
+    let distinct = ShardedPlan::new(sampler, Seed(1), Replacement::Distinct, segment);
+    assert_eq!(distinct.map(|plan| plan.segment()), Err(ShardsError::Distinct));
 }

@@ -18,10 +18,29 @@ pub(super) fn build(
     let columns = features.iter().map(|feature| table.column(feature)).collect::<Result<Vec<_>, _>>()?;
     let gradient = gradient_norm.map(|column| table.column(column)).transpose()?;
     let axes: Vec<Axis> = columns.iter().map(|column| Axis::of_column(column, resolution)).collect();
+    let gradient = gradient.map(|gradient| (gradient, GradientFloor::of_column(gradient)));
+    Ok(group(table, features, &columns, axes, gradient))
+}
+
+/// Groups the rows of `table` by intervals of axes that are not only its own.
+pub(super) fn over_axes(
+    table: &FeatureTable,
+    features: &[String],
+    axes: Vec<Axis>,
+) -> Result<Cells, FeatureTableError> {
+    let columns = features.iter().map(|feature| table.column(feature)).collect::<Result<Vec<_>, _>>()?;
+    Ok(group(table, features, &columns, axes, None))
+}
+
+fn group(
+    table: &FeatureTable,
+    features: &[String],
+    columns: &[&[f64]],
+    axes: Vec<Axis>,
+    gradient: Option<(&[f64], GradientFloor)>,
+) -> Cells {
     let intervals: Vec<Vec<u32>> = axes.iter().zip(columns).map(|(axis, column)| intervals(axis, column)).collect();
     let order = order_by_cell(table.rows(), &axes, &intervals);
-
-    let floor = gradient.map(GradientFloor::of_column);
     let tuple = |row: u32| intervals.iter().map(move |of_axis| of_axis[row as usize]);
     let mut builder = CellsBuilder::new(features.to_vec(), axes, gradient.is_some());
     let mut of_cell = Vec::with_capacity(features.len());
@@ -31,10 +50,10 @@ pub(super) fn build(
         let raised = |(gradient, floor): (&[f64], GradientFloor)| {
             rows.iter().map(|&row| floor.raise(gradient[row as usize])).sum::<f64>()
         };
-        let mass = gradient.zip(floor).map_or(0.0, raised);
+        let mass = gradient.map_or(0.0, raised);
         builder.push(&of_cell, u32::try_from(rows.len()).expect("no more rows than the table"), mass);
     }
-    Ok(builder.finish(Arc::new(order)).expect("cells of all rows in order fit together"))
+    builder.finish(Arc::new(order)).expect("cells of all rows in order fit together")
 }
 
 fn intervals(axis: &Axis, column: &[f64]) -> Vec<u32> {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{ShardSummary, ShardsError};
-use crate::cells::CellStatistics;
+use crate::axis::Axis;
+use crate::cells::{CellAxis, CellStatistics};
 use crate::empirical_cdf::EmpiricalCdf;
 
 /// Rows end below this, the longest cell that can be permuted.
@@ -11,15 +12,14 @@ const ROWS_MAX: u64 = 1 << 62;
 
 /// The cells of the rows of all shards, without the rows: statistics, and how many rows each shard has of each cell.
 ///
-/// Takes 8 bytes for each cell and shard, 8 for each cell and feature, and 8 for each cell with gradient norms.
+/// Takes 8 bytes for each cell and shard, 4 for each cell and feature, and 8 for each cell with gradient norms.
 #[derive(Debug, Clone)]
 pub struct ShardedCells {
     features: Vec<String>,
     cdfs: Arc<Vec<EmpiricalCdf>>,
     /// First row of each shard, and the end of the last.
     edges: Vec<u64>,
-    /// N numbers a cell.
-    quantiles: Vec<f64>,
+    axes: Vec<CellAxis>,
     /// For each cell, one number a shard: how many of the cell's rows lie in that shard and those before it.
     ends: Vec<u64>,
     gradient_mass: Option<Vec<f64>>,
@@ -35,39 +35,44 @@ pub struct ShardPlace {
 }
 
 impl ShardedCells {
-    /// Merges the summaries of all shards, ascending in rows; `cdfs` are those of all rows, one a feature. Takes
+    /// Merges the summaries of all shards, ascending in rows; `axes` are those of all rows, one a feature. Takes
     /// O(cells · shards).
     ///
     /// # Errors
     /// [`ShardsError`] when a summary is damaged, or the shards do not follow one upon another.
-    pub fn merge(
-        features: Vec<String>,
-        cdfs: Arc<Vec<EmpiricalCdf>>,
-        summaries: &[ShardSummary],
-    ) -> Result<Self, ShardsError> {
+    pub fn merge(features: Vec<String>, axes: &[Axis], summaries: &[ShardSummary]) -> Result<Self, ShardsError> {
+        if features.len() != axes.len() {
+            return Err(ShardsError::Axes { features: features.len(), axes: axes.len() });
+        }
         let edges = edges(summaries)?;
         for (shard, summary) in summaries.iter().enumerate() {
-            summary.check(shard, features.len())?;
+            summary.check(shard, axes)?;
         }
         let mut next_cells = vec![0; summaries.len()];
-        let (mut quantiles, mut ends) = (Vec::new(), Vec::new());
-        let next_of = |(summary, &cell): (&ShardSummary, &usize)| {
-            (cell < summary.counts.len()).then(|| summary.quantiles(cell, features.len()).to_vec())
-        };
-        // Quantiles are finite, so slices of them compare.
-        let least = |a: Vec<f64>, b: Vec<f64>| if b < a { b } else { a };
-        while let Some(tuple) = summaries.iter().zip(&next_cells).filter_map(next_of).reduce(least) {
+        let (mut intervals, mut ends) = (vec![Vec::new(); axes.len()], Vec::new());
+        let next = |summary: &'_ ShardSummary, cell: usize| cell < summary.counts.len();
+        loop {
+            let unmerged = summaries.iter().zip(&next_cells).filter(|&(summary, &cell)| next(summary, cell));
+            let Some(tuple) = unmerged.map(|(summary, &cell)| summary.intervals(cell, axes.len())).min() else { break };
             let mut end = 0;
             for (summary, cell) in summaries.iter().zip(&mut next_cells) {
-                if *cell < summary.counts.len() && summary.quantiles(*cell, features.len()) == tuple {
+                if next(summary, *cell) && summary.intervals(*cell, axes.len()) == tuple {
                     end += u64::from(summary.counts[*cell]);
                     *cell += 1;
                 }
                 ends.push(end);
             }
-            quantiles.extend(tuple);
+            intervals.iter_mut().zip(tuple).for_each(|(of_axis, &interval)| of_axis.push(interval));
         }
-        Ok(Self { features, cdfs, edges, quantiles, ends, gradient_mass: None })
+        let of_cells = |(intervals, axis): (Vec<u32>, &Axis)| CellAxis::new(intervals, Arc::clone(axis.quantiles()));
+        Ok(Self {
+            features,
+            cdfs: Arc::new(axes.iter().map(|axis| axis.cdf().clone()).collect()),
+            axes: intervals.into_iter().zip(axes).map(of_cells).collect(),
+            edges,
+            ends,
+            gradient_mass: None,
+        })
     }
 
     /// Adds Σ g of each cell, which [`super::ShardRows::add_gradients`] sums.
@@ -123,10 +128,15 @@ impl ShardedCells {
         self.ends[(cell + 1) * self.shards() - 1]
     }
 
-    /// Returns f of `cell`, eq. (7): one quantile a feature.
+    /// Returns the axes, one a feature.
     #[must_use]
-    pub fn quantiles(&self, cell: usize) -> &[f64] {
-        &self.quantiles[cell * self.features.len()..(cell + 1) * self.features.len()]
+    pub fn axes(&self) -> &[CellAxis] {
+        &self.axes
+    }
+
+    /// Returns f of `cell`, eq. (7): one quantile a feature.
+    pub fn quantiles(&self, cell: usize) -> impl Iterator<Item = f64> + '_ {
+        self.axes.iter().map(move |axis| axis.quantile(cell))
     }
 
     /// Returns which shard has the row at `position` of `cell`, in O(log shards): no rows are needed to tell.
@@ -169,7 +179,7 @@ impl CellStatistics for ShardedCells {
     }
 
     fn quantiles(&self, cell: usize) -> impl Iterator<Item = f64> + '_ {
-        self.quantiles(cell).iter().copied()
+        self.quantiles(cell)
     }
 
     fn gradient_mass(&self, cell: usize) -> Option<f64> {

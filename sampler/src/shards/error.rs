@@ -1,5 +1,6 @@
 //! Why shards do not make one data set, or cannot be drawn from.
 
+use crate::axis::AxisBuilder;
 use crate::plan::PlanError;
 use crate::sampler::SamplerError;
 
@@ -52,15 +53,52 @@ pub enum ShardsError {
         /// Those of the cells.
         features: String,
     },
-    /// A column of weights has more values than are kept.
-    #[error("column {column:?} has {values} distinct values in all shards: weights can be read from at most {kept}")]
-    DistinctWeights {
+    /// A column of weights was quantised.
+    #[error("the cells of column {column:?} are quantised: weights need cells of exact values")]
+    QuantisedWeights {
         /// The column.
         column: String,
-        /// Distinct values.
-        values: usize,
-        /// Values kept.
-        kept: usize,
+    },
+    /// A weight is negative.
+    #[error("column {column:?} has the value {value}: a weight is not negative")]
+    NegativeWeight {
+        /// The column.
+        column: String,
+        /// The value.
+        value: f64,
+    },
+    /// More rows than an axis takes, or none.
+    #[error("an axis of {rows} rows: it takes from 1 to {}", AxisBuilder::ROWS_MAX)]
+    AxisRows {
+        /// Rows asked for.
+        rows: u64,
+    },
+    /// More exact values than an axis takes.
+    #[error("a feature has 2^32 distinct values or more: it must be quantised")]
+    DistinctValues,
+    /// A shard's values do not ascend, or one has no rows.
+    #[error("shard {shard} has {count} rows of value {value}: values must be finite and ascend, each with a row")]
+    Run {
+        /// The shard, counted from 0.
+        shard: usize,
+        /// The value.
+        value: f64,
+        /// Its rows.
+        count: u64,
+    },
+    /// The shards' values are not those of all rows.
+    #[error("the values of all shards are not those of {rows} rows")]
+    RunRows {
+        /// Rows there should be.
+        rows: u64,
+    },
+    /// Not one axis a feature.
+    #[error("{axes} axes for {features} features: give one each")]
+    Axes {
+        /// Features named.
+        features: usize,
+        /// Axes given.
+        axes: usize,
     },
     /// The sampler cannot be built.
     #[error(transparent)]

@@ -79,8 +79,9 @@ impl ShardedPlan {
     /// shards together are the batch.
     ///
     /// # Panics
-    /// When a draw is outside of the segment.
+    /// When the rows are of other cells than the sampler's, or a draw is outside of the segment.
     pub fn held<'a>(&'a self, draws: Range<u64>, rows: &'a ShardRows) -> impl Iterator<Item = HeldDraw> + 'a {
+        assert!(Arc::ptr_eq(rows.shared(), self.sampler.cells()), "the rows are of other cells than the sampler's");
         draws.filter_map(move |draw| {
             let CellDraw { cell, position, probability } = self.draw(draw);
             rows.index(cell, position).map(|index| HeldDraw { draw, index, probability })

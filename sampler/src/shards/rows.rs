@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{ShardedCells, ShardsError};
-use crate::cells::Cells;
+use crate::cells::{CellAxis, Cells};
+use crate::gradient_floor::GradientFloor;
 
 /// The rows of one shard by cell: 4 bytes a row, and 4 for each cell of all shards.
 #[derive(Debug, Clone)]
@@ -35,7 +36,7 @@ impl ShardRows {
             if held == 0 {
                 continue;
             }
-            if next == cells.len() || !cells.quantiles(next).eq(shared.quantiles(cell).iter().copied()) {
+            if next == cells.len() || !tuple(cells.axes(), next).eq(tuple(shared.axes(), cell)) {
                 return Err(other("a cell is missing"));
             }
             if u64::from(cells.count(next)) != held {
@@ -50,10 +51,22 @@ impl ShardRows {
         Ok(Self { shared: Arc::clone(shared), shard, cells, starts })
     }
 
+    /// Returns the cells of all shards that the rows are of.
+    #[must_use]
+    pub fn shared(&self) -> &Arc<ShardedCells> {
+        &self.shared
+    }
+
     /// Returns the shard's number, counted from 0.
     #[must_use]
     pub fn shard(&self) -> usize {
         self.shard
+    }
+
+    /// Returns the index of the shard's first row among those of all shards.
+    #[must_use]
+    pub fn first_row(&self) -> u64 {
+        self.shared.first_row(self.shard)
     }
 
     /// Returns the index, among the rows of all shards, of the row at `position` of `cell`, or `None` where another shard
@@ -68,8 +81,8 @@ impl ShardRows {
         held.then(|| self.row(cell, within as u32)).map(|row| self.shared.first_row(self.shard) + u64::from(row))
     }
 
-    /// Adds the gradient norms of the shard's rows, raised to `floor`, to the sums of all cells: `gradients` is the
-    /// shard's column, in row order.
+    /// Adds the gradient norms of the shard's rows, raised to the floor of all rows, to the sums of all cells:
+    /// `gradients` is the shard's column, in row order.
     ///
     /// Handed from shard to shard in ascending order, the sums are those of one pass over all rows, to the last bit. As
     /// each cell has its own, a shard can begin with the first cells while the one before it is at later ones.
@@ -77,12 +90,12 @@ impl ShardRows {
     /// # Panics
     /// When `sums` has not one number a cell, or `gradients` not one a row.
     #[allow(clippy::cast_possible_truncation, reason = "a shard has fewer than 2^32 rows")]
-    pub fn add_gradients(&self, gradients: &[f64], floor: f64, sums: &mut [f64]) {
+    pub fn add_gradients(&self, gradients: &[f64], floor: GradientFloor, sums: &mut [f64]) {
         assert_eq!(sums.len(), self.shared.len(), "one sum a cell");
         assert_eq!(gradients.len(), self.cells.rows(), "one gradient norm a row");
         for (cell, sum) in sums.iter_mut().enumerate() {
             for position in 0..self.shared.held(cell, self.shard) as u32 {
-                *sum += gradients[self.row(cell, position) as usize].max(floor);
+                *sum += floor.raise(gradients[self.row(cell, position) as usize]);
             }
         }
     }
@@ -92,4 +105,9 @@ impl ShardRows {
     fn row(&self, cell: usize, position: u32) -> u32 {
         self.cells.row_at(self.starts[cell] + position)
     }
+}
+
+/// Returns the interval of a cell on each axis.
+fn tuple(axes: &[CellAxis], cell: usize) -> impl Iterator<Item = u32> + '_ {
+    axes.iter().map(move |axis| axis.intervals()[cell])
 }

@@ -115,8 +115,10 @@ impl ShardedSampler {
 fn values(column: &str, cells: &ShardedCells) -> Result<Vec<f64>, ShardsError> {
     let values = CellStatistics::cdfs(cells)[0].values();
     if values.len() != cells.len() {
-        let (values, kept) = (cells.len(), values.len());
-        return Err(ShardsError::DistinctWeights { column: column.to_owned(), values, kept });
+        return Err(ShardsError::QuantisedWeights { column: column.to_owned() });
     }
-    Ok(values.to_vec())
+    match values.iter().position(|value| *value < 0.0) {
+        None => Ok(values.to_vec()),
+        Some(position) => Err(ShardsError::NegativeWeight { column: column.to_owned(), value: values[position] }),
+    }
 }

@@ -3,26 +3,28 @@
 use serde::{Deserialize, Serialize};
 
 use super::ShardsError;
+use crate::axis::Axis;
 use crate::cells::Cells;
 
 /// How many rows of each cell one shard has: plain data, of a size that does not grow with the rows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardSummary {
     /// Index of the shard's first row among those of all shards.
     pub first_row: u64,
-    /// N quantiles a cell, ascending in the first feature, then in the next; of the distribution over *all* shards.
-    pub quantiles: Vec<f64>,
-    /// Rows in each of these cells.
+    /// Of each cell, its interval on each axis; cells ascend as these tuples do.
+    pub intervals: Vec<u32>,
+    /// Of each cell, its number of rows.
     pub counts: Vec<u32>,
 }
 
 impl ShardSummary {
-    /// Summarises the cells of a shard, which tell its rows apart as all other shards' cells do.
+    /// Summarises the cells of a shard, which were made [over the axes](Cells::over_axes) of all shards.
     #[must_use]
     pub fn of(first_row: u64, cells: &Cells) -> Self {
+        let intervals = |cell: usize| cells.axes().iter().map(move |axis| axis.intervals()[cell]);
         Self {
             first_row,
-            quantiles: (0..cells.len()).flat_map(|cell| cells.quantiles(cell)).collect(),
+            intervals: (0..cells.len()).flat_map(intervals).collect(),
             counts: (0..cells.len()).map(|cell| cells.count(cell)).collect(),
         }
     }
@@ -33,22 +35,26 @@ impl ShardSummary {
         self.counts.iter().map(|&count| u64::from(count)).sum()
     }
 
-    /// Returns the quantiles of a cell of `features` features.
-    pub(super) fn quantiles(&self, cell: usize, features: usize) -> &[f64] {
-        &self.quantiles[cell * features..(cell + 1) * features]
+    /// Returns the intervals of a cell on so many axes.
+    pub(super) fn intervals(&self, cell: usize, axes: usize) -> &[u32] {
+        &self.intervals[cell * axes..(cell + 1) * axes]
     }
 
     /// Checks what merging relies on.
-    pub(super) fn check(&self, shard: usize, features: usize) -> Result<(), ShardsError> {
+    pub(super) fn check(&self, shard: usize, axes: &[Axis]) -> Result<(), ShardsError> {
         let len = self.counts.len();
+        let on_axes = |cell: usize| {
+            self.intervals(cell, axes.len()).iter().zip(axes).all(|(&interval, axis)| (interval as usize) < axis.len())
+        };
+        let ascends = |cell: usize| self.intervals(cell - 1, axes.len()) < self.intervals(cell, axes.len());
         let problem = if len == 0 || self.counts.contains(&0) {
             "a cell without rows, or no cell"
-        } else if self.quantiles.len() != len * features {
-            "not one quantile a feature and cell"
-        } else if !self.quantiles.iter().all(|quantile| *quantile > 0.0 && *quantile <= 1.0) {
-            "a quantile is outside (0, 1]"
-        } else if !(1..len).all(|cell| self.quantiles(cell - 1, features) < self.quantiles(cell, features)) {
-            "its cells are not ascending"
+        } else if self.intervals.len() != len * axes.len() {
+            "not one interval an axis and cell"
+        } else if !(0..len).all(on_axes) {
+            "an interval that its axis does not have"
+        } else if !(1..len).all(ascends) {
+            "its cells do not ascend"
         } else {
             return Ok(());
         };
