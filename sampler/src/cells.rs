@@ -57,12 +57,12 @@ pub struct CellsParts {
 pub(crate) trait CellStatistics {
     /// Returns the number of cells; none is empty.
     fn len(&self) -> usize;
-    /// Returns the number of examples in `cell`.
-    fn count(&self, cell: usize) -> u64;
+    /// Returns the number of examples in each cell.
+    fn counts(&self) -> impl Iterator<Item = u64>;
     /// Returns f of `cell`, eq. (7): one quantile a feature.
     fn quantiles(&self, cell: usize) -> impl Iterator<Item = f64> + '_;
-    /// Returns Σ g over `cell`, or `None` without gradient norms.
-    fn gradient_mass(&self, cell: usize) -> Option<f64>;
+    /// Returns Σ g over each cell, or `None` without gradient norms.
+    fn gradient_mass(&self) -> Option<&[f64]>;
     /// Returns the CDF tables, one a feature.
     fn cdfs(&self) -> &Arc<Vec<EmpiricalCdf>>;
 }
@@ -72,16 +72,16 @@ impl CellStatistics for Cells {
         self.len()
     }
 
-    fn count(&self, cell: usize) -> u64 {
-        u64::from(self.count(cell))
+    fn counts(&self) -> impl Iterator<Item = u64> {
+        self.starts.windows(2).map(|places| u64::from(places[1] - places[0]))
     }
 
     fn quantiles(&self, cell: usize) -> impl Iterator<Item = f64> + '_ {
         self.quantiles(cell)
     }
 
-    fn gradient_mass(&self, cell: usize) -> Option<f64> {
-        self.gradient_mass(cell)
+    fn gradient_mass(&self) -> Option<&[f64]> {
+        self.gradient_mass.as_deref()
     }
 
     fn cdfs(&self) -> &Arc<Vec<EmpiricalCdf>> {
@@ -269,6 +269,16 @@ impl Cells {
     #[must_use]
     pub fn row(&self, cell: usize, position: u32) -> u32 {
         self.row_at(self.starts[cell] + position)
+    }
+
+    /// Returns the place where each cell begins in the order of rows by cell, and where the last ends.
+    pub(crate) fn starts(&self) -> &[u32] {
+        &self.starts
+    }
+
+    /// Returns the row at each place; `None` where each row is at its own.
+    pub(crate) fn order(&self) -> Option<&[u32]> {
+        self.order.as_ref().map(|order| order.as_ref().as_ref())
     }
 
     /// Returns the places of `cell` in the order of rows by cell.

@@ -15,13 +15,21 @@ impl Divisor {
     }
 
     /// Returns the quotient, rounded down.
-    #[inline]
-    #[allow(clippy::cast_possible_truncation, reason = "the high half of a product")]
+    #[inline(always)]
     pub(crate) fn divide(self, dividend: u64) -> u64 {
         // The reciprocal is less than 1 below 2^64 / value, in units of 1 / value: the estimate is at most 1 too small.
-        let estimate = ((u128::from(dividend) * u128::from(self.reciprocal)) >> 64) as u64;
+        let estimate = high_product(dividend, self.reciprocal);
         estimate + u64::from(dividend - estimate * self.value >= self.value)
     }
+}
+
+/// Returns the high half of a product, from products that vector units have.
+#[inline(always)]
+fn high_product(a: u64, b: u64) -> u64 {
+    let ([a1, a0], [b1, b0]) = ([a >> 32, a & 0xffff_ffff], [b >> 32, b & 0xffff_ffff]);
+    let low = a1 * b0 + ((a0 * b0) >> 32);
+    let middle = a0 * b1 + (low & 0xffff_ffff);
+    a1 * b1 + (low >> 32) + (middle >> 32)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 //! together, for lengths 17 to 1000, differed from uniform (by 10 standard deviations and more) up to 12 rounds at length
 //! 17, and up to 8 rounds at length 50; not with the rounds below.
 
-use crate::philox::{Domain, LANES, Seed, segment_words};
+use crate::philox::{Domain, Seed, segment_words};
 
 /// Elements that four bits of a 64-bit word name.
 const SHUFFLE_LEN_MAX: u64 = 16;
@@ -39,148 +39,193 @@ impl PermutationKey {
     }
 }
 
-/// What permutations of one length have in common.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Shape {
-    len: u64,
-    a: u32,
-    b: u32,
+/// How elements find their places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// By shuffling up to the element.
+    Shuffle,
+    /// Through the network, with all rounds.
+    AllRounds,
+    /// Through the network, with [`ROUNDS`].
+    FewerRounds,
 }
 
-impl Shape {
-    /// Returns the shape of a length from 1 to 2^62; where elements have 32 bits, to 2^32.
-    #[inline]
+impl Method {
+    pub(crate) const ALL: [Self; 3] = [Self::Shuffle, Self::AllRounds, Self::FewerRounds];
+
+    /// Returns the method for permutations of `len` elements.
+    #[inline(always)]
+    pub(crate) fn of(len: u64) -> Self {
+        if len <= SHUFFLE_LEN_MAX {
+            Self::Shuffle
+        } else if len < FEWER_ROUNDS_LEN {
+            Self::AllRounds
+        } else {
+            Self::FewerRounds
+        }
+    }
+}
+
+/// Permutations of `0 .. len` side by side, one a lane; all have one method.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Permutations<'a, const N: usize> {
+    method: Method,
+    len: [u64; N],
+    /// The network permutes pairs of a number below `a` and one below `b`, of which there are few more than `len`.
+    a: [u32; N],
+    b: [u32; N],
+    /// The number's own random word.
+    word: [u64; N],
+    rounds: &'a [u32; ROUNDS_MAX],
+}
+
+impl<'a, const N: usize> Permutations<'a, N> {
+    /// Returns permutations of 1 to 2^32 elements with these numbers: one key gives 2^64 of them that have nothing to do
+    /// with each other.
+    #[inline(always)]
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "a and b are at most 2^31, for len 2^62"
+        reason = "a and b are at most 2^16, for len 2^32"
     )]
-    pub(crate) fn new(len: u64) -> Self {
-        let half = 0.5 * (len as f64).sqrt();
-        let below = half as u32;
-        let a = 2 * (below + u32::from(f64::from(below) < half));
-        // 32-bit division takes half the time.
-        let b = u32::try_from(len).map_or_else(|_longest| len.div_ceil(u64::from(a)) as u32, |len| len.div_ceil(a));
-        Self { len, a, b }
-    }
-}
-
-/// A permutation of `0 .. len`.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Permutation<'a> {
-    shape: Shape,
-    /// The number's own random word.
-    word: u64,
-    rounds: &'a [u32],
-}
-
-impl<'a> Permutation<'a> {
-    /// Returns the permutation with this number: one key gives 2^64 of them that have nothing to do with each other.
-    #[inline]
-    pub(crate) fn new(key: &'a PermutationKey, number: u64, shape: Shape) -> Self {
-        let rounds = if shape.len < FEWER_ROUNDS_LEN { &key.rounds[..] } else { &key.rounds[..ROUNDS] };
-        Self { shape, word: mix64(key.tweak ^ number), rounds }
-    }
-
-    /// Returns the place of `element`.
-    #[inline]
-    pub(crate) fn place(&self, element: u32) -> u32 {
-        if self.shape.len <= SHUFFLE_LEN_MAX {
-            return self.shuffle(element);
+    pub(crate) fn new(key: &'a PermutationKey, method: Method, numbers: &[u64; N], len: &[u64; N]) -> Self {
+        let (mut a, mut b, mut word) = ([0; N], [0; N], [0; N]);
+        for lane in 0..N {
+            word[lane] = mix64(key.tweak ^ numbers[lane]);
         }
-        let mut places = [element];
-        self.walk(&mut places);
-        places[0]
-    }
-
-    /// The same where elements may have more than 32 bits.
-    #[allow(clippy::cast_possible_truncation, reason = "left is below a, right below b, and both have 32 bits")]
-    pub(crate) fn place_of_wide(&self, element: u64) -> u64 {
-        let Shape { len, b, .. } = self.shape;
-        if len <= 1 << 32 {
-            return u64::from(self.place(element as u32));
-        }
-        let b = u64::from(b);
-        let (mut left, mut right) = ([(element / b) as u32], [(element % b) as u32]);
-        loop {
-            self.round_trip(&mut left, &mut right);
-            let place = u64::from(left[0]) * b + u64::from(right[0]);
-            if place < len {
-                return place;
+        if method != Method::Shuffle {
+            for lane in 0..N {
+                a[lane] = even_side(len[lane]);
+                b[lane] = quotient((len[lane] + u64::from(a[lane] - 1)) as f64, a[lane]);
             }
         }
+        Self { method, len: *len, a, b, word, rounds: &key.rounds }
     }
 
-    /// Puts the place of each element in its stead, side by side, faster.
-    #[inline]
-    pub(crate) fn places(&self, elements: &mut [u32; LANES]) {
-        if self.shape.len <= SHUFFLE_LEN_MAX {
-            elements.iter_mut().for_each(|element| *element = self.shuffle(*element));
-        } else {
-            self.walk(elements);
+    /// Puts the place of each element in its stead.
+    #[inline(always)]
+    pub(crate) fn places(&self, elements: &mut [u32; N]) {
+        match self.method {
+            Method::Shuffle => self.shuffle(elements),
+            Method::AllRounds => self.walk(self.rounds, elements),
+            Method::FewerRounds => self.walk(&self.rounds[..ROUNDS], elements),
         }
     }
 
-    /// Shuffles up to the element, the next digit of the word choosing among those that are left.
-    #[inline]
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "the low word has the digits that are left; a place has four bits"
-    )]
-    fn shuffle(&self, element: u32) -> u32 {
-        let mut places: u64 = 0xfedc_ba98_7654_3210;
+    /// Shuffles up to the last of the elements, the next digit of the word choosing among those that are left. What is done
+    /// beyond an element leaves its place as it is.
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation, reason = "a place has four bits")]
+    fn shuffle(&self, elements: &mut [u32; N]) {
+        let mut places = [0xfedc_ba98_7654_3210u64; N];
         let mut word = self.word;
-        for here in 0..=u64::from(element) {
-            let product = u128::from(word) * u128::from(self.shape.len - here);
-            word = product as u64;
-            let there = here + (product >> 64) as u64;
-            let differing = (places >> (4 * here) ^ places >> (4 * there)) & 15;
-            places ^= differing << (4 * here) | differing << (4 * there);
+        let last = elements.iter().fold(0, |last, &element| last.max(element));
+        for here in 0..=u64::from(last) {
+            for lane in 0..N {
+                let left = self.len[lane].saturating_sub(here);
+                let product = (word[lane] >> 32) * left + (((word[lane] & 0xffff_ffff) * left) >> 32);
+                word[lane] = word[lane].wrapping_mul(left);
+                let there = here + (product >> 32);
+                let differing = (places[lane] >> (4 * here) ^ places[lane] >> (4 * there)) & 15;
+                places[lane] ^= differing << (4 * here) | differing << (4 * there);
+            }
         }
-        (places >> (4 * element)) as u32 & 15
+        for lane in 0..N {
+            elements[lane] = (places[lane] >> (4 * elements[lane])) as u32 & 15;
+        }
     }
 
     /// Walks each element to its place.
-    #[inline]
+    #[inline(always)]
     #[allow(clippy::cast_possible_truncation, reason = "a place is below len")]
-    fn walk<const N: usize>(&self, elements: &mut [u32; N]) {
-        let Shape { len, b, .. } = self.shape;
-        let mut left = elements.map(|element| element / b);
-        let mut right: [u32; N] = std::array::from_fn(|lane| elements[lane] - left[lane] * b);
-        self.round_trip(&mut left, &mut right);
-        for (lane, element) in elements.iter_mut().enumerate() {
-            let (mut left, mut right) = ([left[lane]], [right[lane]]);
-            let place = loop {
-                let place = u64::from(left[0]) * u64::from(b) + u64::from(right[0]);
-                if place < len {
-                    break place;
+    fn walk(&self, rounds: &[u32], elements: &mut [u32; N]) {
+        let (mut left, mut right) = ([0; N], [0; N]);
+        for lane in 0..N {
+            left[lane] = quotient(f64::from(elements[lane]), self.b[lane]);
+            right[lane] = elements[lane] - left[lane] * self.b[lane];
+        }
+        self.round_trip(rounds, &mut left, &mut right);
+        let mut place = [0; N];
+        loop {
+            let mut beyond = false;
+            for lane in 0..N {
+                place[lane] = u64::from(left[lane]) * u64::from(self.b[lane]) + u64::from(right[lane]);
+                beyond |= place[lane] >= self.len[lane];
+            }
+            if !beyond {
+                break;
+            }
+            let (mut next_left, mut next_right) = (left, right);
+            self.round_trip(rounds, &mut next_left, &mut next_right);
+            for lane in 0..N {
+                if place[lane] >= self.len[lane] {
+                    (left[lane], right[lane]) = (next_left[lane], next_right[lane]);
                 }
-                self.round_trip(&mut left, &mut right);
-            };
-            *element = place as u32;
+            }
+        }
+        for lane in 0..N {
+            elements[lane] = place[lane] as u32;
         }
     }
 
     /// Runs all rounds once.
-    #[inline]
+    #[inline(always)]
     #[allow(clippy::cast_possible_truncation, reason = "halves of a word")]
-    #[allow(clippy::needless_range_loop, reason = "two arrays side by side, the shape compilers vectorise")]
-    fn round_trip<const N: usize>(&self, left: &mut [u32; N], right: &mut [u32; N]) {
-        let Shape { a, b, .. } = self.shape;
-        let tweaks = [(self.word >> 32) as u32, self.word as u32];
-        for keys in self.rounds.chunks_exact(2) {
+    fn round_trip(&self, rounds: &[u32], left: &mut [u32; N], right: &mut [u32; N]) {
+        for keys in rounds.chunks_exact(2) {
             for lane in 0..N {
-                left[lane] = add(left[lane], mix32(right[lane] ^ keys[0] ^ tweaks[0]), a);
+                let tweak = (self.word[lane] >> 32) as u32;
+                left[lane] = add(left[lane], mix32(right[lane] ^ keys[0] ^ tweak), self.a[lane]);
             }
             for lane in 0..N {
-                right[lane] = add(right[lane], mix32(left[lane] ^ keys[1] ^ tweaks[1]), b);
+                let tweak = self.word[lane] as u32;
+                right[lane] = add(right[lane], mix32(left[lane] ^ keys[1] ^ tweak), self.b[lane]);
             }
         }
     }
 }
 
+/// Returns the place of `element` in the permutation of 1 to 2^62 elements with this number.
+#[allow(clippy::cast_possible_truncation, reason = "left is below a, right below b, and both have 32 bits")]
+pub(crate) fn wide_place(key: &PermutationKey, number: u64, len: u64, element: u64) -> u64 {
+    if let (true, Ok(element)) = (len <= 1 << 32, u32::try_from(element)) {
+        let mut places = [element];
+        Permutations::new(key, Method::of(len), &[number], &[len]).places(&mut places);
+        return u64::from(places[0]);
+    }
+    let a = even_side(len);
+    let b = len.div_ceil(u64::from(a));
+    let (method, word) = (Method::FewerRounds, mix64(key.tweak ^ number));
+    let permutation = Permutations { method, len: [len], a: [a], b: [b as u32], word: [word], rounds: &key.rounds };
+    let (mut left, mut right) = ([(element / b) as u32], [(element % b) as u32]);
+    loop {
+        permutation.round_trip(&key.rounds[..ROUNDS], &mut left, &mut right);
+        let place = u64::from(left[0]) * b + u64::from(right[0]);
+        if place < len {
+            return place;
+        }
+    }
+}
+
+/// Returns the even one of the two sides of a network of `len` elements, about √len: at most 2^31, for len 2^62.
+#[inline(always)]
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "half a square root of 62 bits")]
+fn even_side(len: u64) -> u32 {
+    let half = 0.5 * (len as f64).sqrt();
+    let below = half as u32;
+    2 * (below + u32::from(f64::from(below) < half))
+}
+
+/// Divides integers below 2^33, rounding down. Exact: a quotient that is no integer is further below the next one than
+/// rounding moves it.
+#[inline(always)]
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the callers' quotients have 32 bits")]
+pub(crate) fn quotient(dividend: f64, divisor: u32) -> u32 {
+    (dividend / f64::from(divisor)) as u32
+}
+
 /// Adds a random word, scaled to `0 .. modulus`, modulo `modulus`.
-#[inline]
+#[inline(always)]
 fn add(value: u32, word: u32, modulus: u32) -> u32 {
     let sum = value + ((u64::from(word) * u64::from(modulus)) >> 32) as u32;
     // Below the modulus the subtraction wraps around to something larger.
@@ -188,7 +233,7 @@ fn add(value: u32, word: u32, modulus: u32) -> u32 {
 }
 
 /// Wellons' `lowbias32`, the best 32-bit mixer of two multiplications known.
-#[inline]
+#[inline(always)]
 fn mix32(mut word: u32) -> u32 {
     word ^= word >> 16;
     word = word.wrapping_mul(0x21f0_aaad);
@@ -198,7 +243,7 @@ fn mix32(mut word: u32) -> u32 {
 }
 
 /// The finaliser of SplitMix64.
-#[inline]
+#[inline(always)]
 fn mix64(mut word: u64) -> u64 {
     word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -208,6 +253,7 @@ fn mix64(mut word: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::philox::LANES;
     use proptest::prelude::*;
     use statrs::distribution::{ChiSquared, ContinuousCDF};
 
@@ -225,14 +271,26 @@ mod tests {
         1.0 - ChiSquared::new(counts.len() as f64 - 1.0).unwrap().cdf(statistic)
     }
 
+    fn permutation(key: &PermutationKey, number: u64, len: u64) -> Permutations<'_, 1> {
+        Permutations::new(key, Method::of(len), &[number], &[len])
+    }
+
+    impl Permutations<'_, 1> {
+        fn place(&self, element: u32) -> u32 {
+            let mut places = [element];
+            self.places(&mut places);
+            places[0]
+        }
+    }
+
     /// Calls with permutations of many keys, and with many of the same key, as cells have them.
-    fn permutations(len: u64, count: u64, mut look: impl FnMut(&Permutation<'_>)) {
+    fn permutations(len: u64, count: u64, mut look: impl FnMut(&Permutations<'_, 1>)) {
         for number in 0..count {
-            look(&Permutation::new(&key(number), 0, Shape::new(len)));
+            look(&permutation(&key(number), 0, len));
         }
         let one = key(u64::MAX);
         for number in 0..count {
-            look(&Permutation::new(&one, number, Shape::new(len)));
+            look(&permutation(&one, number, len));
         }
     }
 
@@ -242,7 +300,7 @@ mod tests {
         #[test]
         fn every_place_is_taken_once(seed: u64, number: u64, len in prop_oneof![1u64..100, 1u64..70_000]) {
             let key = key(seed);
-            let permutation = Permutation::new(&key, number, Shape::new(len));
+            let permutation = permutation(&key, number, len);
             let mut taken = vec![false; usize::try_from(len).unwrap()];
             for element in 0..u32::try_from(len).unwrap() {
                 let place = permutation.place(element) as usize;
@@ -256,7 +314,7 @@ mod tests {
         fn places_of_the_longest_permutations_are_in_range(seed: u64, element: u32, less in 0u64..100_000) {
             let (key, len) = (key(seed), (1u64 << 32) - less);
             let element = element.min(u32::try_from(len - 1).unwrap());
-            prop_assert!(u64::from(Permutation::new(&key, 0, Shape::new(len)).place(element)) < len);
+            prop_assert!(u64::from(permutation(&key, 0, len).place(element)) < len);
         }
     }
 
@@ -265,10 +323,9 @@ mod tests {
     fn wide_permutations_are_permutations() {
         for len in [(1u64 << 32) + 1, 5_000_000_000, 1 << 50, 1 << 62] {
             let key = key(len);
-            let permutation = Permutation::new(&key, 1, Shape::new(len));
             let elements = (0..100_000).chain(len - 100_000..len);
             let places: std::collections::BTreeSet<u64> =
-                elements.map(|element| permutation.place_of_wide(element)).collect();
+                elements.map(|element| wide_place(&key, 1, len, element)).collect();
             assert_eq!(places.len(), 200_000, "length {len}");
             assert!(places.iter().all(|&place| place < len));
             let mut counts = vec![0; 100];
@@ -277,24 +334,30 @@ mod tests {
         }
         let key = key(3);
         for len in [1u64, 16, 17, 70_000, 1 << 32] {
-            let permutation = Permutation::new(&key, 5, Shape::new(len));
             for element in [0, len / 2, len - 1] {
-                let narrow = permutation.place(u32::try_from(element).unwrap());
-                assert_eq!(permutation.place_of_wide(element), u64::from(narrow), "length {len}");
+                let narrow = permutation(&key, 5, len).place(u32::try_from(element).unwrap());
+                assert_eq!(wide_place(&key, 5, len, element), u64::from(narrow), "length {len}");
             }
         }
     }
 
     #[test]
     fn places_side_by_side_are_those_one_by_one() {
-        for len in [1u64, 12, 16, 17, 30, 63, 64, 1000, 1 << 20, 1 << 32] {
-            let (key, shape) = (key(len), Shape::new(len));
-            let permutation = Permutation::new(&key, 3, shape);
-            for first in [0, len.saturating_sub(LANES as u64)] {
-                let elements = std::array::from_fn(|lane| u32::try_from((first + lane as u64).min(len - 1)).unwrap());
+        let lens: [&[u64]; 3] =
+            [&[1, 2, 5, 12, 16], &[17, 20, 30, 42, 63], &[64, 100, 1000, 1 << 20, (1 << 32) - 1, 1 << 32]];
+        for (method, lens) in Method::ALL.into_iter().zip(lens) {
+            let key = key(7);
+            let lens: [u64; LANES] = std::array::from_fn(|lane| lens[lane % lens.len()]);
+            let numbers: [u64; LANES] = std::array::from_fn(|lane| lane as u64);
+            let permutations = Permutations::new(&key, method, &numbers, &lens);
+            for from_end in 0..LANES as u64 {
+                let elements = lens.map(|len| u32::try_from(len - 1 - from_end.min(len - 1)).unwrap());
                 let mut places = elements;
-                permutation.places(&mut places);
-                assert_eq!(places, elements.map(|element| permutation.place(element)), "length {len}");
+                permutations.places(&mut places);
+                for lane in 0..LANES {
+                    let alone = permutation(&key, numbers[lane], lens[lane]);
+                    assert_eq!((alone.method, alone.place(elements[lane])), (method, places[lane]), "{}", lens[lane]);
+                }
             }
         }
     }
@@ -345,7 +408,7 @@ mod tests {
         let hash = |len: u64| {
             let key = key(42);
             (0..len.min(10_000)).fold(0xcbf2_9ce4_8422_2325u64, |hash, element| {
-                let place = Permutation::new(&key, 7, Shape::new(len)).place(u32::try_from(element).unwrap());
+                let place = permutation(&key, 7, len).place(u32::try_from(element).unwrap());
                 (hash ^ u64::from(place)).wrapping_mul(0x0100_0000_01b3)
             })
         };

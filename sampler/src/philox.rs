@@ -5,19 +5,21 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Seed(pub u64);
 
-const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
+const MULTIPLIERS: [u64; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const KEY_INCREMENTS: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 const ROUNDS: usize = 10;
+/// The low half of a 64-bit word.
+const LOW: u64 = 0xffff_ffff;
 
-/// Blocks computed side by side; a multiple of the widest vector unit in use (16 lanes of 32 bits).
+/// Blocks computed side by side; a multiple of the widest vector unit in use (8 lanes of 64 bits).
 pub(crate) const LANES: usize = 16;
 
 /// Returns the random block of `counter` under `key`, as published.
 #[must_use]
 pub fn philox4x32_10(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
-    let mut lanes = counter.map(|word| [word]);
+    let mut lanes = counter.map(|word| [u64::from(word)]);
     rounds(&mut lanes, key);
-    lanes.map(|[word]| word)
+    lanes.map(|[word]| low(word))
 }
 
 /// Returns the two 64-bit words of draw `draw`: the first chooses the cell, the second the example within it.
@@ -48,38 +50,51 @@ pub(crate) fn segment_words(seed: Seed, start: u64, number: u32, domain: Domain)
 }
 
 /// Returns a word for each row, in one round of the distinct plan of the segment that starts at draw `start`.
+#[inline(always)]
 pub(crate) fn row_words(seed: Seed, start: u64, round: u32, rows: &[u32; LANES]) -> [u64; LANES] {
-    let mut lanes = [*rows, [low(start); LANES], [high(start); LANES], [DISTINCT_ROUND | round; LANES]];
+    let mut lanes = [[0; LANES]; 4];
+    for lane in 0..LANES {
+        lanes[0][lane] = u64::from(rows[lane]);
+        lanes[1][lane] = u64::from(low(start));
+        lanes[2][lane] = u64::from(high(start));
+        lanes[3][lane] = u64::from(DISTINCT_ROUND | round);
+    }
     rounds(&mut lanes, key(seed));
-    std::array::from_fn(|lane| join(lanes[0][lane], lanes[1][lane]))
+    let mut words = [0; LANES];
+    for lane in 0..LANES {
+        words[lane] = join(low(lanes[0][lane]), low(lanes[1][lane]));
+    }
+    words
 }
 
-/// Fills `cell` and `position` with the words of draws `first .. first + LANES`.
-#[allow(clippy::needless_range_loop, reason = "four arrays side by side, the shape compilers vectorise")]
-pub(crate) fn draw_words_block(seed: Seed, first: u64, cell: &mut [u64; LANES], position: &mut [u64; LANES]) {
-    let mut lanes = [[0u32; LANES]; 4];
+/// Returns the words of draws `first .. first + LANES`, in halves: those of the first word, then those of the second. They
+/// are the low halves of 64 bits, of which the high ones mean nothing.
+#[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "arrays side by side, the shape compilers vectorise")]
+pub(crate) fn draw_words_block(seed: Seed, first: u64) -> [[u64; LANES]; 4] {
+    let mut lanes = [[0; LANES]; 4];
     for lane in 0..LANES {
         let draw = first.wrapping_add(lane as u64);
-        lanes[0][lane] = low(draw);
-        lanes[1][lane] = high(draw);
+        lanes[0][lane] = draw & LOW;
+        lanes[1][lane] = draw >> 32;
     }
     rounds(&mut lanes, key(seed));
-    for lane in 0..LANES {
-        cell[lane] = join(lanes[0][lane], lanes[1][lane]);
-        position[lane] = join(lanes[2][lane], lanes[3][lane]);
-    }
+    lanes
 }
 
+/// Runs all rounds on counters whose words are the low halves of 64 bits, as vector units multiply them; the high halves
+/// mean nothing after.
+#[inline(always)]
 #[allow(clippy::needless_range_loop, reason = "four arrays side by side, the shape compilers vectorise")]
-fn rounds<const N: usize>(counter: &mut [[u32; N]; 4], mut key: [u32; 2]) {
+fn rounds<const N: usize>(counter: &mut [[u64; N]; 4], mut key: [u32; 2]) {
     for _ in 0..ROUNDS {
         for lane in 0..N {
-            let first = u64::from(counter[0][lane]) * u64::from(MULTIPLIERS[0]);
-            let second = u64::from(counter[2][lane]) * u64::from(MULTIPLIERS[1]);
-            counter[0][lane] = high(second) ^ counter[1][lane] ^ key[0];
-            counter[1][lane] = low(second);
-            counter[2][lane] = high(first) ^ counter[3][lane] ^ key[1];
-            counter[3][lane] = low(first);
+            let first = (counter[0][lane] & LOW) * MULTIPLIERS[0];
+            let second = (counter[2][lane] & LOW) * MULTIPLIERS[1];
+            counter[0][lane] = second >> 32 ^ counter[1][lane] ^ u64::from(key[0]);
+            counter[1][lane] = second;
+            counter[2][lane] = first >> 32 ^ counter[3][lane] ^ u64::from(key[1]);
+            counter[3][lane] = first;
         }
         key = [key[0].wrapping_add(KEY_INCREMENTS[0]), key[1].wrapping_add(KEY_INCREMENTS[1])];
     }
@@ -125,12 +140,11 @@ mod tests {
 
     #[test]
     fn lanes_equal_single_blocks_across_the_32_bit_carry() {
-        let seed = Seed(0x0123_4567_89ab_cdef);
-        let first = u64::from(u32::MAX) - 5;
-        let (mut cell, mut position) = ([0; LANES], [0; LANES]);
-        draw_words_block(seed, first, &mut cell, &mut position);
+        let (seed, first) = (Seed(0x0123_4567_89ab_cdef), u64::from(u32::MAX) - 5);
+        let words = draw_words_block(seed, first);
         for lane in 0..LANES {
-            assert_eq!([cell[lane], position[lane]], draw_words(seed, first + lane as u64));
+            let [a, b, c, d] = words.map(|words| low(words[lane]));
+            assert_eq!([join(a, b), join(c, d)], draw_words(seed, first + lane as u64));
         }
     }
 }

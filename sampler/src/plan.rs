@@ -66,7 +66,7 @@ impl Plan {
         check_segment(segment, replacement)?;
         let order = match replacement {
             Replacement::Independent => Order::Independent,
-            Replacement::Stratified => Order::Stratified(Stratified::new(sampler.alias(), seed, segment)),
+            Replacement::Stratified => Order::Stratified(Stratified::new(sampler.cells().len(), seed, segment)),
             Replacement::Distinct => {
                 let earlier = earlier_rows(segment, before, sampler.rows(), seed)?;
                 Order::Distinct(Distinct::new(&sampler, seed, segment, earlier))

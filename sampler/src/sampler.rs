@@ -3,11 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::alias::{AliasTable, AliasTableError};
+use crate::alias::{self, AliasTableError};
 use crate::cells::{CellStatistics, Cells};
 use crate::dataset::Dataset;
+use crate::draw_table::DrawTable;
 use crate::feature_table::FeatureTableError;
-use crate::philox::{LANES, Seed, draw_words, draw_words_block};
+use crate::instruction_set::InstructionSet;
+use crate::philox::Seed;
 use crate::spec::{SamplerSpec, SpecError};
 use crate::swift::SwiftFunction;
 
@@ -66,11 +68,8 @@ pub struct Sampler {
     cells: Arc<Cells>,
     /// Index of row 0.
     first_row: u64,
-    alias: AliasTable,
-    /// Probability of one example of each cell.
-    probability: Vec<f64>,
+    table: DrawTable,
     function: Option<SwiftFunction>,
-    effective_sample_size: f64,
 }
 
 impl Sampler {
@@ -98,9 +97,8 @@ impl Sampler {
                 (cells, weights, Some(function))
             }
         };
-        let (alias, probability, effective_sample_size) = distribute(&weights, &*cells)?;
-        let first_row = dataset.first_row();
-        Ok(Self { spec, cells, first_row, alias, probability, function, effective_sample_size })
+        let table = distribute(weights, &*cells, cells.starts().iter().copied())?;
+        Ok(Self { spec, cells, first_row: dataset.first_row(), table, function })
     }
 
     /// Returns the canonical spec.
@@ -127,9 +125,9 @@ impl Sampler {
         &self.cells
     }
 
-    /// Returns the distribution over the cells.
-    pub(crate) fn alias(&self) -> &AliasTable {
-        &self.alias
+    /// Returns what draws look up.
+    pub(crate) fn table(&self) -> &DrawTable {
+        &self.table
     }
 
     /// Returns the weight function of a swift sampler, for examples outside the dataset.
@@ -141,22 +139,23 @@ impl Sampler {
     /// Returns the effective sample size 1 / Σ p², in examples: n for the uniform sampler.
     #[must_use]
     pub fn effective_sample_size(&self) -> f64 {
-        self.effective_sample_size
+        self.table.effective_sample_size()
     }
 
-    /// Returns the probability of one example of `cell`.
+    /// Returns the probability of one example of `cell`, in O(1); in O(cells) when first called.
     #[must_use]
     pub fn cell_probability(&self, cell: usize) -> f64 {
-        self.probability[cell]
+        self.table.units().share(cell) / f64::from(self.cells.count(cell))
     }
 
     /// Returns the probability of every example, in row order.
     #[must_use]
     pub fn probabilities(&self) -> Vec<f64> {
         let mut of_row = vec![0.0; self.rows()];
-        for (cell, &probability) in self.probability.iter().enumerate() {
-            for position in 0..self.cells.count(cell) {
-                of_row[self.cells.row(cell, position) as usize] = probability;
+        for cell in 0..self.cells.len() {
+            let probability = self.cell_probability(cell);
+            for place in self.cells.places(cell) {
+                of_row[self.cells.row_at(place) as usize] = probability;
             }
         }
         of_row
@@ -165,9 +164,10 @@ impl Sampler {
     /// Returns draw number `draw` of a job with this seed: a pure function, in O(1).
     #[must_use]
     pub fn draw(&self, seed: Seed, draw: u64) -> Draw {
-        let [cell, position] = draw_words(seed, draw);
-        let (row, probability) = self.resolve(cell, position);
-        Draw { index: self.first_row + u64::from(row), probability }
+        let (mut row, mut probability) = ([0], [0.0]);
+        let (instructions, order) = (InstructionSet::widest(), self.cells.order());
+        self.table.draw_into(instructions, order, seed, draw, &mut row, &mut probability);
+        Draw { index: self.first_row + u64::from(row[0]), probability: probability[0] }
     }
 
     /// Writes the draws of `draws` into `rows` and `probabilities`, as [`Self::draw`] returns them, faster. Rows are the
@@ -181,43 +181,27 @@ impl Sampler {
             rows.len() as u64 == wanted && probabilities.len() as u64 == wanted,
             "both slices hold one value a draw"
         );
-        let (mut cell, mut position) = ([0; LANES], [0; LANES]);
-        let blocks = rows.chunks_mut(LANES).zip(probabilities.chunks_mut(LANES));
-        for (first, (rows, probabilities)) in draws.step_by(LANES).zip(blocks) {
-            draw_words_block(seed, first, &mut cell, &mut position);
-            for (lane, (row, probability)) in rows.iter_mut().zip(probabilities).enumerate() {
-                (*row, *probability) = self.resolve(cell[lane], position[lane]);
-            }
-        }
+        let (instructions, order) = (InstructionSet::widest(), self.cells.order());
+        self.table.draw_into(instructions, order, seed, draws.start, rows, probabilities);
     }
 
-    /// Maps the two words of a draw to an example and its probability.
+    /// Returns the example at `place` of `cell`, and its probability.
     #[inline]
-    #[allow(clippy::cast_possible_truncation, reason = "a position is below the cell's count")]
-    fn resolve(&self, cell_word: u64, position_word: u64) -> (u32, f32) {
-        let cell = self.alias.entry(cell_word);
-        let count = self.cells.count(cell);
-        self.example(cell, ((u128::from(position_word) * u128::from(count)) >> 64) as u32)
-    }
-
-    /// Returns the example at `position` of `cell`, and its probability.
-    #[inline]
-    #[allow(clippy::cast_possible_truncation, reason = "f32 goes on the wire")]
-    pub(crate) fn example(&self, cell: usize, position: u32) -> (u32, f32) {
-        (self.cells.row(cell, position), self.probability[cell] as f32)
+    pub(crate) fn example(&self, cell: usize, place: u32) -> (u32, f32) {
+        (self.cells.row_at(place), self.table.probability(cell))
     }
 }
 
-/// Turns the weight of an example of each cell into the distribution over the cells, the probability of an example of
-/// each, and the effective sample size.
+/// Makes the weight of an example of each cell drawable; `starts` are the places where cells begin and the last ends, or
+/// zeros where places are not of one order.
 pub(crate) fn distribute(
-    weights: &[f64],
+    weights: Vec<f64>,
     cells: &impl CellStatistics,
-) -> Result<(AliasTable, Vec<f64>, f64), AliasTableError> {
-    let count = |cell: usize| cells.count(cell) as f64;
-    let mass: Vec<f64> = weights.iter().enumerate().map(|(cell, weight)| weight * count(cell)).collect();
-    let alias = AliasTable::new(&mass)?;
-    let probability: Vec<f64> = (0..cells.len()).map(|cell| alias.probability(cell) / count(cell)).collect();
-    let squares: f64 = probability.iter().enumerate().map(|(cell, p)| p * p * count(cell)).sum();
-    Ok((alias, probability, squares.recip()))
+    starts: impl Iterator<Item = u32>,
+) -> Result<DrawTable, AliasTableError> {
+    let mut mass = weights;
+    for (mass, count) in mass.iter_mut().zip(cells.counts()) {
+        *mass *= count as f64;
+    }
+    Ok(DrawTable::new(&alias::apportion(mass)?, cells.counts(), starts))
 }

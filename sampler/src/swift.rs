@@ -1,5 +1,6 @@
 //! The paper's sampler as a function of features, eq. (5-10): τ̃(x) = H(T(Σ c_j f_j(x))).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::cells::CellStatistics;
@@ -28,23 +29,20 @@ impl SwiftFunction {
     /// Builds the function and the weight of each cell, in O(cells · log cells). `spec` is canonical.
     pub(crate) fn build(spec: &SwiftSpec, cells: &impl CellStatistics) -> Result<(Self, Vec<f64>), SamplerError> {
         let step = PiecewiseLinear::new(&spec.knots, &spec.values)?;
-        let mass = |cell: usize| match spec.transform {
-            Transform::Cdf => Some(cells.count(cell) as f64),
-            Transform::Cgf => cells.gradient_mass(cell),
+        let mass: Cow<'_, [f64]> = match spec.transform {
+            Transform::Cdf => cells.counts().map(|count| count as f64).collect(),
+            Transform::Cgf => cells.gradient_mass().ok_or(SamplerError::NoGradientNorm)?.into(),
         };
-        if mass(0).is_none() {
-            return Err(SamplerError::NoGradientNorm);
-        }
         let mut order: Vec<(i64, usize)> =
             (0..cells.len()).map(|cell| (on_grid(combine(&spec.coefficients, cells.quantiles(cell))), cell)).collect();
         order.sort_unstable();
 
-        let total: f64 = order.iter().filter_map(|&(_, cell)| mass(cell)).sum();
+        let total: f64 = order.iter().map(|&(_, cell)| mass[cell]).sum();
         let (mut combined, mut transformed) = (Vec::new(), Vec::new());
         let mut weights = vec![0.0; cells.len()];
         let mut below = 0.0;
         for tied in order.chunk_by(|a, b| b.0 - a.0 <= 1) {
-            let own: f64 = tied.iter().filter_map(|&(_, cell)| mass(cell)).sum();
+            let own: f64 = tied.iter().map(|&(_, cell)| mass[cell]).sum();
             // Mid-rank: half of a tie's own mass lies below it.
             let t = ((below + 0.5 * own) / total).min(1.0);
             let weight = step.at(t);

@@ -50,8 +50,8 @@ impl Distinct {
     pub(super) fn draw_into(&self, sampler: &Sampler, first: u64, indices: &mut [u32], probabilities: &mut [f32]) {
         let first = usize::try_from(first).expect("fewer than 2^28");
         for (&place, (index, probability)) in self.places[first..].iter().zip(indices.iter_mut().zip(probabilities)) {
-            let (cell, position) = sampler.cells().cell_of_place(place);
-            (*index, *probability) = sampler.example(cell, position);
+            let (cell, _) = sampler.cells().cell_of_place(place);
+            (*index, *probability) = sampler.example(cell, place);
         }
     }
 

@@ -7,12 +7,19 @@
 //! From K ≥ ⌊m·(R·p)⌋ ≥ m·⌊R·p⌋ follows ⌊K/m⌋ ≥ ⌊R·p⌋, and likewise ⌈K/m⌉ ≤ ⌈R·p⌉: every example is drawn ⌊R·p⌋ or ⌈R·p⌉
 //! times. As o is uniform, the expectation of K is R·m·p exactly, and the examples of a cell share it alike.
 
-use crate::alias::AliasTable;
+use crate::alias::SLOT_UNITS;
 use crate::divisor::Divisor;
-use crate::permutation::{Permutation, PermutationKey, Shape};
+use crate::instruction_set::{InstructionSet, Kernel, prefetch};
+use crate::permutation::{Method, PermutationKey, Permutations, quotient, wide_place};
 use crate::philox::{Domain, LANES, Seed, segment_words};
 use crate::sampler::Sampler;
 use crate::segment::Segment;
+use crate::unit_table::UnitTable;
+
+/// The low half of a 64-bit word.
+const LOW: u64 = 0xffff_ffff;
+/// Draws that go through a stage together.
+const BLOCK_DRAWS: usize = 256;
 
 /// The points of a segment. All of them are functions of these few numbers.
 #[derive(Debug, Clone)]
@@ -22,13 +29,12 @@ pub(crate) struct Stratified {
     by_draws: Divisor,
     /// Entries of the alias table: U is 2^32 times as many.
     by_len: Divisor,
-    /// o, below U.
-    offset: u64,
+    /// U - 1 - o, where o is below U.
+    less_offset: u64,
     /// U = quotient · R + remainder, and o likewise: products with U itself would not fit 64 bits.
     total: Divided,
     offset_divided: Divided,
     order: PermutationKey,
-    order_shape: Shape,
     within_cells: PermutationKey,
 }
 
@@ -46,8 +52,9 @@ impl Divided {
 
 impl Stratified {
     /// Draws the offset and the keys of the orders, in O(1).
-    pub(crate) fn new(alias: &AliasTable, seed: Seed, segment: Segment) -> Self {
-        let (draws, total) = (segment.draws(), alias.total());
+    pub(crate) fn new(cells: usize, seed: Seed, segment: Segment) -> Self {
+        let (draws, len) = (segment.draws(), cells as u64);
+        let total = len * SLOT_UNITS;
         let [high, low, ..] = segment_words(seed, segment.start, 0, Domain::Offset);
         let word = u64::from(high) << 32 | u64::from(low);
         let offset = (u128::from(word) * u128::from(total)) >> 64;
@@ -55,97 +62,259 @@ impl Stratified {
         Self {
             draws,
             by_draws: Divisor::new(draws),
-            by_len: Divisor::new(alias.len() as u64),
-            offset,
+            by_len: Divisor::new(len),
+            less_offset: total - 1 - offset,
             total: Divided::new(total, draws),
             offset_divided: Divided::new(offset, draws),
             order: PermutationKey::new(seed, segment.start, Domain::SegmentOrder),
-            order_shape: Shape::new(draws),
             within_cells: PermutationKey::new(seed, segment.start, Domain::CellOrder),
         }
     }
 
     /// Writes the examples of the segment's draws from number `first` on, counted from 0, and their probabilities.
-    ///
-    /// Goes through a block in stages, so that the memory accesses of one draw do not wait for those of another.
-    #[allow(clippy::cast_possible_truncation, reason = "draws are numbered below 2^32")]
     pub(super) fn draw_into(&self, sampler: &Sampler, first: u64, indices: &mut [u32], probabilities: &mut [f32]) {
-        let order = Permutation::new(&self.order, 0, self.order_shape);
-        let blocks = indices.chunks_mut(LANES).zip(probabilities.chunks_mut(LANES));
-        for (first, (indices, probabilities)) in (first..).step_by(LANES).zip(blocks) {
-            // The last block draws the segment's last draw several times, and writes it once.
-            let mut points = std::array::from_fn(|lane| (first + lane as u64).min(self.draws - 1) as u32);
-            order.places(&mut points);
-            let cells = points.map(|point| sampler.alias().entry_of_unit(self.unit(u64::from(point))));
-            let positions = if cells.iter().all(|&cell| cell == cells[0]) {
-                self.positions_in_one_cell(sampler, points, cells[0])
-            } else {
-                std::array::from_fn(|lane| self.position(sampler, points[lane], cells[lane]))
-            };
-            for (lane, (index, probability)) in indices.iter_mut().zip(probabilities).enumerate() {
-                (*index, *probability) = sampler.example(cells[lane], positions[lane]);
-            }
-        }
+        self.draw_with(InstructionSet::widest(), sampler, first, indices, probabilities);
     }
 
     /// Returns the cell of the segment's draw `number`, counted from 0, and the position in it of its example: the same
     /// example as [`Self::draw_into`], where the examples of a cell are on several hosts. `count` returns the number of
     /// examples in a cell.
-    #[allow(clippy::cast_possible_truncation, reason = "draws are numbered below 2^32")]
-    pub(crate) fn place(&self, alias: &AliasTable, count: impl Fn(usize) -> u64, number: u64) -> (usize, u64) {
-        let point = u64::from(Permutation::new(&self.order, 0, self.order_shape).place(number as u32));
-        let cell = alias.entry_of_unit(self.unit(point));
-        let count = count(cell);
-        let within = (point - self.first_point(alias, cell)) % count;
-        let order = Permutation::new(&self.within_cells, cell as u64, Shape::new(count));
-        (cell, order.place_of_wide(within))
+    pub(crate) fn place(&self, units: &UnitTable, count: impl Fn(usize) -> u64, number: u64) -> (usize, u64) {
+        let point = wide_place(&self.order, 0, self.draws, number);
+        let unit = self.unit(point);
+        let cell = units.cell_of(unit, units.first_cell((unit >> 32) as u32));
+        let within = point - self.first_point(units.cell(cell)[0].before);
+        let (cell, count) = (cell as usize, count(cell as usize));
+        (cell, wide_place(&self.within_cells, cell as u64, count, within % count))
     }
 
-    /// Returns the position, within its cell, of the example that gets a point.
-    #[inline]
-    #[allow(clippy::cast_possible_truncation, reason = "points are numbered below 2^32")]
-    fn position(&self, sampler: &Sampler, point: u32, cell: usize) -> u32 {
-        let count = sampler.cells().count(cell);
-        if count == 1 {
-            return 0;
-        }
-        let number = (u64::from(point) - self.first_point(sampler.alias(), cell)) as u32 % count;
-        self.order_within(cell, count).place(number)
-    }
-
-    /// The same for points of one cell, as all are under the uniform sampler.
-    #[allow(clippy::cast_possible_truncation, reason = "points are numbered below 2^32")]
-    fn positions_in_one_cell(&self, sampler: &Sampler, points: [u32; LANES], cell: usize) -> [u32; LANES] {
-        let count = sampler.cells().count(cell);
-        let first = self.first_point(sampler.alias(), cell);
-        let mut numbers = points.map(|point| (u64::from(point) - first) as u32 % count);
-        self.order_within(cell, count).places(&mut numbers);
-        numbers
-    }
-
-    #[inline]
-    fn order_within(&self, cell: usize, count: u32) -> Permutation<'_> {
-        Permutation::new(&self.within_cells, cell as u64, Shape::new(u64::from(count)))
+    fn draw_with(
+        &self,
+        instructions: InstructionSet,
+        sampler: &Sampler,
+        first: u64,
+        indices: &mut [u32],
+        probabilities: &mut [f32],
+    ) {
+        let (units, order) = (sampler.table().units(), sampler.cells().order());
+        instructions.run(StratifiedDraws { stratified: self, units, order, first, indices, probabilities });
     }
 
     /// Returns ⌊(j·U + o) / R⌋. As j and both remainders are below R ≤ 2^32, nothing overflows.
-    #[inline]
+    #[inline(always)]
     fn unit(&self, point: u64) -> u64 {
         let (total, offset) = (self.total, self.offset_divided);
         point * total.quotient + offset.quotient + self.by_draws.divide(point * total.remainder + offset.remainder)
     }
 
-    /// Returns the first point j at or after the cell's first unit c: the smallest with j·U + o ≥ c·R.
-    #[inline]
-    #[allow(clippy::cast_possible_truncation, reason = "a point is at most R")]
-    fn first_point(&self, alias: &AliasTable, cell: usize) -> u64 {
-        let total = alias.total();
-        let before = u128::from(alias.units_before(cell)) * u128::from(self.draws);
-        // The total is len · 2^32, and dividing by 2^32 first leaves the quotient the same.
-        let rounded_up = (before + u128::from(total - 1 - self.offset)) >> 32;
-        match u64::try_from(rounded_up) {
-            Ok(rounded_up) => self.by_len.divide(rounded_up),
-            Err(_beyond_64_bits) => (rounded_up / u128::from(total >> 32)) as u64,
+    /// Returns the first point j at or after a cell's first unit c: the smallest with j·U + o ≥ c·R.
+    #[inline(always)]
+    fn first_point(&self, before: u64) -> u64 {
+        // ⌊(c·R + (U - 1 - o)) / 2^32⌋ / len, as U is len · 2^32. What is divided is at most len·R + len - 1 < 2^64.
+        let less_offset = self.less_offset;
+        let low = (before & LOW) * self.draws;
+        let carry = ((low & LOW) + (less_offset & LOW)) >> 32;
+        self.by_len.divide((before >> 32) * self.draws + (low >> 32) + (less_offset >> 32) + carry)
+    }
+}
+
+/// Goes through each block in stages, so that the memory accesses of one draw do not wait for those of another.
+struct StratifiedDraws<'a> {
+    stratified: &'a Stratified,
+    units: &'a UnitTable,
+    order: Option<&'a [u32]>,
+    first: u64,
+    indices: &'a mut [u32],
+    probabilities: &'a mut [f32],
+}
+
+impl Kernel for StratifiedDraws<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { stratified, units, order, first, indices, probabilities } = self;
+        let draws = stratified.draws;
+        let points = Permutations::new(&stratified.order, Method::of(draws), &[0; LANES], &[draws; LANES]);
+        let mut block = Block::EMPTY;
+        let blocks = indices.chunks_mut(BLOCK_DRAWS).zip(probabilities.chunks_mut(BLOCK_DRAWS));
+        for (first, (indices, probabilities)) in (first..).step_by(BLOCK_DRAWS).zip(blocks) {
+            block.choose_units(stratified, units, &points, first, indices.len());
+            block.choose_cells(units, indices.len());
+            block.look_up_cells(units, probabilities);
+            block.number_within_cells(stratified, indices.len());
+            for method in Method::ALL {
+                block.permute_within_cells(stratified, method, indices.len());
+            }
+            for ((index, &start), &position) in indices.iter_mut().zip(&block.start).zip(&block.position) {
+                *index = start + position;
+            }
+            if let Some(order) = order {
+                indices.iter().for_each(|&place| prefetch(order, place as usize));
+                indices.iter_mut().for_each(|place| *place = order[*place as usize]);
+            }
+        }
+    }
+}
+
+/// A block of draws, one a position.
+struct Block {
+    point: [u32; BLOCK_DRAWS],
+    unit: [u64; BLOCK_DRAWS],
+    cell: [u32; BLOCK_DRAWS],
+    /// Units before the cell.
+    before: [u64; BLOCK_DRAWS],
+    start: [u32; BLOCK_DRAWS],
+    count: [u32; BLOCK_DRAWS],
+    /// The point's number among its cell's, then the example's position within the cell.
+    position: [u32; BLOCK_DRAWS],
+}
+
+impl Block {
+    const EMPTY: Self = Self {
+        point: [0; BLOCK_DRAWS],
+        unit: [0; BLOCK_DRAWS],
+        cell: [0; BLOCK_DRAWS],
+        before: [0; BLOCK_DRAWS],
+        start: [0; BLOCK_DRAWS],
+        count: [1; BLOCK_DRAWS],
+        position: [0; BLOCK_DRAWS],
+    };
+
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation, reason = "draws and slots are numbered below 2^32")]
+    fn choose_units(
+        &mut self,
+        stratified: &Stratified,
+        units: &UnitTable,
+        order: &Permutations<'_, LANES>,
+        first: u64,
+        draws: usize,
+    ) {
+        let groups = self.point.as_chunks_mut::<LANES>().0.iter_mut().zip(self.unit.as_chunks_mut::<LANES>().0);
+        for (first, (points, unit)) in (first..).step_by(LANES).zip(groups).take(draws.div_ceil(LANES)) {
+            for (point, draw) in points.iter_mut().zip(first..) {
+                // The last group draws the segment's last draw several times, and writes it once.
+                *point = draw.min(stratified.draws - 1) as u32;
+            }
+            order.places(points);
+            for lane in 0..LANES {
+                unit[lane] = stratified.unit(u64::from(points[lane]));
+            }
+            for unit in unit {
+                units.prefetch_guide((*unit >> 32) as u32);
+            }
+        }
+    }
+
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation, reason = "slots are numbered below 2^32")]
+    fn choose_cells(&mut self, units: &UnitTable, draws: usize) {
+        for (cell, unit) in self.cell.iter_mut().zip(&self.unit).take(draws) {
+            *cell = units.first_cell((unit >> 32) as u32);
+        }
+        for (cell, &unit) in self.cell.iter_mut().zip(&self.unit).take(draws) {
+            *cell = units.cell_of(unit, *cell);
+        }
+    }
+
+    #[inline(always)]
+    fn look_up_cells(&mut self, units: &UnitTable, probabilities: &mut [f32]) {
+        for (draw, probability) in probabilities.iter_mut().enumerate() {
+            let [here, next] = units.cell(self.cell[draw]);
+            self.before[draw] = here.before;
+            self.start[draw] = here.start;
+            self.count[draw] = next.start - here.start;
+            *probability = here.probability;
+        }
+    }
+
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation, reason = "points are numbered below 2^32")]
+    fn number_within_cells(&mut self, stratified: &Stratified, draws: usize) {
+        for draw in 0..draws {
+            let number = (u64::from(self.point[draw]) - stratified.first_point(self.before[draw])) as u32;
+            self.position[draw] = number - quotient(f64::from(number), self.count[draw]) * self.count[draw];
+        }
+    }
+
+    /// Permutes the positions in all cells of several examples that one method is for.
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation, reason = "a block has 256 draws")]
+    fn permute_within_cells(&mut self, stratified: &Stratified, method: Method, draws: usize) {
+        let (mut here, mut len) = ([0u8; BLOCK_DRAWS], 0);
+        for draw in 0..draws {
+            here[len] = draw as u8;
+            len += usize::from(self.count[draw] > 1 && Method::of(u64::from(self.count[draw])) == method);
+        }
+        if len == 0 {
+            return;
+        }
+        let last = here[len - 1];
+        here[len..len.next_multiple_of(LANES)].fill(last);
+        let (mut cells, mut counts, mut positions) = ([0u64; BLOCK_DRAWS], [0u64; BLOCK_DRAWS], [0u32; BLOCK_DRAWS]);
+        for (to, &draw) in here[..len.next_multiple_of(LANES)].iter().enumerate() {
+            cells[to] = u64::from(self.cell[draw as usize]);
+            counts[to] = u64::from(self.count[draw as usize]);
+            positions[to] = self.position[draw as usize];
+        }
+        let groups = cells.as_chunks::<LANES>().0.iter().zip(counts.as_chunks::<LANES>().0);
+        for ((cells, counts), positions) in groups.zip(positions.as_chunks_mut::<LANES>().0).take(len.div_ceil(LANES)) {
+            Permutations::new(&stratified.within_cells, method, cells, counts).places(positions);
+        }
+        for (&draw, &position) in here[..len].iter().zip(&positions) {
+            self.position[draw as usize] = position;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Dataset, FeatureTable, SamplerSpec};
+    use proptest::prelude::*;
+
+    fn by_weight(weights: Vec<f64>) -> Sampler {
+        let table = FeatureTable::new(vec![("w".into(), weights)]).unwrap();
+        let dataset = Dataset::new(table, vec![], None).unwrap();
+        Sampler::build(&SamplerSpec::Column { column: "w".into() }, &dataset).unwrap()
+    }
+
+    /// One draw, as it is defined.
+    fn defined(stratified: &Stratified, sampler: &Sampler, draw: u64) -> u32 {
+        let (units, cells, draws) = (sampler.table().units(), sampler.cells(), u128::from(stratified.draws));
+        let total = u128::from(SLOT_UNITS) * cells.len() as u128;
+        let offset = total - 1 - u128::from(stratified.less_offset);
+        let point = u128::from(wide_place(&stratified.order, 0, stratified.draws, draw));
+        let unit = (point * total + offset) / draws;
+        let cell = (0u32..).find(|&cell| u128::from(units.cell(cell)[1].before) > unit).unwrap();
+        let [here, next] = units.cell(cell);
+        let count = u64::from(next.start - here.start);
+        let first_point = (u128::from(here.before) * draws + (total - 1 - offset)) / total;
+        let number = u64::try_from(point - first_point).unwrap() % count;
+        let position = wide_place(&stratified.within_cells, u64::from(cell), count, number);
+        cells.row_at(here.start + u32::try_from(position).unwrap())
+    }
+
+    proptest! {
+        /// Of every instruction set that the machine has; cells have one to some hundred examples.
+        #[test]
+        fn blocks_are_the_draws_as_defined(
+            cells in prop::collection::vec(prop_oneof![1usize..3, 1usize..20, 1usize..300], 1..40),
+            seed: u64,
+            draws in 1u64..3000,
+            skipped in 0u64..1000,
+        ) {
+            let weight = |cell: usize| (cell * cell % 7) as f64 + 1.0 / (cell + 1) as f64;
+            let weights = cells.iter().enumerate().flat_map(|(cell, &count)| std::iter::repeat_n(weight(cell), count));
+            let sampler = by_weight(weights.collect());
+            let segment = Segment { epoch_start: 5, start: 5, end: 5 + draws };
+            let stratified = Stratified::new(sampler.cells().len(), Seed(seed), segment);
+            let first = skipped.min(draws - 1);
+            let expected: Vec<u32> = (first..draws).map(|draw| defined(&stratified, &sampler, draw)).collect();
+            for instructions in InstructionSet::available() {
+                let (mut indices, mut probabilities) = (vec![0; expected.len()], vec![0.0; expected.len()]);
+                stratified.draw_with(instructions, &sampler, first, &mut indices, &mut probabilities);
+                prop_assert_eq!(&indices, &expected, "{:?}", instructions);
+            }
         }
     }
 }

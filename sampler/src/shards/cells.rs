@@ -174,16 +174,16 @@ impl CellStatistics for ShardedCells {
         self.len()
     }
 
-    fn count(&self, cell: usize) -> u64 {
-        self.count(cell)
+    fn counts(&self) -> impl Iterator<Item = u64> {
+        self.ends.chunks_exact(self.shards()).map(|ends| ends[ends.len() - 1])
     }
 
     fn quantiles(&self, cell: usize) -> impl Iterator<Item = f64> + '_ {
         self.quantiles(cell)
     }
 
-    fn gradient_mass(&self, cell: usize) -> Option<f64> {
-        self.gradient_mass.as_ref().map(|mass| mass[cell])
+    fn gradient_mass(&self) -> Option<&[f64]> {
+        self.gradient_mass.as_deref()
     }
 
     fn cdfs(&self) -> &Arc<Vec<EmpiricalCdf>> {

@@ -45,7 +45,7 @@ impl ShardedPlan {
         check_segment(segment, replacement)?;
         let stratified = match replacement {
             Replacement::Independent => None,
-            Replacement::Stratified => Some(Stratified::new(sampler.alias(), seed, segment)),
+            Replacement::Stratified => Some(Stratified::new(sampler.cells().len(), seed, segment)),
             Replacement::Distinct => return Err(ShardsError::Distinct),
         };
         Ok(Self { sampler, seed, segment, stratified })
@@ -69,7 +69,7 @@ impl ShardedPlan {
             None => self.sampler.draw(self.seed, draw),
             Some(stratified) => {
                 let count = |cell| self.sampler.cells().count(cell);
-                let (cell, position) = stratified.place(self.sampler.alias(), count, draw - start);
+                let (cell, position) = stratified.place(self.sampler.table().units(), count, draw - start);
                 self.sampler.cell_draw(cell, position)
             }
         }

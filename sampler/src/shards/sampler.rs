@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{ShardedCells, ShardsError};
-use crate::alias::AliasTable;
 use crate::cells::CellStatistics;
+use crate::draw_table::DrawTable;
 use crate::philox::{Seed, draw_words};
 use crate::sampler::{SamplerError, distribute};
 use crate::spec::SamplerSpec;
@@ -26,11 +26,8 @@ pub struct CellDraw {
 pub struct ShardedSampler {
     spec: SamplerSpec,
     cells: Arc<ShardedCells>,
-    alias: AliasTable,
-    /// Probability of one row of each cell.
-    probability: Vec<f64>,
+    table: DrawTable,
     function: Option<SwiftFunction>,
-    effective_sample_size: f64,
 }
 
 impl ShardedSampler {
@@ -58,8 +55,8 @@ impl ShardedSampler {
                 (Some(function), weights)
             }
         };
-        let (alias, probability, effective_sample_size) = distribute(&weights, &**cells).map_err(SamplerError::from)?;
-        Ok(Self { spec, cells: Arc::clone(cells), alias, probability, function, effective_sample_size })
+        let table = distribute(weights, &**cells, std::iter::repeat(0)).map_err(SamplerError::from)?;
+        Ok(Self { spec, cells: Arc::clone(cells), table, function })
     }
 
     /// Returns the canonical spec.
@@ -83,13 +80,13 @@ impl ShardedSampler {
     /// Returns the effective sample size 1 / Σ p², in rows of all shards.
     #[must_use]
     pub fn effective_sample_size(&self) -> f64 {
-        self.effective_sample_size
+        self.table.effective_sample_size()
     }
 
-    /// Returns the probability of one row of `cell`.
+    /// Returns the probability of one row of `cell`, in O(1); in O(cells) when first called.
     #[must_use]
     pub fn cell_probability(&self, cell: usize) -> f64 {
-        self.probability[cell]
+        self.table.units().share(cell) / self.cells.count(cell) as f64
     }
 
     /// Returns draw number `draw` of a job with this seed: a pure function, in O(1).
@@ -97,17 +94,16 @@ impl ShardedSampler {
     #[allow(clippy::cast_possible_truncation, reason = "a position is below the cell's count")]
     pub fn draw(&self, seed: Seed, draw: u64) -> CellDraw {
         let [cell, position] = draw_words(seed, draw);
-        let cell = self.alias.entry(cell);
+        let cell = self.table.cell(cell);
         self.cell_draw(cell, ((u128::from(position) * u128::from(self.cells.count(cell))) >> 64) as u64)
     }
 
-    #[allow(clippy::cast_possible_truncation, reason = "f32 goes on the wire")]
     pub(super) fn cell_draw(&self, cell: usize, position: u64) -> CellDraw {
-        CellDraw { cell, position, probability: self.probability[cell] as f32 }
+        CellDraw { cell, position, probability: self.table.probability(cell) }
     }
 
-    pub(super) fn alias(&self) -> &AliasTable {
-        &self.alias
+    pub(super) fn table(&self) -> &DrawTable {
+        &self.table
     }
 }
 

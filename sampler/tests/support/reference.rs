@@ -59,5 +59,7 @@ fn step(spec: &SwiftSpec, u: f64) -> f64 {
         .map(|h| (h, h))
         .unzip();
     // At a knot both neighbours answer; where they differ the function jumps and takes the middle.
-    (left[0] + right[right.len() - 1]) / 2.0
+    let h = (left[0] + right[right.len() - 1]) / 2.0;
+    // What rounding leaves of a zero at a knot is none.
+    if h < 1e-15 { 0.0 } else { h }
 }
