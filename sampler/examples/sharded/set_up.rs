@@ -13,6 +13,9 @@ use swift_sampler::{
 /// Name of the column of gradient norms.
 pub(crate) const GRADIENT_NORM: &str = "grad_norm";
 
+/// Cells whose gradient norms a host adds up before it passes the sums on.
+const CELLS_AT_ONCE: usize = 128;
+
 /// What a host holds of its shard: its rows by cell, and as the single cell of the uniform sampler.
 #[derive(Debug)]
 pub(crate) struct Rows {
@@ -98,14 +101,22 @@ pub(crate) fn set_up(
     let shared = Arc::new(ShardedCells::merge(features, &axes, &summaries)?);
     cost.share = begun.elapsed();
 
-    // The sum of each cell's gradient norms goes from host to host, too.
+    // The sum of each cell's gradient norms goes from host to host, too, some cells at a time.
     let mut sums = vec![0.0; shared.len()];
     cost.sums_bytes = 8 * sums.len() as u64;
-    for (shard, (table, cells)) in tables.iter().zip(&cells).enumerate() {
-        let rows = ShardRows::new(&shared, shard, Arc::clone(cells))?;
-        let column = table.column(GRADIENT_NORM)?;
-        slowest(&mut cost.gradients, || rows.add_gradients(column, floor, &mut sums));
+    let of_shard = |(shard, cells)| ShardRows::new(&shared, shard, Arc::clone(cells));
+    let rows = cells.iter().enumerate().map(of_shard).collect::<Result<Vec<_>, _>>()?;
+    let gradients = tables.iter().map(|table| table.column(GRADIENT_NORM)).collect::<Result<Vec<_>, _>>()?;
+    let mut times = vec![Duration::ZERO; rows.len()];
+    for first in (0..shared.len()).step_by(CELLS_AT_ONCE) {
+        let cells = first..shared.len().min(first + CELLS_AT_ONCE);
+        for ((rows, gradients), time) in rows.iter().zip(&gradients).zip(&mut times) {
+            let begun = Instant::now();
+            rows.add_gradients(gradients, floor, cells.clone(), &mut sums[cells.clone()]);
+            *time += begun.elapsed();
+        }
     }
+    cost.gradients = times.into_iter().max().unwrap_or_default();
     let shared = Arc::new(ShardedCells::clone(&shared).with_gradient_mass(sums)?);
 
     // The uniform sampler has one cell of all rows.

@@ -1,5 +1,6 @@
 //! The rows of one shard: what its host holds beside what all share.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{ShardedCells, ShardsError};
@@ -81,19 +82,19 @@ impl ShardRows {
         held.then(|| self.row(cell, within as u32)).map(|row| self.shared.first_row(self.shard) + u64::from(row))
     }
 
-    /// Adds the gradient norms of the shard's rows, raised to the floor of all rows, to the sums of all cells:
-    /// `gradients` is the shard's column, in row order.
+    /// Adds the gradient norms of the shard's rows, raised to the floor of all rows, to the sums of `cells`: `gradients` is
+    /// the shard's column, in row order.
     ///
-    /// Handed from shard to shard in ascending order, the sums are those of one pass over all rows, to the last bit. As
-    /// each cell has its own, a shard can begin with the first cells while the one before it is at later ones.
+    /// Handed from shard to shard in ascending order, the sums are those of one pass over all rows, to the last bit. A
+    /// range of cells at a time, all shards work at once, each a range behind the one before it.
     ///
     /// # Panics
-    /// When `sums` has not one number a cell, or `gradients` not one a row.
+    /// When there are no such cells, `sums` has not one number for each of them, or `gradients` not one a row.
     #[allow(clippy::cast_possible_truncation, reason = "a shard has fewer than 2^32 rows")]
-    pub fn add_gradients(&self, gradients: &[f64], floor: GradientFloor, sums: &mut [f64]) {
-        assert_eq!(sums.len(), self.shared.len(), "one sum a cell");
+    pub fn add_gradients(&self, gradients: &[f64], floor: GradientFloor, cells: Range<usize>, sums: &mut [f64]) {
+        assert_eq!(sums.len(), cells.len(), "one sum a cell");
         assert_eq!(gradients.len(), self.cells.rows(), "one gradient norm a row");
-        for (cell, sum) in sums.iter_mut().enumerate() {
+        for (cell, sum) in cells.zip(sums) {
             for position in 0..self.shared.held(cell, self.shard) as u32 {
                 *sum += floor.raise(gradients[self.row(cell, position) as usize]);
             }
