@@ -83,7 +83,10 @@ impl Listing {
     /// When it cannot be written.
     pub fn export(&self, out: &mut dyn Write) -> io::Result<()> {
         let dimension = self.trials.iter().map(|trial| trial.record.parameters.point.len()).max().unwrap_or(0);
-        write!(out, "number,purpose,repeats,state,objective,test_accuracy,epochs,seconds,waited_seconds,attempts,version,seed")?;
+        write!(
+            out,
+            "number,purpose,repeats,state,objective,test_accuracy,epochs,seconds,waited_seconds,attempts,version,seed"
+        )?;
         (0..dimension).try_for_each(|axis| write!(out, ",x{axis}"))?;
         writeln!(out, ",sampler,reason")?;
         for trial in &self.trials {

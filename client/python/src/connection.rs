@@ -13,6 +13,7 @@ use swift_sampler_client::{BatchesRequest, Client, ClientConfig, ClientError, Im
 
 use crate::batch::{Batch, Batches};
 use crate::exceptions::{InvalidArgument, exception};
+use crate::numbers::{BatchSize, EpochDraws, FromStep, Rank, Seed, Steps, ToStep, Version, WorldSize};
 use crate::process::ProcessBound;
 use crate::records::{ActiveSampler, Dataset, Follow, Job, Sampler, Stats};
 use crate::waiting::wait;
@@ -67,18 +68,19 @@ impl Connection {
         py: Python<'_>,
         name: &str,
         dataset: &str,
-        seed: u64,
-        batch_size: u32,
-        epoch_draws: u64,
+        seed: Seed,
+        batch_size: BatchSize,
+        epoch_draws: Option<EpochDraws>,
         mode: &str,
         follow: Follow,
     ) -> PyResult<Job> {
         let config = JobConfig {
             name: name.into(),
             dataset: dataset.into(),
-            seed,
-            batch_size,
-            epoch_draws,
+            seed: seed.0,
+            batch_size: batch_size.0,
+            // As many as the dataset has rows.
+            epoch_draws: epoch_draws.map_or(0, |draws| draws.0),
             mode: replacement_mode(mode)?,
             follow: policy(follow)?,
         };
@@ -89,19 +91,19 @@ impl Connection {
     fn batches(
         &self,
         job: &str,
-        from_step: u64,
-        to_step: Option<u64>,
-        rank: u32,
-        world_size: u32,
+        from_step: FromStep,
+        to_step: Option<ToStep>,
+        rank: Rank,
+        world_size: WorldSize,
         seek: bool,
         probabilities: bool,
     ) -> PyResult<Batches> {
         let request = BatchesRequest {
             job: job.into(),
-            from_step,
-            to_step,
-            rank,
-            world_size,
+            from_step: from_step.0,
+            to_step: to_step.map(|step| step.0),
+            rank: rank.0,
+            world_size: world_size.0,
             seek,
             with_probabilities: probabilities,
         };
@@ -113,19 +115,19 @@ impl Connection {
         &self,
         py: Python<'_>,
         job: &str,
-        from_step: u64,
-        steps: u32,
-        rank: u32,
-        world_size: u32,
+        from_step: FromStep,
+        steps: Steps,
+        rank: Rank,
+        world_size: WorldSize,
         seek: bool,
         probabilities: bool,
     ) -> PyResult<Vec<Batch>> {
         let request = GetBatchesRequest {
             job: job.into(),
-            from_step,
-            steps,
-            rank,
-            world_size,
+            from_step: from_step.0,
+            steps: steps.0,
+            rank: rank.0,
+            world_size: world_size.0,
             seek,
             without_probabilities: !probabilities,
         };
@@ -179,12 +181,13 @@ impl Connection {
         Ok(samplers.into_iter().map(Sampler::from).collect())
     }
 
-    fn sampler(&self, py: Python<'_>, dataset: &str, version: u64) -> PyResult<Sampler> {
-        self.call(py, |client| async move { client.get_sampler(dataset, version).await }).map(Sampler::from)
+    fn sampler(&self, py: Python<'_>, dataset: &str, version: Version) -> PyResult<Sampler> {
+        self.call(py, |client| async move { client.get_sampler(dataset, version.0).await }).map(Sampler::from)
     }
 
-    fn activate(&self, py: Python<'_>, dataset: &str, version: u64) -> PyResult<ActiveSampler> {
-        self.call(py, |client| async move { client.activate_sampler(dataset, version).await }).map(ActiveSampler::from)
+    fn activate(&self, py: Python<'_>, dataset: &str, version: Version) -> PyResult<ActiveSampler> {
+        self.call(py, |client| async move { client.activate_sampler(dataset, version.0).await })
+            .map(ActiveSampler::from)
     }
 
     fn rollback(&self, py: Python<'_>, dataset: &str) -> PyResult<ActiveSampler> {

@@ -11,6 +11,7 @@ use swift_sampler::{EngineError, JobParameters, Replacement, SamplerSpec, Served
 use crate::batch::Batch;
 use crate::engine_dataset::EngineDataset;
 use crate::exceptions::InvalidArgument;
+use crate::numbers::{BatchSize, Epoch, EpochDraws, Rank, Seed, Step, Version, WorldSize};
 
 /// Names anything wrong with what was given.
 pub(crate) fn refused(error: &dyn std::fmt::Display) -> PyErr {
@@ -18,7 +19,7 @@ pub(crate) fn refused(error: &dyn std::fmt::Display) -> PyErr {
 }
 
 /// Seed, batch size, replacement mode and draws of an epoch of a job.
-type Parameters = (u64, u32, String, Option<u64>);
+type Parameters = (Seed, BatchSize, String, Option<EpochDraws>);
 
 /// A dataset, a job's parameters and its samplers, without a daemon.
 #[pyclass(frozen, module = "swift_sampler._native")]
@@ -63,10 +64,10 @@ impl Engine {
     }
 
     /// The same with another sampler from a step on.
-    fn activated_at(&self, py: Python<'_>, step: u64, spec_json: &str) -> PyResult<Self> {
+    fn activated_at(&self, py: Python<'_>, step: Step, spec_json: &str) -> PyResult<Self> {
         let spec = spec(spec_json)?;
         let mut engine = self.engine.clone();
-        py.detach(|| engine.activate_at(step, &spec)).map_err(|error| refused(&error))?;
+        py.detach(|| engine.activate_at(step.0, &spec)).map_err(|error| refused(&error))?;
         Ok(Self { engine })
     }
 
@@ -77,16 +78,23 @@ impl Engine {
     }
 
     /// One rank's share of a global batch; `label` replaces its version.
-    fn batch(&self, py: Python<'_>, step: u64, rank: u32, world_size: u32, label: Option<u64>) -> PyResult<Batch> {
-        let shard = Shard::new(rank, world_size).map_err(|error| refused(&error))?;
-        let mut batch = py.detach(|| self.engine.batch(step, shard)).map_err(|error| refused(&error))?;
-        batch.version = label.unwrap_or(batch.version);
+    fn batch(
+        &self,
+        py: Python<'_>,
+        step: Step,
+        rank: Rank,
+        world_size: WorldSize,
+        label: Option<Version>,
+    ) -> PyResult<Batch> {
+        let shard = Shard::new(rank.0, world_size.0).map_err(|error| refused(&error))?;
+        let mut batch = py.detach(|| self.engine.batch(step.0, shard)).map_err(|error| refused(&error))?;
+        batch.version = label.map_or(batch.version, |label| label.0);
         Ok(Batch::of(py, batch))
     }
 
     /// The first step of an epoch.
-    fn first_step(&self, epoch: u64) -> u64 {
-        self.engine.steps().first_step(epoch)
+    fn first_step(&self, epoch: Epoch) -> u64 {
+        self.engine.steps().first_step(epoch.0)
     }
 
     /// Draws of an epoch.
@@ -111,7 +119,7 @@ impl Engine {
     }
 
     #[getter]
-    fn parameters(&self) -> Parameters {
+    fn parameters(&self) -> (u64, u32, String, Option<u64>) {
         let JobParameters { seed, batch_size, replacement, epoch_draws } = self.engine.parameters();
         (seed, batch_size, replacement.name().to_owned(), epoch_draws)
     }
@@ -141,7 +149,8 @@ fn job_parameters((seed, batch_size, mode, epoch_draws): Parameters) -> PyResult
         .into_iter()
         .find(|replacement| replacement.name() == mode)
         .ok_or_else(|| refused(&format!("mode {mode:?}: independent, stratified or distinct")))?;
-    Ok(JobParameters { seed, batch_size, replacement, epoch_draws })
+    let epoch_draws = epoch_draws.map(|draws| draws.0);
+    Ok(JobParameters { seed: seed.0, batch_size: batch_size.0, replacement, epoch_draws })
 }
 
 fn spec(json: &str) -> PyResult<SamplerSpec> {

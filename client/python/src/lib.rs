@@ -10,6 +10,7 @@ mod connection;
 mod engine;
 mod engine_dataset;
 mod exceptions;
+mod numbers;
 mod process;
 mod records;
 mod waiting;

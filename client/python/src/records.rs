@@ -4,6 +4,8 @@ use pyo3::prelude::*;
 use swift_sampler_client::proto;
 use swift_sampler_client::proto::follow_policy::Policy;
 
+use crate::numbers::FollowedVersion;
+
 /// A dataset.
 #[pyclass(frozen, get_all, module = "swift_sampler")]
 pub(crate) struct Dataset {
@@ -107,12 +109,23 @@ impl From<proto::ActiveSampler> for ActiveSampler {
 }
 
 /// `"step"`, `"epoch"` or a version.
-#[derive(Debug, Clone, FromPyObject, IntoPyObject)]
+#[derive(Debug, Clone, IntoPyObject)]
 pub(crate) enum Follow {
     /// Never changes.
     Version(u64),
     /// By name.
     Policy(String),
+}
+
+impl<'py> FromPyObject<'_, 'py> for Follow {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        match value.extract() {
+            Ok(name) => Ok(Self::Policy(name)),
+            Err(_no_text) => value.extract().map(|version: FollowedVersion| Self::Version(version.0)),
+        }
+    }
 }
 
 impl From<Policy> for Follow {

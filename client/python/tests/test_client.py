@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -138,6 +139,35 @@ def test_errors_are_told_apart_by_cause(client: Client, dataset: str, tmp_path: 
                 call()
             assert isinstance(raised.value, swift_sampler.Error) and str(raised.value)
     assert next(client.batches("j", 10**9, seek=True)).step == 10**9
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("seed -1: a whole number from 0 to 18446744073709551615", lambda c: c.open_job("j", "d", batch_size=1, seed=-1)),
+        ("seed 18446744073709551616", lambda c: c.open_job("j", "d", batch_size=1, seed=2**64)),
+        ("batch_size -8: a whole number from 1 to 4294967295", lambda c: c.open_job("j", "d", batch_size=-8)),
+        ("epoch_draws 0: a whole number from 1", lambda c: c.open_job("j", "d", batch_size=1, epoch_draws=0)),
+        ("follow -1", lambda c: c.open_job("j", "d", batch_size=1, follow=-1)),
+        ("from_step -1", lambda c: c.batches("j", -1)),
+        ("to_step -2", lambda c: c.batches("j", 0, -2)),
+        ("rank -1", lambda c: c.batches("j", rank=-1, world_size=2)),
+        ("world_size 4294967296", lambda c: c.get_batches("j", 0, world_size=2**32)),
+        ("steps 0", lambda c: c.get_batches("j", 0, 0)),
+        ("version -1", lambda c: c.activate("d", -1)),
+    ],
+)
+def test_a_number_out_of_range_is_named(name: str, call: Callable[[Client], object]) -> None:
+    # Nothing is asked for that: nobody listens there.
+    with pytest.raises(swift_sampler.InvalidArgument, match=name):
+        call(Client("127.0.0.1:1"))
+
+
+def test_a_number_of_another_kind_is_a_type_error() -> None:
+    with pytest.raises(TypeError, match="seed"):
+        Client("127.0.0.1:1").open_job("j", "d", batch_size=1, seed="7")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="follow"):
+        Client("127.0.0.1:1").open_job("j", "d", batch_size=1, follow=None)  # type: ignore[arg-type]
 
 
 def test_a_bad_value_is_named_by_file_column_and_row(client: Client, tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def test_what_is_wrong_with_features_is_named(columns: dict[str, np.ndarray], tm
         Engine([])
     with pytest.raises(ValueError, match="there is no batch size"):
         Engine(columns).batch(0)
-    with pytest.raises(InvalidArgument, match="batch_size is 0"):
+    with pytest.raises(InvalidArgument, match="batch_size 0: a whole number from 1"):
         Engine(columns, batch_size=0)
     with pytest.raises(InvalidArgument, match="mode \"sideways\": independent, stratified or distinct"):
         Engine(columns, mode="sideways")

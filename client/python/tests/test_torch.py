@@ -62,6 +62,51 @@ def test_a_loader_delivers_epoch_after_epoch(client: Client, dataset: str, worke
     assert (os.getpid() in processes) == (workers == 0)
 
 
+class Batched(Dataset):
+    """Example i is i; a batch is fetched at once and says what it was asked with."""
+
+    def __len__(self) -> int:
+        return ROWS
+
+    def __getitems__(self, indices: list[int] | np.ndarray) -> tuple[type, torch.Tensor]:
+        return type(indices), torch.arange(ROWS)[indices]
+
+
+@pytest.mark.parametrize(("workers", "start"), WORKERS)
+@pytest.mark.parametrize(("indices", "kind"), [("list", list), ("numpy", np.ndarray)])
+def test_a_dataset_that_fetches_whole_batches_is_given_the_kind_of_indices_it_wants(
+    client: Client, dataset: str, workers: int, start: str | None, indices: Literal["list", "numpy"], kind: type
+) -> None:
+    batches = sampler(client, indices=indices)  # type: ignore[arg-type]
+    loader = DataLoader(
+        Batched(), batch_sampler=batches, num_workers=workers, multiprocessing_context=start, collate_fn=lambda batch: batch
+    )
+    delivered = list(loader)
+    assert [given for given, _ in delivered] == [kind] * 11
+    assert [rows.tolist() for _, rows in delivered] == global_batches(client, 11)
+
+
+def test_an_array_of_indices_belongs_to_whom_it_is_given(client: Client, dataset: str) -> None:
+    for indices in sampler(client, indices="numpy"):  # type: ignore[arg-type]
+        assert indices.dtype == np.int64 and indices.flags.writeable and indices.flags.owndata
+
+
+def test_the_length_is_that_of_the_epoch_in_hand_until_the_next_begins(client: Client, dataset: str) -> None:
+    batches = sampler(client)
+    for length in (11, 10, 11):
+        delivered = len(list(batches))
+        assert (delivered, len(batches)) == (length, length)
+    batches.set_epoch(3)
+    assert len(batches) == 10
+    iterator = iter(batches)
+    next(iterator)
+    resumed = sampler(client)
+    resumed.load_state_dict(batches.state_dict())
+    assert len(batches) == len(resumed) == 10, "the whole epoch's, not its rest's"
+    batches.seek(0)
+    assert len(batches) == 11
+
+
 def test_epochs_follow_each_other_without_set_epoch(client: Client, dataset: str) -> None:
     batches = sampler(client)
     lengths = [len(list(batches)) for _ in range(4)]
@@ -206,8 +251,9 @@ def test_rank_and_world_size_come_from_torch_distributed(samplerd, client: Clien
         ({"batch_size": 8, "seed": 2**64}, "seeds go from 0"),
         ({"batch_size": 8, "rank": -1, "world_size": 2}, "rank -1 of world size 2"),
         ({"batch_size": 8, "rank": 2, "world_size": 2}, "rank 2 of world size 2"),
+        ({"batch_size": 8, "indices": "tensor"}, "indices 'tensor': list or numpy"),
     ],
 )
-def test_a_parameter_that_cannot_be_right_is_told_at_once(parameters: dict[str, int], message: str) -> None:
+def test_a_parameter_that_cannot_be_right_is_told_at_once(parameters: dict[str, int | str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         BatchSampler(None, "job", "d", **parameters)  # type: ignore[arg-type]

@@ -28,6 +28,7 @@ engine = swift_sampler.Engine({"loss": [1.0, 2.0]}, features=["loss"])
 p: npt.NDArray[np.float64] = engine.probabilities
 losses: npt.NDArray[np.float64] = features.loss([[0.0, 1.0]], [1])
 lists: list[list[int]] = list(BatchSampler(client, "train", "d", batch_size=8))
+arrays: list[npt.NDArray[np.int64]] = list(BatchSampler(client, "train", "d", batch_size=8, indices="numpy"))
 block: list[swift_sampler.Batch] = client.get_batches("train", 5, 2, rank=1, world_size=2)
 draws = swift_sampler.Draws(client, "train", epochs=2)
 row: int = draws[5]
@@ -45,6 +46,7 @@ WRONG = {
     "client.open_job('train', 'd', batch_size=8, mode='sideways')": "mode",
     "client.batches('train').step": "step",
     "swift_sampler.Draws('train')": "Client",
+    "torch.BatchSampler(client, 'train', 'd', batch_size=8, indices='tuple')": "indices",
     "text: str = client.datasets()[0].rows": "str",
 }
 
@@ -60,7 +62,7 @@ def test_a_right_program_passes_and_wrong_ones_are_told(tmp_path: Path) -> None:
     program.write_text(RIGHT)
     code, output = mypy(program)
     assert code == 0, output
-    program.write_text("import swift_sampler\nclient = swift_sampler.Client()\n" + "\n".join(WRONG))
+    program.write_text("import swift_sampler\nfrom swift_sampler import torch\nclient = swift_sampler.Client()\n" + "\n".join(WRONG))
     code, output = mypy(program)
     assert code == 1
     errors = [line for line in output.splitlines() if ": error: " in line]

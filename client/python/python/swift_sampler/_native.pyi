@@ -203,7 +203,7 @@ class Connection:
         *,
         seed: int,
         batch_size: int,
-        epoch_draws: int,
+        epoch_draws: int | None,
         mode: str,
         follow: str | int,
     ) -> Job: ...

@@ -100,10 +100,8 @@ class Client:
             mode: How draws of one epoch relate to each other.
             follow: When a newly activated sampler is taken up.
         """
-        if epoch_draws is not None and epoch_draws < 1:
-            raise ValueError(f"epoch_draws {epoch_draws}: an epoch has at least one draw")
         return self._here().open_job(
-            name, dataset, seed=seed, batch_size=batch_size, epoch_draws=epoch_draws or 0, mode=mode, follow=follow
+            name, dataset, seed=seed, batch_size=batch_size, epoch_draws=epoch_draws, mode=mode, follow=follow
         )
 
     def batches(

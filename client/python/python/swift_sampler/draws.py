@@ -129,11 +129,22 @@ class Draws:
             IndexError: There is no such draw.
         """
         if isinstance(index, slice):
-            numbers = range(*index.indices(len(self)))
-            return np.fromiter((self[number] for number in numbers), np.uint32, len(numbers))
+            runs = list(self._runs(range(*index.indices(len(self)))))
+            return np.concatenate(runs) if runs else np.empty(0, np.uint32)
         step, place = divmod(self._checked(index), self.share)
         first = step - step % self._block_steps
         return int(self._block(first)[(step - first) * self.share + place])
+
+    def _runs(self, numbers: range) -> Iterator[Block]:
+        """Returns the rows of some draws, those of one block at a time."""
+        length = self._block_steps * self.share
+        while numbers:
+            start = numbers[0] - numbers[0] % length
+            inside = start + length - numbers[0] if numbers.step > 0 else numbers[0] - start + 1
+            run = numbers[: -(-inside // abs(numbers.step))]
+            block = self._block(start // self.share)
+            yield block[np.arange(run.start - start, run.stop - start, run.step)]
+            numbers = numbers[len(run) :]
 
     def number(self, index: int) -> int:
         """Returns the number, in the global sequence, of this rank's draw ``index``: the same for any world size."""

@@ -7,8 +7,11 @@ imported it: without torch this module can be imported, type-checked and used wi
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from swift_sampler import _native
 from swift_sampler.client import Client, Follow, Mode
@@ -16,12 +19,19 @@ from swift_sampler.delivery import Delivery, asking_loader
 from swift_sampler.engine import Engine
 from swift_sampler.engine_client import EngineClient, EngineJob
 
-__all__ = ["BatchSampler"]
+__all__ = ["BatchSampler", "IndexKind"]
 
 STATE_FORMAT = 1
 SEED_MAX = 2**64 - 1
 # Parameters that states of the first version do not hold; a daemon's job keeps them all the same.
 ADDED_LATER = {"epoch_draws", "mode"}
+
+IndexKind = Literal["list", "numpy"]
+"""What a batch's indices are handed to a ``DataLoader`` as."""
+AS_KIND: dict[str, Callable[[npt.NDArray[Any]], Any]] = {
+    "list": lambda indices: indices.tolist(),
+    "numpy": lambda indices: indices.astype(np.int64),
+}
 
 
 class Place(NamedTuple):
@@ -34,7 +44,7 @@ class Place(NamedTuple):
 
 
 class BatchSampler:
-    """What ``DataLoader(batch_sampler=…)`` takes: lists of indices, one epoch an iteration.
+    """What ``DataLoader(batch_sampler=…)`` takes: the indices of a batch at a time, one epoch an iteration.
 
     The batches are those of a job of samplerd. An epoch is ``epoch_draws`` draws, by default as many as the dataset has
     examples: epoch k starts at step ceil(k * epoch_draws / batch_size). Iterating again continues with the next epoch;
@@ -63,6 +73,7 @@ class BatchSampler:
         epoch_draws: int | None = None,
         mode: Mode = "independent",
         follow: Follow = "step",
+        indices: IndexKind = "list",
     ) -> None:
         """Takes the job's parameters; the job is opened when first used.
 
@@ -78,6 +89,9 @@ class BatchSampler:
             epoch_draws: Draws of an epoch, over all ranks; default: as many as the dataset has rows.
             mode: How draws of one epoch relate to each other.
             follow: When a newly activated sampler is taken up.
+            indices: What a batch's indices are: ``"list"``, a list of ints, which any data set takes, or ``"numpy"``,
+                an int64 array, much faster for one that fetches a batch at once: its ``__getitems__`` gets the array,
+                which indexes arrays and tensors as it is.
         """
         if (rank is None) != (world_size is None):
             raise ValueError("rank and world_size are given together, or neither")
@@ -86,6 +100,8 @@ class BatchSampler:
             raise ValueError(f"batch_size {batch_size}: a batch has at least one draw")
         if not 0 <= seed <= SEED_MAX:
             raise ValueError(f"seed {seed}: seeds go from 0 to {SEED_MAX}")
+        if indices not in AS_KIND:
+            raise ValueError(f"indices {indices!r}: {' or '.join(AS_KIND)}")
         if rank is not None and world_size is not None and not 0 <= rank < world_size:
             raise ValueError(f"rank {rank} of world size {world_size}: ranks go from 0 to one below the world size")
         self.client: Client | EngineClient
@@ -102,6 +118,7 @@ class BatchSampler:
         self.epoch_draws = epoch_draws
         self.mode: Mode = mode
         self.follow: Follow = follow
+        self.indices: IndexKind = indices
         self._epoch_draws: int | None = None
         self._hash = ""
         # Where the next iteration starts, while none has started since it was set.
@@ -122,10 +139,14 @@ class BatchSampler:
         return {**self.__dict__, "_start": self._place, "_progress": None}
 
     def __len__(self) -> int:
-        """The number of batches in the present epoch, from its first step to its last."""
-        return self._first_step(self.epoch + 1) - self._first_step(self.epoch)
+        """The number of batches, from its first step to its last, of the epoch that is iterated over: also after its end,
+        until the next iteration begins or the sampler is moved, so that a mean over a loop's batches divides by theirs.
+        Before an iteration, of the one it will be over.
+        """
+        epoch = self.epoch if self._progress is None else self._progress.epoch
+        return self._first_step(epoch + 1) - self._first_step(epoch)
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[Any]:
         """Iterates over the rest of the present epoch: all of it, unless a state was loaded or an iteration broken off."""
         if self._progress is not None and self._progress.delivery is not None:
             # A loader that keeps its workers makes an iteration before it resets its counters.
@@ -217,13 +238,13 @@ class BatchSampler:
         rank, world_size = self._shard()
         if world_size > self.batch_size:
             raise ValueError(f"{world_size} ranks share batches of {self.batch_size}: some would be empty")
-        start, end = self._place, self._first_step(self.epoch + 1)
+        start, epoch = self._place, self.epoch
         if self._progress is not None and self._progress.given:
             self._chosen = False
         batches = self.client.batches(
             self.job,
             start.next_step,
-            end,
+            self._first_step(epoch + 1),
             rank=rank,
             world_size=world_size,
             seek=self._chosen,
@@ -231,7 +252,7 @@ class BatchSampler:
         )
         loader = asking_loader()
         direct = loader is not None and vars(loader).get("_index_sampler") is self
-        self._progress = _Progress(start, None if loader is None else Delivery(loader, direct=direct))
+        self._progress = _Progress(start, epoch, None if loader is None else Delivery(loader, direct=direct))
         self._loaded, self._finished_epoch = False, None
         return self._progress, batches
 
@@ -289,8 +310,9 @@ class BatchSampler:
 class _Progress:
     """How far an iteration has come. Holds nothing of it, so that its stream ends when it is dropped."""
 
-    def __init__(self, start: Place, delivery: Delivery | None) -> None:
+    def __init__(self, start: Place, epoch: int, delivery: Delivery | None) -> None:
         self.start = start
+        self.epoch = epoch
         self.delivery = delivery
         self.given = 0
 
@@ -327,7 +349,7 @@ class _Progress:
         return step
 
 
-class _Iteration(Iterator[list[int]]):
+class _Iteration(Iterator[Any]):
     """One pass over the rest of an epoch; starts when it is first asked for a batch.
 
     ``state_dict`` and ``load_state_dict`` are for torchdata's ``StatefulDataLoader``, which takes a state for every
@@ -339,18 +361,20 @@ class _Iteration(Iterator[list[int]]):
         self._sampler = sampler
         self._progress: _Progress | None = None
         self._batches: Iterator[_native.Batch] = iter(())
+        self._as_kind = AS_KIND[sampler.indices]
 
-    def __next__(self) -> list[int]:
-        if self._progress is None:
-            self._progress, self._batches = self._sampler._begin()
-        self._progress.ask()
-        skipped = self._progress.start.ahead
-        batch = next(batch for batch in self._batches if batch.step not in skipped)
-        if self._sampler._progress is not self._progress:
+    def __next__(self) -> Any:
+        progress = self._progress
+        if progress is None:
+            self._progress, self._batches = progress, _ = self._sampler._begin()
+        progress.ask()
+        batch = next(self._batches)
+        while batch.step in progress.start.ahead:
+            batch = next(self._batches)
+        if self._sampler._progress is not progress:
             raise RuntimeError("the sampler has been moved, or iterated elsewhere, since this iteration started")
-        self._progress.give()
-        indices: list[int] = batch.indices.tolist()
-        return indices
+        progress.give()
+        return self._as_kind(batch.indices)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the state after the last batch given."""
