@@ -12,10 +12,10 @@ DATASET = "bench"
 
 
 @contextmanager
-def serving(context: Context, examples: int, shards: int = 1) -> Iterator[Samplerd]:
+def serving(context: Context, examples: int, *flags: str) -> Iterator[Samplerd]:
     """A daemon with a dataset of so many examples, a swift sampler active."""
-    files = features.write_shards(context.folder / "features", examples, shards)
-    with Samplerd(context.folder / "daemon") as daemon:
+    files = features.write_shards(context.folder / "features", examples, shards=1)
+    with Samplerd(context.folder / "daemon", *flags) as daemon:
         daemon.ctl("dataset", "import", DATASET, *files)
         activate(daemon, put(daemon, context.folder, 0))
         yield daemon

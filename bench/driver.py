@@ -39,7 +39,8 @@ class Run:
             self.say(f"section {name} ({number} of {len(names)})")
             try:
                 self._section(name)
-            except Exception:
+            # What scripts/processes.py cannot go on with ends the program.
+            except (Exception, SystemExit):
                 failed.append(name)
                 self.say(f"section {name} failed; what the table says of it is from an earlier run\n{traceback.format_exc()}")
         self.write()

@@ -285,7 +285,7 @@ ROWS: tuple[Row, ...] = (
     Row(
         key="streams-10000",
         section="clients",
-        what="10,000 streams (100 connections of 100), all together",
+        what="10,000 streams (100 connections of 100, a job each whose batch of 25,600 they share), all together",
         unit="indices/s",
     ),
     *(

@@ -42,16 +42,20 @@ def run(*command: str | Path, quiet: bool = False) -> str:
 
 
 class Samplerd:
-    """A daemon on free ports over a folder, stopped when the block ends."""
+    """A daemon on free ports over a folder, stopped when the block ends; `flags` are more of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *flags: str) -> None:
         self.folder = folder
+        self.flags = flags
         self.log = folder / "samplerd.log"
 
     def __enter__(self) -> "Samplerd":
         self.folder.mkdir(parents=True, exist_ok=True)
         self.process = subprocess.Popen(
-            [binary("samplerd"), "--data-dir", self.folder / "data", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"],
+            [
+                *(binary("samplerd"), "--data-dir", self.folder / "data"),
+                *("--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", *self.flags),
+            ],
             stdout=subprocess.PIPE,
             stderr=self.log.open("a"),
             text=True,
