@@ -18,8 +18,8 @@ pub struct AxisBuilder {
     resolution: Resolution,
     /// Rows pushed so far.
     below: u64,
-    /// Number of the last interval among all there could be, empty ones included.
-    interval: u64,
+    /// Number of the last interval among all there could be, empty ones included; `None`: the next value begins one.
+    interval: Option<u64>,
     /// Σ quantile and rows of the last interval.
     sum: f64,
     count: u64,
@@ -46,7 +46,7 @@ impl AxisBuilder {
             rows,
             resolution,
             below: 0,
-            interval: 0,
+            interval: None,
             sum: 0.0,
             count: 0,
             thresholds: Vec::new(),
@@ -75,8 +75,8 @@ impl AxisBuilder {
         };
         // Shares are in (0, 1]; interval i holds (i / 2^bits, (i + 1) / 2^bits].
         let interval = ((self.below << bits) - 1) / self.rows;
-        if self.thresholds.is_empty() || interval != self.interval {
-            (self.interval, self.sum, self.count) = (interval, 0.0, 0);
+        if self.interval != Some(interval) {
+            (self.interval, self.sum, self.count) = (Some(interval), 0.0, 0);
             self.thresholds.push(value);
             self.quantiles.push(share);
         }
@@ -86,6 +86,11 @@ impl AxisBuilder {
         let last = self.thresholds.len() - 1;
         self.thresholds[last] = value;
         self.quantiles[last] = self.sum / self.count as f64;
+    }
+
+    /// Ends the last interval, so that no larger value is in it.
+    pub(crate) fn cut(&mut self) {
+        self.interval = None;
     }
 
     /// Returns the axis.
@@ -123,7 +128,9 @@ impl Axis {
     #[must_use]
     pub fn of_column(column: &[f64], resolution: Resolution) -> Self {
         let mut builder = AxisBuilder::new(column.len() as u64, resolution);
-        distinct_values(column, |value, count| builder.push(value, count));
+        for (value, count) in distinct_values(&sorted(column)) {
+            builder.push(value, count);
+        }
         builder.finish()
     }
 
@@ -195,12 +202,15 @@ impl Axis {
     }
 }
 
-/// Passes the distinct values of a column, ascending, and how often each occurs, to `each`.
-pub(crate) fn distinct_values(column: &[f64], mut each: impl FnMut(f64, u64)) {
+/// Returns a column's values, ascending.
+pub(crate) fn sorted(column: &[f64]) -> Vec<f64> {
     // Adding zero makes -0 equal to 0, as they tie.
     let mut sorted: Vec<f64> = column.iter().map(|value| value + 0.0).collect();
     sorted.sort_unstable_by(f64::total_cmp);
-    for tied in sorted.chunk_by(|a, b| a.total_cmp(b).is_eq()) {
-        each(tied[0], tied.len() as u64);
-    }
+    sorted
+}
+
+/// Returns the distinct values of a sorted column, and how often each occurs.
+pub(crate) fn distinct_values(sorted: &[f64]) -> impl Iterator<Item = (f64, u64)> + '_ {
+    sorted.chunk_by(|a, b| a.total_cmp(b).is_eq()).map(|tied| (tied[0], tied.len() as u64))
 }

@@ -5,6 +5,7 @@
 
 mod axis;
 mod builder;
+mod by_value;
 mod in_memory;
 
 use std::ops::Range;
@@ -121,16 +122,15 @@ impl Cells {
         in_memory::over_axes(table, features, axes)
     }
 
-    /// Groups the rows by the exact values of one column, whose value each cell's weight will be; returns the cells and
-    /// their values, ascending.
+    /// Groups the rows by the values of one column, in O(n log n); returns the cells and what an example of each weighs.
+    ///
+    /// Up to 2^20 distinct values each has its cell. More are cut into intervals of equally many examples, 2^20 of them,
+    /// of which each weighs the mean of its examples; those of weight 0 are always on their own.
     ///
     /// # Errors
     /// [`FeatureTableError::UnknownColumn`].
     pub fn by_value(table: &FeatureTable, column: &str) -> Result<(Self, Vec<f64>), FeatureTableError> {
-        let cells = Self::build(table, &[column.to_owned()], None, Resolution::Exact)?;
-        let values = table.column(column)?;
-        let of_cell = (0..cells.len()).map(|cell| values[cells.row(cell, 0) as usize]).collect();
-        Ok((cells, of_cell))
+        by_value::build(table, column)
     }
 
     /// Returns a single cell of all rows, in their own order.
@@ -209,6 +209,12 @@ impl Cells {
     #[must_use]
     pub fn version(&self) -> u32 {
         self.version
+    }
+
+    /// Returns whether each cell holds equal tuples of features only.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        self.axes.iter().zip(self.cdfs.iter()).all(|(axis, cdf)| axis.quantiles() == cdf.shares())
     }
 
     /// Returns the number of cells; none is empty.

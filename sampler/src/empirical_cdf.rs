@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::axis::distinct_values;
+use crate::axis::{distinct_values, sorted};
 use crate::resolution::Resolution;
 
 /// Shares that the table of a quantised feature tells apart: 2^16, far more than its intervals. A table of exact cells
@@ -29,7 +29,9 @@ impl EmpiricalCdf {
     pub fn from_column(column: &[f64]) -> Self {
         assert!(!column.is_empty(), "a feature table has rows");
         let mut builder = CdfBuilder::new(column.len() as u64, Resolution::Exact);
-        distinct_values(column, |value, count| builder.push(value, count));
+        for (value, count) in distinct_values(&sorted(column)) {
+            builder.push(value, count);
+        }
         builder.finish()
     }
 

@@ -58,6 +58,7 @@ mod shards;
 mod spec;
 mod swift;
 mod unit_table;
+mod variation;
 
 pub use alias::AliasTableError;
 pub use axis::{Axis, AxisBuilder};

@@ -2,8 +2,10 @@
 
 /// Up to this many rows, cells hold exactly equal feature tuples.
 const EXACT_ROWS_MAX: usize = 1 << 20;
-/// Bits of a quantised tuple, shared by its features, beyond [`EXACT_ROWS_MAX`] rows.
-const TUPLE_BITS: u32 = 20;
+/// Up to this many rows a pair of features has 2^18 cells: a swap over so few examples is to be as fast.
+const SMALL_PAIR_ROWS_MAX: usize = 2_000_000;
+/// Up to this many rows there are never more cells than a swap takes a tenth of a second for, however fine they are.
+const SPARSE_ROWS_MAX: usize = 1 << 21;
 
 /// How finely features are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,14 +30,41 @@ impl Resolution {
         }
     }
 
-    /// Returns the resolution for a table of this size: exact while that is cheap.
+    /// Returns the resolution for a table of this size: exact while that is cheap, else as fine as fast swaps allow, which
+    /// is 2^21 cells at most. `ARCHITECTURE.md` says what distance to the exact sampler that leaves;
+    /// `cargo run --release --example cell_layout` measures it.
     #[must_use]
     pub fn for_table(rows: usize, features: usize) -> Self {
         if rows <= EXACT_ROWS_MAX {
-            Self::Exact
-        } else {
-            let features = u32::try_from(features).unwrap_or(TUPLE_BITS);
-            Self::Bits((TUPLE_BITS / features.max(1)).max(1))
+            return Self::Exact;
         }
+        Self::Bits(match u32::try_from(features).unwrap_or(u32::MAX) {
+            // One feature's cells are so thin that finer ones would only cost.
+            0 | 1 => 16,
+            2 if rows <= SMALL_PAIR_ROWS_MAX => 9,
+            2 => 10,
+            // Most cells of more features are empty while examples are few.
+            more if rows <= SPARSE_ROWS_MAX => (25 / more).max(1),
+            more => (21 / more).max(1),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_are_exact_up_to_2_to_the_20_rows_and_2_to_the_21_at_most_beyond() {
+        for features in 1..=8 {
+            assert_eq!(Resolution::for_table(1 << 20, features), Resolution::Exact);
+            for rows in [(1 << 20) + 1, 1 << 21, (1 << 21) + 1, 1 << 22, 1 << 31] {
+                let Resolution::Bits(bits) = Resolution::for_table(rows, features) else { panic!("exact") };
+                let tuples = 1usize << (bits as usize * features);
+                assert!(bits > 0 && rows.min(tuples) <= 1 << 21, "{rows} rows, {features} features: {bits} bits");
+            }
+        }
+        assert_eq!(Resolution::for_table(1_281_167, 2), Resolution::Bits(9));
+        assert_eq!(Resolution::for_table(4_000_000, 2), Resolution::Bits(10));
     }
 }

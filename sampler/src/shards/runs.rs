@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::ShardsError;
-use crate::axis::{Axis, AxisBuilder, distinct_values};
+use crate::axis::{Axis, AxisBuilder, distinct_values, sorted};
 use crate::resolution::Resolution;
 
 /// Most distinct values of a feature whose cells are exact.
@@ -16,9 +16,7 @@ pub type ValueRun = (f64, u64);
 /// Returns the distinct values of a shard's column, ascending, in O(n log n).
 #[must_use]
 pub fn value_runs(column: &[f64]) -> Vec<ValueRun> {
-    let mut runs = Vec::new();
-    distinct_values(column, |value, count| runs.push((value, count)));
-    runs
+    distinct_values(&sorted(column)).collect()
 }
 
 /// Merges the distinct values of all shards, each shard's ascending, into the axis of the feature over all `rows`: the
