@@ -1,53 +1,142 @@
-//! Batches, unpacked from the columns they travel in.
+//! Batches, cut out of the columns they travel in.
 
-use swift_sampler::Batch;
-use swift_sampler_proto::columns::{unpack_f32, unpack_u32, unpack_u64};
-use swift_sampler_proto::v1::{BatchBlock, IndexType};
+use std::sync::Arc;
+use std::vec;
+
+use swift_sampler::{Batch, Indices, SharedSlice};
+use swift_sampler_proto::columns::{ColumnError, unpack_f32, unpack_u32, unpack_u64};
+use swift_sampler_proto::v1::{BatchBlock, BatchHeader, IndexType};
 
 use crate::ClientError;
 
-/// Unpacks a block whose first batch must be step `expected`, the others following without gap.
-pub(crate) fn unpack(block: &BatchBlock, mut expected: u64) -> Result<Vec<Batch>, ClientError> {
-    let torn = |error: &dyn std::fmt::Display| ClientError::Protocol(format!("a block of batches is torn: {error}"));
-    let draws: usize = block.batches.iter().map(|header| header.draws as usize).sum();
-    let mut indices = indices(block)?.into_iter();
-    let mut probabilities = unpack_f32(&block.probabilities).map_err(|error| torn(&error))?.into_iter();
-    let with_probabilities = probabilities.len() > 0;
-    if indices.len() != draws || (with_probabilities && probabilities.len() != draws) {
-        let (indices, probabilities) = (indices.len(), probabilities.len());
-        let message = format!("{draws} draws announced, {indices} indices and {probabilities} probabilities sent");
-        return Err(torn(&message));
-    }
-    let mut batches = Vec::with_capacity(block.batches.len());
-    for header in &block.batches {
-        if header.step != expected {
-            return Err(ClientError::OutOfOrder { expected, received: header.step });
-        }
-        expected += 1;
-        let draws = header.draws as usize;
-        batches.push(Batch {
-            step: header.step,
-            epoch: header.epoch,
-            version: header.version,
-            indices: indices.by_ref().take(draws).collect(),
-            probabilities: probabilities.by_ref().take(draws).collect(),
-        });
-    }
-    Ok(batches)
+/// Blocks of a column kept for the next ones to be received into: those on the way to the reader, and a few in its hands.
+const BLOCKS_KEPT_MAX: usize = 8;
+
+/// A block that was received and checked; an iterator over its batches, which are ranges of it.
+#[derive(Debug)]
+pub(crate) struct Block {
+    headers: vec::IntoIter<BatchHeader>,
+    indices: IndexColumn,
+    probabilities: Arc<Vec<f32>>,
+    /// Draws of the batches that were cut out.
+    taken: usize,
 }
 
-fn indices(block: &BatchBlock) -> Result<Vec<u32>, ClientError> {
-    let torn = |error| ClientError::Protocol(format!("a column of indices is torn: {error}"));
-    match block.index_type() {
-        IndexType::Unspecified | IndexType::U32 => unpack_u32(&block.indices).map_err(torn),
-        IndexType::U64 => unpack_u64(&block.indices)
-            .map_err(torn)?
-            .into_iter()
-            .map(|index| {
-                let too_large = |_| ClientError::Protocol(format!("index {index} does not fit 32 bits"));
-                u32::try_from(index).map_err(too_large)
-            })
-            .collect(),
+#[derive(Debug)]
+enum IndexColumn {
+    U32(Arc<Vec<u32>>),
+    U64(Arc<Vec<u64>>),
+}
+
+impl Block {
+    /// Returns how many draws the batches to come have.
+    pub(crate) fn draws(&self) -> u64 {
+        self.headers.as_slice().iter().map(|header| u64::from(header.draws)).sum()
+    }
+}
+
+impl Iterator for Block {
+    type Item = Batch;
+
+    fn next(&mut self) -> Option<Batch> {
+        let BatchHeader { step, epoch, version, draws } = self.headers.next()?;
+        let range = self.taken..self.taken + draws as usize;
+        self.taken = range.end;
+        let indices = match &self.indices {
+            IndexColumn::U32(column) => Indices::U32(SharedSlice::new(column, range.clone())),
+            IndexColumn::U64(column) => Indices::U64(SharedSlice::new(column, range.clone())),
+        };
+        let probabilities = match self.probabilities.is_empty() {
+            true => SharedSlice::default(),
+            false => SharedSlice::new(&self.probabilities, range),
+        };
+        Some(Batch { step, epoch, version, indices, probabilities })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.headers.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Block {}
+
+/// Receives blocks, into the memory of those that nobody holds any more.
+#[derive(Debug, Default)]
+pub(crate) struct Receiver {
+    narrow: Kept<u32>,
+    wide: Kept<u64>,
+    probabilities: Kept<f32>,
+}
+
+impl Receiver {
+    /// Takes a block whose first batch must be step `expected`, the others following without gap.
+    pub(crate) fn receive(&mut self, block: BatchBlock, expected: u64) -> Result<Block, ClientError> {
+        let index_type = block.index_type();
+        let BatchBlock { batches, indices, probabilities, .. } = block;
+        let torn =
+            |reason: &dyn std::fmt::Display| ClientError::Protocol(format!("a block of batches is torn: {reason}"));
+        let (indices, received) = match index_type {
+            IndexType::Unspecified | IndexType::U32 => {
+                let column = self.narrow.fill(&indices, unpack_u32).map_err(|error| torn(&error))?;
+                let received = column.len();
+                (IndexColumn::U32(column), received)
+            }
+            IndexType::U64 => {
+                let column = self.wide.fill(&indices, unpack_u64).map_err(|error| torn(&error))?;
+                let received = column.len();
+                (IndexColumn::U64(column), received)
+            }
+        };
+        let probabilities = self.probabilities.fill(&probabilities, unpack_f32).map_err(|error| torn(&error))?;
+        let draws: usize = batches.iter().map(|header| header.draws as usize).sum();
+        if received != draws || (!probabilities.is_empty() && probabilities.len() != draws) {
+            let probabilities = probabilities.len();
+            let reason = format!("{draws} draws announced, {received} indices and {probabilities} probabilities sent");
+            return Err(torn(&reason));
+        }
+        for (header, expected) in batches.iter().zip(expected..) {
+            if header.step != expected {
+                return Err(ClientError::OutOfOrder { expected, received: header.step });
+            }
+        }
+        Ok(Block { headers: batches.into_iter(), indices, probabilities, taken: 0 })
+    }
+}
+
+/// The last few blocks of a column.
+#[derive(Debug)]
+struct Kept<T>(Vec<Arc<Vec<T>>>);
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Kept<T> {
+    /// Unpacks a column into a block that nobody else holds: numbers have to be aligned, which bytes that were received
+    /// are not.
+    fn fill(
+        &mut self,
+        column: &[u8],
+        unpack: fn(&[u8], &mut Vec<T>) -> Result<(), ColumnError>,
+    ) -> Result<Arc<Vec<T>>, ColumnError> {
+        if column.is_empty() {
+            return Ok(Arc::default());
+        }
+        if let Some(block) = self.0.iter_mut().find(|block| Arc::strong_count(block) == 1)
+            && let Some(values) = Arc::get_mut(block)
+        {
+            unpack(column, values)?;
+            return Ok(Arc::clone(block));
+        }
+        let mut values = Vec::new();
+        unpack(column, &mut values)?;
+        let block = Arc::new(values);
+        if self.0.len() < BLOCKS_KEPT_MAX {
+            self.0.push(Arc::clone(&block));
+        }
+        Ok(block)
     }
 }
 
@@ -55,7 +144,6 @@ fn indices(block: &BatchBlock) -> Result<Vec<u32>, ClientError> {
 mod tests {
     use super::*;
     use swift_sampler_proto::columns::{pack_f32, pack_u32};
-    use swift_sampler_proto::v1::BatchHeader;
 
     fn block(steps: &[u64], indices: &[u32], probabilities: &[f32]) -> BatchBlock {
         let header = |&step: &u64| BatchHeader { step, epoch: 0, version: 1, draws: 2 };
@@ -67,25 +155,52 @@ mod tests {
         }
     }
 
+    fn receive(block: BatchBlock, expected: u64) -> Result<Vec<Batch>, ClientError> {
+        Receiver::default().receive(block, expected).map(Iterator::collect)
+    }
+
     #[test]
     fn columns_are_cut_into_batches() {
-        let batches = unpack(&block(&[7, 8], &[1, 2, 3, 4], &[0.5, 0.25, 0.125, 0.125]), 7).unwrap();
-        assert_eq!(batches[1].indices, [3, 4]);
+        let batches = receive(block(&[7, 8], &[1, 2, 3, 4], &[0.5, 0.25, 0.125, 0.125]), 7).unwrap();
+        assert_eq!(batches[1].indices.to_vec(), [3, 4]);
         assert_eq!(batches[0].probabilities, [0.5, 0.25]);
-        assert!(unpack(&block(&[7], &[1, 2], &[]), 7).unwrap()[0].probabilities.is_empty());
+        assert!(receive(block(&[7], &[1, 2], &[]), 7).unwrap()[0].probabilities.is_empty());
+    }
+
+    #[test]
+    fn wide_indices_stay_wide() {
+        let wide = [1u64 << 33, 5].iter().flat_map(|index| index.to_le_bytes()).collect::<Vec<_>>();
+        let block = BatchBlock { index_type: IndexType::U64.into(), indices: wide.into(), ..block(&[0], &[], &[]) };
+        assert_eq!(receive(block, 0).unwrap()[0].indices, Indices::from(vec![1u64 << 33, 5]));
+    }
+
+    #[test]
+    fn memory_is_used_again_once_nobody_holds_it_and_never_before() {
+        let mut receiver = Receiver::default();
+        let mut read = |indices: &[u32]| receiver.receive(block(&[0], indices, &[]), 0).unwrap().next().unwrap();
+        let address = |batch: &Batch| batch.indices.as_u32().unwrap().as_ptr();
+        let held = read(&[1, 2]);
+        let other = read(&[3, 4]);
+        assert_eq!((held.indices.to_vec(), other.indices.to_vec()), (vec![1, 2], vec![3, 4]));
+        let freed = address(&held);
+        drop(held);
+        assert_eq!(address(&read(&[5, 6])), freed);
+        assert_eq!(other.indices.to_vec(), [3, 4]);
+        let many: Vec<Batch> = (0..20).map(|value| read(&[value, value])).collect();
+        assert!(many.iter().zip(0..).all(|(batch, value)| batch.indices.to_vec() == [value, value]));
     }
 
     #[test]
     fn a_gap_or_a_repeated_step_names_both_steps() {
         for (steps, received) in [([7, 9], 9), ([7, 7], 7), ([6, 7], 6)] {
-            let error = unpack(&block(&steps, &[1, 2, 3, 4], &[]), 7).unwrap_err();
+            let error = receive(block(&steps, &[1, 2, 3, 4], &[]), 7).unwrap_err();
             assert!(matches!(error, ClientError::OutOfOrder { received: r, .. } if r == received), "{error}");
         }
     }
 
     #[test]
     fn columns_of_another_length_are_refused() {
-        assert!(matches!(unpack(&block(&[0], &[1], &[]), 0), Err(ClientError::Protocol(_))));
-        assert!(matches!(unpack(&block(&[0], &[1, 2], &[1.0]), 0), Err(ClientError::Protocol(_))));
+        assert!(matches!(receive(block(&[0], &[1], &[]), 0), Err(ClientError::Protocol(_))));
+        assert!(matches!(receive(block(&[0], &[1, 2], &[1.0]), 0), Err(ClientError::Protocol(_))));
     }
 }

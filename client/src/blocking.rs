@@ -175,6 +175,9 @@ impl BatchStream {
     /// As [`crate::BatchStream::next`].
     pub fn next_within(&mut self, wait_max: Duration) -> Result<Waited, ClientError> {
         let Self { stream, background } = self;
+        if let Some(batch) = stream.next_received() {
+            return Ok(Waited::Batch(batch));
+        }
         let next = async { tokio::time::timeout(wait_max, stream.next()).await };
         match background.runtime().block_on(next) {
             Ok(batch) => Ok(batch?.map_or(Waited::Ended, Waited::Batch)),
@@ -187,6 +190,9 @@ impl Iterator for BatchStream {
     type Item = Result<Batch, ClientError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if let Some(batch) = self.stream.next_received() {
+            return Some(Ok(batch));
+        }
         self.background.runtime().block_on(self.stream.next()).transpose()
     }
 }

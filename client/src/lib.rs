@@ -34,6 +34,6 @@ pub use error::ClientError;
 pub use import::{ImportProgress, ImportRequest};
 pub use replicas::{Resolve, SystemResolver};
 pub use stream::{BatchStream, BatchesRequest};
-pub use swift_sampler::Batch;
+pub use swift_sampler::{Batch, Indices, SharedSlice};
 pub use swift_sampler_proto::v1 as proto;
 pub use watch::ActiveSamplerWatch;

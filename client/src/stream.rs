@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use self::window::Pump;
+use crate::batch::Block;
 use crate::{Batch, Client, ClientError};
 
 /// Blocks of batches held ready for the reader; a block is a quarter of the pump's window.
@@ -49,12 +50,13 @@ impl BatchesRequest {
 /// The batches of one rank, in order, each step once.
 ///
 /// When the connection is lost or the daemon restarts, the stream reconnects and continues with the step after the last
-/// it received. It reads ahead by well under a second's worth of steps, so that a hot swap is not held up by
-/// batches drawn long before they are used.
+/// it received. It reads ahead by a few hundredths of a second's worth of steps, or one step where that takes longer,
+/// so that a hot swap is not held up by batches drawn long before they are used.
 #[derive(Debug)]
 pub struct BatchStream {
     state: State,
-    ready: std::vec::IntoIter<Batch>,
+    /// What was received and not yet delivered.
+    ready: Option<Block>,
     /// The step to deliver next.
     next_step: u64,
     to_step: Option<u64>,
@@ -65,7 +67,7 @@ enum State {
     /// Nothing was asked for yet.
     Idle(Box<(Client, BatchesRequest)>),
     Running {
-        blocks: mpsc::Receiver<Result<Vec<Batch>, ClientError>>,
+        blocks: mpsc::Receiver<Result<Block, ClientError>>,
         pump: JoinHandle<()>,
     },
     Ended,
@@ -74,7 +76,7 @@ enum State {
 impl BatchStream {
     pub(crate) fn new(client: Client, request: BatchesRequest) -> Self {
         Self {
-            ready: Vec::new().into_iter(),
+            ready: None,
             next_step: request.from_step,
             to_step: request.to_step,
             state: State::Idle(Box::new((client, request))),
@@ -87,6 +89,14 @@ impl BatchStream {
         self.next_step
     }
 
+    /// Returns the next batch if it was received already, without waiting.
+    #[must_use]
+    pub fn next_received(&mut self) -> Option<Batch> {
+        let batch = self.ready.as_mut()?.next()?;
+        self.next_step = batch.step + 1;
+        Some(batch)
+    }
+
     /// Returns the next batch; `None` after the last, or after an error. Dropping the future loses nothing.
     ///
     /// # Errors
@@ -96,8 +106,7 @@ impl BatchStream {
     /// [`ClientError::FailedPrecondition`] for a first step far ahead without `seek`.
     pub async fn next(&mut self) -> Result<Option<Batch>, ClientError> {
         loop {
-            if let Some(batch) = self.ready.next() {
-                self.next_step = batch.step + 1;
+            if let Some(batch) = self.next_received() {
                 return Ok(Some(batch));
             }
             match &mut self.state {
@@ -108,7 +117,7 @@ impl BatchStream {
                     self.state = State::Running { blocks, pump };
                 }
                 State::Running { blocks, .. } => match blocks.recv().await {
-                    Some(Ok(batches)) => self.ready = batches.into_iter(),
+                    Some(Ok(block)) => self.ready = Some(block),
                     Some(Err(error)) => {
                         self.state = State::Ended;
                         return Err(error);

@@ -178,7 +178,7 @@ async fn read(client: &Client, to_step: u64) -> Result<(), ClientError> {
     let mut stream = client.batches(BatchesRequest { to_step: Some(to_step), ..BatchesRequest::new("j", 0) });
     let mut next = 0;
     while let Some(batch) = stream.next().await? {
-        assert_eq!((batch.step, batch.indices), (next, vec![u32::try_from(next).unwrap()]));
+        assert_eq!((batch.step, batch.indices.to_vec()), (next, vec![next]));
         next += 1;
     }
     assert_eq!(next, to_step);

@@ -126,7 +126,7 @@ async fn read(config: ClientConfig) -> (Vec<Batch>, Option<ClientError>) {
 
 fn assert_consecutive(batches: &[Batch], count: u64) {
     assert_eq!(batches.iter().map(|batch| batch.step).collect::<Vec<_>>(), (0..count).collect::<Vec<_>>());
-    assert!(batches.iter().all(|batch| u64::from(batch.indices[0]) == batch.step));
+    assert!(batches.iter().all(|batch| batch.indices.get(0) == batch.step));
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use swift_sampler::job::Shard;
-use swift_sampler::{Plan, Replacement, Sampler};
+use swift_sampler::{Indices, Plan, Replacement, Sampler};
 use swift_sampler_proto::v1;
 
 use self::plans::Plans;
@@ -243,7 +243,7 @@ impl Block {
         let draws_a_batch = (slice.end - slice.start) as usize;
         let batches: usize = runs.iter().map(|(steps, _)| usize::try_from(steps.end - steps.start).unwrap_or(0)).sum();
         let mut headers = Vec::with_capacity(batches);
-        let mut indices = vec![0u32; batches * draws_a_batch];
+        let mut rows = vec![0u32; batches * draws_a_batch];
         let mut probabilities = vec![0f32; batches * draws_a_batch];
         let mut at = 0;
         for (step, run) in runs.iter().flat_map(|(steps, run)| steps.clone().map(move |step| (step, run))) {
@@ -256,13 +256,19 @@ impl Block {
             let to = at + draws_a_batch;
             let plan_of = |draw| self.plans.plan(&self.job, draw, &run.sampler);
             let draws = steps.draws(step, self.shard);
-            Plan::draw_across(draws, &mut indices[at..to], &mut probabilities[at..to], plan_of)?;
+            Plan::draw_across(draws, &mut rows[at..to], &mut probabilities[at..to], plan_of)?;
             at = to;
         }
+        let (first_row, dataset_rows) =
+            runs.first().map_or((0, 0), |(_, run)| (run.sampler.first_row(), run.sampler.rows()));
+        let (index_type, indices) = match Indices::of_rows(rows, first_row, dataset_rows) {
+            Indices::U32(indices) => (v1::IndexType::U32, Bytes::from_owner(Packed(indices.into_vec()))),
+            Indices::U64(indices) => (v1::IndexType::U64, Bytes::from_owner(Packed(indices.into_vec()))),
+        };
         Ok(v1::BatchBlock {
             batches: headers,
-            index_type: v1::IndexType::U32.into(),
-            indices: Bytes::from_owner(Packed(indices)),
+            index_type: index_type.into(),
+            indices,
             probabilities: if self.probabilities { Bytes::from_owner(Packed(probabilities)) } else { Bytes::new() },
         })
     }

@@ -213,8 +213,9 @@ pub(crate) struct Batch {
 }
 
 pub(crate) fn unpack(block: &v1::BatchBlock) -> Vec<Batch> {
-    let indices = swift_sampler_proto::columns::unpack_u32(&block.indices).unwrap();
-    let probabilities = swift_sampler_proto::columns::unpack_f32(&block.probabilities).unwrap();
+    let (mut indices, mut probabilities) = (Vec::new(), Vec::new());
+    swift_sampler_proto::columns::unpack_u32(&block.indices, &mut indices).unwrap();
+    swift_sampler_proto::columns::unpack_f32(&block.probabilities, &mut probabilities).unwrap();
     let draws: usize = block.batches.iter().map(|batch| batch.draws as usize).sum();
     assert_eq!(draws, indices.len(), "the headers account for every index");
     let mut at = 0;

@@ -181,9 +181,13 @@ mod tests {
             JobParameters { seed: 1, batch_size: 8, replacement: Replacement::Stratified, epoch_draws: None };
         let indices =
             |dataset| Engine::new(dataset, &spec, parameters).unwrap().batch(3, Shard::WHOLE).unwrap().indices;
-        let of_whole: Vec<u64> = indices(whole).into_iter().map(|index| first_row + u64::from(index)).collect();
-        let of_shard: Vec<u64> = indices(shard).into_iter().map(u64::from).collect();
-        assert_eq!(of_shard, of_whole);
+        let of_whole: Vec<u64> = indices(whole).iter().map(|index| first_row + index).collect();
+        let of_shard = indices(shard);
+        assert_eq!(of_shard.as_u32().expect("the last index is 2^32 - 1").len(), 8);
+        assert_eq!(of_shard.to_vec(), of_whole);
+        let wide = indices(dataset().with_first_row(first_row + 1).unwrap());
+        let next = of_whole.iter().map(|index| index + 1);
+        assert!(wide.as_u64().expect("the last index is 2^32").iter().copied().eq(next));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::collections::btree_map::Entry;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Indices};
 use crate::dataset::Dataset;
 use crate::job::{Follow, JobLog, Shard, Steps, VersionChange};
 use crate::philox::Seed;
@@ -87,10 +87,6 @@ impl Engine {
     ) -> Result<Self, EngineError> {
         let dataset = dataset.into();
         parameters.check(dataset.rows())?;
-        let indices = dataset.first_row() + dataset.rows() as u64;
-        if indices > u64::from(u32::MAX) + 1 {
-            return Err(EngineError::LargeIndices { indices });
-        }
         let mut samplers = BTreeMap::new();
         for &VersionChange { version, .. } in log.changes() {
             if let Entry::Vacant(vacant) = samplers.entry(version) {
@@ -139,13 +135,11 @@ impl Engine {
         }
         let version = self.log.version_at(step).ok_or(EngineError::Undecided { step, horizon: self.log.horizon() })?;
         let count = shard.slice(steps.batch_size).len();
-        let (mut indices, mut probabilities) = (vec![0; count], vec![0.0; count]);
+        let (mut rows, mut probabilities) = (vec![0; count], vec![0.0; count]);
         let plan_of = |draw| self.plan(draw);
-        Plan::draw_across(steps.draws(step, shard), &mut indices, &mut probabilities, plan_of)?;
-        #[allow(clippy::cast_possible_truncation, reason = "indices were checked to have 32 bits")]
-        let first_row = self.dataset.first_row() as u32;
-        indices.iter_mut().for_each(|index| *index += first_row);
-        Ok(Batch { step, epoch: steps.epoch(step), version, indices, probabilities })
+        Plan::draw_across(steps.draws(step, shard), &mut rows, &mut probabilities, plan_of)?;
+        let indices = Indices::of_rows(rows, self.dataset.first_row(), self.dataset.rows());
+        Ok(Batch { step, epoch: steps.epoch(step), version, indices, probabilities: probabilities.into() })
     }
 
     /// Computes one rank's share of the batches of `steps`, one at a time.

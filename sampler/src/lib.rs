@@ -55,6 +55,7 @@ mod resolution;
 mod sampler;
 mod segment;
 mod shards;
+mod shared_slice;
 mod spec;
 mod swift;
 mod unit_table;
@@ -62,7 +63,7 @@ mod variation;
 
 pub use alias::AliasTableError;
 pub use axis::{Axis, AxisBuilder};
-pub use batch::Batch;
+pub use batch::{Batch, Indices};
 pub use cell_keys::CellKeys;
 pub use cells::{CellAxis, Cells, CellsBuilder, CellsParts};
 pub use content::{ColumnContent, DatasetContent, column_sha256};
@@ -82,5 +83,6 @@ pub use shards::{
     CellDraw, GradientSums, HeldDraw, ShardPlace, ShardRows, ShardSummary, ShardedCells, ShardedPlan, ShardedSampler,
     ShardsError, ValueRun, merge_axis, value_runs,
 };
+pub use shared_slice::SharedSlice;
 pub use spec::{SamplerSpec, SpecError, SwiftSpec, Transform};
 pub use swift::SwiftFunction;

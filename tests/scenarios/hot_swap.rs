@@ -77,8 +77,8 @@ fn under_load_ranks_switch_at_the_same_step_and_no_batch_mixes_versions() {
             assert_eq!(rank[step].step, step as u64, "no step is lost or repeated");
             assert_eq!(rank[step].version, version, "ranks agree at step {step}");
             let p = &probabilities[usize::try_from(version).unwrap() - 1];
-            for (index, probability) in rank[step].indices.iter().zip(&rank[step].probabilities) {
-                let expected = p[*index as usize];
+            for (index, probability) in rank[step].indices.iter().zip(rank[step].probabilities.iter()) {
+                let expected = p[usize::try_from(index).unwrap()];
                 assert!(expected > 0.0, "step {step} draws an example its version never does");
                 assert!((f64::from(*probability) - expected).abs() <= 1e-6 * expected);
             }

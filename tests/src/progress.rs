@@ -26,9 +26,9 @@ impl Trained {
     #[must_use]
     pub fn on(batch: &Batch, draws: std::ops::Range<usize>) -> Self {
         // FNV-1a, 64 bits.
-        let words = batch.indices[draws.clone()].iter().copied();
-        let words = words.chain(batch.probabilities[draws].iter().map(|probability| probability.to_bits()));
-        let hash = words.flat_map(u32::to_le_bytes).fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        let words = draws.clone().map(|draw| batch.indices.get(draw));
+        let words = words.chain(batch.probabilities[draws].iter().map(|probability| u64::from(probability.to_bits())));
+        let hash = words.flat_map(u64::to_le_bytes).fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
         });
         Self { step: batch.step, version: batch.version, hash }

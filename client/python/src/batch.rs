@@ -1,16 +1,17 @@
-//! Batches, as NumPy arrays that take over what was received.
+//! Batches, as NumPy arrays.
 
 use std::sync::Mutex;
 
-use numpy::{IntoPyArray, PyArray1};
+use numpy::PyArray1;
 use pyo3::prelude::*;
+use swift_sampler_client::Indices;
 use swift_sampler_client::blocking::{BatchStream, Waited};
 
 use crate::exceptions::{Error, exception};
 use crate::process::ProcessBound;
 use crate::waiting::SIGNAL_INTERVAL;
 
-type Fields = (u64, u64, u64, Py<PyArray1<u32>>, Py<PyArray1<f32>>);
+type Fields = (u64, u64, u64, Py<PyAny>, Py<PyArray1<f32>>);
 
 /// One rank's share of a global batch.
 #[pyclass(frozen, get_all, module = "swift_sampler")]
@@ -18,14 +19,15 @@ pub(crate) struct Batch {
     step: u64,
     epoch: u64,
     version: u64,
-    indices: Py<PyArray1<u32>>,
+    /// An array of uint32, or of uint64 where the dataset's indices need them.
+    indices: Py<PyAny>,
     probabilities: Py<PyArray1<f32>>,
 }
 
 #[pymethods]
 impl Batch {
     #[new]
-    fn new(step: u64, epoch: u64, version: u64, indices: Py<PyArray1<u32>>, probabilities: Py<PyArray1<f32>>) -> Self {
+    fn new(step: u64, epoch: u64, version: u64, indices: Py<PyAny>, probabilities: Py<PyArray1<f32>>) -> Self {
         Self { step, epoch, version, indices, probabilities }
     }
 
@@ -47,15 +49,18 @@ impl Batch {
 }
 
 impl Batch {
-    /// Moves a batch into Python without copying its columns.
+    /// Copies a batch into arrays of its own.
     pub(crate) fn of(py: Python<'_>, batch: swift_sampler_client::Batch) -> Self {
         let swift_sampler_client::Batch { step, epoch, version, indices, probabilities } = batch;
         Self {
             step,
             epoch,
             version,
-            indices: indices.into_pyarray(py).unbind(),
-            probabilities: probabilities.into_pyarray(py).unbind(),
+            indices: match &indices {
+                Indices::U32(indices) => PyArray1::from_slice(py, indices).into_any().unbind(),
+                Indices::U64(indices) => PyArray1::from_slice(py, indices).into_any().unbind(),
+            },
+            probabilities: PyArray1::from_slice(py, &probabilities).unbind(),
         }
     }
 }

@@ -74,6 +74,6 @@ impl Client {
     pub async fn get_batches(&self, request: v1::GetBatchesRequest) -> Result<Vec<Batch>, ClientError> {
         let from_step = request.from_step;
         let block = unary!(self, Safe, sampling.get_batches, request)?;
-        batch::unpack(&block, from_step)
+        Ok(batch::Receiver::default().receive(block, from_step)?.collect())
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use swift_sampler_client::blocking::Client;
 use swift_sampler_client::proto::ReplacementMode;
 use swift_sampler_client::proto::follow_policy::Policy;
-use swift_sampler_client::{Batch, BatchesRequest, JobConfig};
+use swift_sampler_client::{Batch, BatchesRequest, Indices, JobConfig};
 
 use crate::print::Printer;
 
@@ -147,7 +147,7 @@ struct Line<'a> {
     step: u64,
     epoch: u64,
     version: u64,
-    indices: &'a [u32],
+    indices: &'a Indices,
     probabilities: &'a [f32],
 }
 
@@ -173,7 +173,8 @@ mod tests {
 
     #[test]
     fn a_line_has_the_documented_form_and_probabilities_read_back() {
-        let batch = Batch { step: 4, epoch: 1, version: 2, indices: vec![7, 8], probabilities: vec![1.0 / 3.0, 1e-40] };
+        let (indices, probabilities) = (vec![7u32, 8].into(), vec![1.0 / 3.0, 1e-40].into());
+        let batch = Batch { step: 4, epoch: 1, version: 2, indices, probabilities };
         let line = serde_json::to_string(&Line::from(&batch)).unwrap();
         assert_eq!(line, r#"{"step":4,"epoch":1,"version":2,"indices":[7,8],"probabilities":[0.33333334,1e-40]}"#);
     }

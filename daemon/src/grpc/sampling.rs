@@ -111,7 +111,7 @@ fn join(mut blocks: Vec<v1::BatchBlock>) -> v1::BatchBlock {
     }
     let column = |of: fn(&v1::BatchBlock) -> &[u8]| blocks.iter().map(of).collect::<Vec<_>>().concat().into();
     v1::BatchBlock {
-        index_type: v1::IndexType::U32.into(),
+        index_type: blocks[0].index_type,
         indices: column(|block| &block.indices),
         probabilities: column(|block| &block.probabilities),
         batches: blocks.into_iter().flat_map(|block| block.batches).collect(),

@@ -20,12 +20,6 @@ pub enum EngineError {
     /// A segment that cannot be planned.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// A shard whose indices are wider than a batch's.
-    #[error("the dataset's indices go up to {indices}: a batch holds indices below 2^32")]
-    LargeIndices {
-        /// End of its indices.
-        indices: u64,
-    },
     /// The dataset is not the one that the job was served from.
     #[error(
         "this dataset's content is {given}, the job was served from {served}: replay it from the same columns, features \

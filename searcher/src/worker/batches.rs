@@ -97,7 +97,12 @@ impl BatchSource for DaemonBatches<'_> {
             }
             match self.waited.during(|| self.stream.next_within(LOOK_INTERVAL)) {
                 Ok(Waited::Batch(batch)) => {
-                    *indices = batch.indices;
+                    let Some(rows) = batch.indices.as_u32() else {
+                        let reason = "the dataset's indices have 64 bits, and a target's examples are numbered with 32";
+                        return Err(TargetError::Batches { reason: reason.to_owned() });
+                    };
+                    indices.clear();
+                    indices.extend_from_slice(rows);
                     return Ok(());
                 }
                 Ok(Waited::NotYet) => {}
