@@ -26,6 +26,8 @@ const BATCHES_PER_BLOCK_MAX: u64 = 4096;
 const USE_MIN: Duration = Duration::from_millis(32);
 /// How long it should last at most.
 const USE_MAX: Duration = Duration::from_secs(2);
+/// A window that was mostly waited for is made longer up to this. A daemon freezes no more of it than it sends ahead.
+const WAITED_MAX: Duration = Duration::from_millis(256);
 /// A window should last so many times as long as its first block takes to come. The next is asked for when the reader
 /// begins with its last block, a fourth of it, so the reader need not wait; and where daemons are slow because many ask,
 /// all ask less often.
@@ -71,9 +73,10 @@ impl Window {
         self.latency = Some(latency);
         let wanted = (latency * LATENCIES_A_WINDOW).clamp(USE_MIN, USE_MAX);
         let as_long_as_wanted = u128::from(used.steps) * wanted.as_nanos() / used.time.as_nanos().max(1);
-        // Where the daemon or the network is the slower side, shorter windows would only make it slower still.
-        let is_reader_slower = used.waited < used.time / 2 || used.time > USE_MAX;
-        let steps = if is_reader_slower { as_long_as_wanted } else { as_long_as_wanted.max(self.steps.into()) };
+        // Where the daemon or the network is the slower side, what has to be waited for is spread over more steps.
+        let is_reader_slower = used.waited < used.time / 2 || used.time > WAITED_MAX;
+        let longer = u128::from(self.steps) * 2;
+        let steps = if is_reader_slower { as_long_as_wanted } else { as_long_as_wanted.max(longer) };
         let steps_of_draws_max = (DRAWS_MAX / (used.draws / used.steps).max(1)).max(1);
         self.steps = u64::try_from(steps)
             .unwrap_or(u64::MAX)
@@ -253,11 +256,13 @@ mod tests {
     }
 
     #[test]
-    fn where_the_daemon_is_the_slower_side_windows_do_not_shrink() {
+    fn where_the_daemon_is_the_slower_side_windows_grow_up_to_a_limit() {
         let mut window = Window::first();
-        let time = Duration::from_millis(200);
-        window.adapt(Used { steps: STEPS_FIRST, draws: 0, time, waited: time, latency: Duration::ZERO });
-        assert_eq!(window.steps, STEPS_FIRST);
+        let slow = |time| Used { steps: STEPS_FIRST, draws: 0, time, waited: time, latency: Duration::ZERO };
+        window.adapt(slow(Duration::from_millis(200)));
+        assert_eq!(window.steps, STEPS_FIRST * 2);
+        window.adapt(slow(Duration::from_millis(300)));
+        assert!(window.steps < STEPS_FIRST * 2);
     }
 
     #[test]
