@@ -1,10 +1,13 @@
 """Runs sections: sets up, measures the arms in turns, keeps what is finished, writes table and plots."""
 
+import fcntl
 import shutil
+import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench import environments, machine, plots, sections, table
@@ -31,7 +34,10 @@ class Run:
     def measure(self, names: Iterable[str]) -> list[str]:
         """Measures sections one after another and returns those that failed; a section's record is replaced when it is
         finished, so an interrupted run keeps what came before."""
-        names = list(names)
+        with alone():
+            return self._measure(list(names))
+
+    def _measure(self, names: list[str]) -> list[str]:
         peers = {peer for row in ROWS if row.section in names for peer in row.peers} - self.skipped_peers
         environments.set_up(peers)
         failed = []
@@ -57,7 +63,9 @@ class Run:
         print(f"[{seconds // 60}:{seconds % 60:02}] {text}", flush=True)
 
     def _section(self, name: str) -> None:
-        CACHE.mkdir(parents=True, exist_ok=True)
+        for left in CACHE.glob(f"{name}-*"):
+            # Of a run that was killed.
+            shutil.rmtree(left)
         folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=CACHE))
         try:
             context = Context(self.scale, folder, self.skipped_peers)
@@ -86,6 +94,18 @@ class Run:
             notes=context.notes,
             skipped_peers=tuple(sorted(self.skipped_peers & {peer for row in ROWS if row.section == name for peer in row.peers})),
         )
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """One run at a time: two would measure each other."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit(f"another make bench is running: it holds {CACHE / 'lock'}")
+        yield
 
 
 def _in_turns(arms: list[Arm], repeats: int) -> Iterable[tuple[str, Arm]]:

@@ -44,7 +44,7 @@ def interpreter(name: str) -> Path:
 
 def versions(names: set[str]) -> dict[str, str]:
     """Returns the versions of the environments' packages that are compared with."""
-    found = {}
+    found: dict[str, str] = {}
     for name in sorted(names):
         code = "import sys; from importlib.metadata import version; print(*map(version, sys.argv[1:]))"
         done = subprocess.run(
@@ -62,8 +62,8 @@ def _install(name: str, peers: list[str]) -> None:
         return
     print(f"bench: installing {', '.join(sorted(peers))} into {stamp.parent.relative_to(ROOT)}", file=sys.stderr)
     venv.create(stamp.parent, clear=True, with_pip=True)
-    pip = [interpreter(name), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    done = subprocess.run([*pip, "--requirement", requirements], capture_output=True, text=True)
+    pip = [str(interpreter(name)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    done = subprocess.run([*pip, "--requirement", str(requirements)], capture_output=True, text=True)
     if done.returncode != 0:
         raise PeerMissing(
             f"{', '.join(sorted(peers))} could not be installed from {requirements.relative_to(ROOT)}:\n{done.stderr.strip()}\n"

@@ -119,6 +119,11 @@ _PYTHON = (
     "whole epochs, so WeightedRandomSampler and SPDL pay for drawing each epoch at once; percentiles are between batches within an epoch."
 )
 
+_LOADER = (
+    "The data set fetches a batch at once and, but where a row says so, returns the indices it is asked for as one array, so that only sampling and loader are "
+    "measured. Ours hands it arrays (`indices=\"numpy\"`); torch's own samplers can only make lists. Whole epochs."
+)
+
 ROWS: tuple[Row, ...] = (
     # draws: in process, one thread
     *(
@@ -191,7 +196,21 @@ ROWS: tuple[Row, ...] = (
         unit="indices/s",
         target=times_peer(5, WRS, "more"),
         peers=(WRS, STATEFUL),
-        fairness="Both loaders fetch nothing: the data set returns the indices it is asked for, as one array. Whole epochs.",
+        fairness=_LOADER,
+    ),
+    Row(
+        key="loader-lists",
+        section="trainers",
+        what="the same, the batch sampler making lists, as data sets that fetch example by example want them",
+        unit="indices/s",
+    ),
+    Row(
+        key="loader-tensors",
+        section="trainers",
+        what="the same, arrays again, the data set fetching 4 numbers an example",
+        unit="indices/s",
+        peers=(WRS, STATEFUL),
+        fairness=_LOADER,
     ),
     Row(
         key="loader-first",

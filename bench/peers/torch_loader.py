@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """torch: DataLoader, or torchdata's StatefulDataLoader, over a WeightedRandomSampler, no workers.
 
-The data set returns the indices it is asked for as one array, so that nothing but the sampling and the loader is measured.
+But for loader-tensors, the data set returns the indices it is asked for as one array, so that nothing but the sampling and the
+loader is measured.
 Rows: python-*, loader-*, resume-*, swap-first, memory.
 """
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +18,8 @@ from reading import BATCH_SIZES, MILLISECONDS, emit, read
 from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler
 
 BATCH_SIZE = 256
+NUMBERS = 4
+"""Of an example that is fetched: few, so that fetching does not hide the sampling."""
 RESUME_SHARE = 0.9
 
 
@@ -32,9 +36,36 @@ class Indices(Dataset):
         return np.asarray(indices, dtype=np.uint32)
 
 
-def as_they_are(batch: np.ndarray) -> np.ndarray:
+class Tensors(Dataset):
+    """Its examples are a few numbers, a batch of them one tensor."""
+
+    def __init__(self, examples: int) -> None:
+        self.examples = torch.rand(examples, NUMBERS, generator=torch.Generator().manual_seed(1))
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitems__(self, indices: Sequence[int]) -> torch.Tensor:
+        return self.examples[torch.as_tensor(indices)]
+
+
+Batch = TypeVar("Batch")
+
+
+def as_they_are(batch: Batch) -> Batch:
     """Collates nothing."""
     return batch
+
+
+def first_and_rate(loader: Iterable[Sized], row_first: str | None, row_rate: str) -> None:
+    """Iterates over an epoch: how long until its first batch, and the rate of all of it."""
+    start = time.perf_counter()
+    batches = iter(loader)
+    count = len(next(batches))
+    if row_first:
+        emit(row_first, MILLISECONDS * (time.perf_counter() - start))
+    count += sum(map(len, batches))
+    emit(row_rate, count / (time.perf_counter() - start))
 
 
 class Loaders:
@@ -49,10 +80,10 @@ class Loaders:
 
             self.kind = StatefulDataLoader
 
-    def loader(self, batch_size: int) -> DataLoader:
+    def loader(self, batch_size: int, data: Dataset | None = None) -> DataLoader:
         """Returns a new loader with a new sampler."""
         sampler = WeightedRandomSampler(self.weights, self.examples)
-        return self.kind(Indices(self.examples), batch_size, sampler=sampler, collate_fn=as_they_are)
+        return self.kind(data or Indices(self.examples), batch_size, sampler=sampler, collate_fn=as_they_are)
 
     def read(self, seconds: float) -> None:
         """Whole epochs."""
@@ -68,14 +99,9 @@ class Loaders:
         emit("swap-first", MILLISECONDS * (time.perf_counter() - start), examples=self.examples)
 
     def first(self) -> None:
-        """The first batch of an epoch, and the rate of one."""
-        loader = self.loader(BATCH_SIZE)
-        start = time.perf_counter()
-        batches = iter(loader)
-        count = len(next(batches))
-        emit("loader-first", MILLISECONDS * (time.perf_counter() - start), examples=self.examples)
-        count += sum(map(len, batches))
-        emit("loader-256", count / (time.perf_counter() - start), examples=self.examples)
+        """The first batch of an epoch, and rates."""
+        first_and_rate(self.loader(BATCH_SIZE), "loader-first", "loader-256")
+        first_and_rate(self.loader(BATCH_SIZE, Tensors(self.examples)), None, "loader-tensors")
 
     def resume(self) -> None:
         """The first batch of a new loader, at the start and from a state at 90% of an epoch."""

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """samplerd through a torch DataLoader, whose data set returns the indices it is asked for as one array.
 
-Rows: loader-*, resume-*, trial-overhead.
+Rows: loader-*, resume-*.
 """
 
 import argparse
@@ -9,15 +9,23 @@ import sys
 import time
 import uuid
 from pathlib import Path
+from typing import Literal
 
 import torch
 from swift_sampler import Client
 from swift_sampler.torch import BatchSampler
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "peers"))
 from reading import MILLISECONDS, emit  # noqa: E402  (the peers' programs print with the same code)
-from torch_loader import BATCH_SIZE, RESUME_SHARE, Indices, as_they_are  # noqa: E402  (the same data set as theirs)
+from torch_loader import (  # noqa: E402  (the same data sets as theirs)
+    BATCH_SIZE,
+    RESUME_SHARE,
+    Indices,
+    Tensors,
+    as_they_are,
+    first_and_rate,
+)
 
 
 class Job:
@@ -28,25 +36,21 @@ class Job:
         self.rows = client.dataset(dataset).rows
         self.name = f"bench/{uuid.uuid4()}"
 
-    def sampler(self) -> BatchSampler:
+    def sampler(self, indices: Literal["list", "numpy"] = "numpy") -> BatchSampler:
         """Returns a new batch sampler of the job."""
-        return BatchSampler(self.client, self.name, self.dataset, batch_size=BATCH_SIZE)
+        return BatchSampler(self.client, self.name, self.dataset, batch_size=BATCH_SIZE, indices=indices)
 
-    def loader(self, sampler: BatchSampler) -> DataLoader:
+    def loader(self, sampler: BatchSampler, data: Dataset | None = None) -> DataLoader:
         """Returns a loader without workers."""
-        return DataLoader(Indices(self.rows), batch_sampler=sampler, collate_fn=as_they_are)
+        return DataLoader(data or Indices(self.rows), batch_sampler=sampler, collate_fn=as_they_are)
 
 
 def first(job: Job) -> None:
-    """The first batch of an epoch, and the rate of one."""
-    loader = job.loader(job.sampler())
+    """The first batch of an epoch, and rates."""
     next(iter(job.loader(job.sampler())))
-    start = time.perf_counter()
-    batches = iter(loader)
-    count = len(next(batches))
-    emit("loader-first", MILLISECONDS * (time.perf_counter() - start))
-    count += sum(map(len, batches))
-    emit("loader-256", count / (time.perf_counter() - start))
+    first_and_rate(job.loader(job.sampler()), "loader-first", "loader-256")
+    first_and_rate(job.loader(job.sampler("list")), None, "loader-lists")
+    first_and_rate(job.loader(job.sampler(), Tensors(job.rows)), None, "loader-tensors")
 
 
 def resume(job: Job) -> None:
