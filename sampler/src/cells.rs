@@ -56,12 +56,12 @@ pub struct CellsParts {
 
 /// What the weight of a cell depends on: everything of [`Cells`] but their rows, which may be on several hosts.
 pub(crate) trait CellStatistics {
-    /// Returns the number of cells; none is empty.
-    fn len(&self) -> usize;
+    /// Returns the number of examples.
+    fn rows(&self) -> u64;
     /// Returns the number of examples in each cell.
     fn counts(&self) -> impl Iterator<Item = u64>;
-    /// Returns f of `cell`, eq. (7): one quantile a feature.
-    fn quantiles(&self, cell: usize) -> impl Iterator<Item = f64> + '_;
+    /// Returns f of the cells, eq. (7): one axis a feature.
+    fn axes(&self) -> &[CellAxis];
     /// Returns Σ g over each cell, or `None` without gradient norms.
     fn gradient_mass(&self) -> Option<&[f64]>;
     /// Returns the CDF tables, one a feature.
@@ -69,16 +69,16 @@ pub(crate) trait CellStatistics {
 }
 
 impl CellStatistics for Cells {
-    fn len(&self) -> usize {
-        self.len()
+    fn rows(&self) -> u64 {
+        self.rows() as u64
     }
 
     fn counts(&self) -> impl Iterator<Item = u64> {
         self.starts.windows(2).map(|places| u64::from(places[1] - places[0]))
     }
 
-    fn quantiles(&self, cell: usize) -> impl Iterator<Item = f64> + '_ {
-        self.quantiles(cell)
+    fn axes(&self) -> &[CellAxis] {
+        self.axes()
     }
 
     fn gradient_mass(&self) -> Option<&[f64]> {

@@ -1,7 +1,7 @@
 //! How finely features are told apart, by the size of the data.
 
 /// Up to this many rows, cells hold exactly equal feature tuples.
-const EXACT_ROWS_MAX: usize = 1 << 20;
+pub(crate) const EXACT_ROWS_MAX: usize = 1 << 20;
 /// Up to this many rows a pair of features has 2^18 cells: a swap over so few examples is to be as fast.
 const SMALL_PAIR_ROWS_MAX: usize = 2_000_000;
 /// Up to this many rows there are never more cells than a swap takes a tenth of a second for, however fine they are.

@@ -1,16 +1,19 @@
 //! The paper's sampler as a function of features, eq. (5-10): τ̃(x) = H(T(Σ c_j f_j(x))).
 
+mod grid;
+mod mid_ranks;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::cells::CellStatistics;
+use self::grid::EXACT_UNITS;
+use self::mid_ranks::Ranked;
+use crate::cells::{CellAxis, CellStatistics};
 use crate::empirical_cdf::{EmpiricalCdf, interpolate};
 use crate::piecewise::PiecewiseLinear;
+use crate::resolution::EXACT_ROWS_MAX;
 use crate::sampler::SamplerError;
 use crate::spec::{SwiftSpec, Transform};
-
-/// G is rounded to multiples of 2^-40, and neighbours tie: sums equal on paper differ by less, but may be rounded apart.
-const GRID: f64 = (1u64 << 40) as f64;
 
 /// A swift sampler's weight function, usable on examples it was not built from.
 ///
@@ -19,6 +22,8 @@ const GRID: f64 = (1u64 << 40) as f64;
 pub struct SwiftFunction {
     coefficients: Vec<f64>,
     cdfs: Arc<Vec<EmpiricalCdf>>,
+    /// Whether G is rounded to the exact grid, else to the coarse one.
+    exact: bool,
     /// Distinct G, ascending, and T at each.
     combined: Vec<f64>,
     transformed: Vec<f64>,
@@ -26,35 +31,24 @@ pub struct SwiftFunction {
 }
 
 impl SwiftFunction {
-    /// Builds the function and the weight of each cell, in O(cells · log cells). `spec` is canonical.
+    /// Builds the function and the weight of each cell: in O(cells · log cells) while cells are exact, in O(cells) beyond.
+    /// `spec` is canonical.
     pub(crate) fn build(spec: &SwiftSpec, cells: &impl CellStatistics) -> Result<(Self, Vec<f64>), SamplerError> {
         let step = PiecewiseLinear::new(&spec.knots, &spec.values)?;
         let mass: Cow<'_, [f64]> = match spec.transform {
             Transform::Cdf => cells.counts().map(|count| count as f64).collect(),
             Transform::Cgf => cells.gradient_mass().ok_or(SamplerError::NoGradientNorm)?.into(),
         };
-        let mut order: Vec<(i64, usize)> =
-            (0..cells.len()).map(|cell| (on_grid(combine(&spec.coefficients, cells.quantiles(cell))), cell)).collect();
-        order.sort_unstable();
-
-        let total: f64 = order.iter().map(|&(_, cell)| mass[cell]).sum();
-        let (mut combined, mut transformed) = (Vec::new(), Vec::new());
-        let mut weights = vec![0.0; cells.len()];
-        let mut below = 0.0;
-        for tied in order.chunk_by(|a, b| b.0 - a.0 <= 1) {
-            let own: f64 = tied.iter().map(|&(_, cell)| mass[cell]).sum();
-            // Mid-rank: half of a tie's own mass lies below it.
-            let t = ((below + 0.5 * own) / total).min(1.0);
-            let weight = step.at(t);
-            for &(_, cell) in tied {
-                weights[cell] = weight;
-            }
-            below += own;
-            combined.push(tied[0].0 as f64 / GRID);
-            transformed.push(t);
-        }
-        let coefficients = spec.coefficients.clone();
-        Ok((Self { coefficients, cdfs: Arc::clone(cells.cdfs()), combined, transformed, step }, weights))
+        let combined = combine_cells(&spec.coefficients, cells.axes(), mass.len());
+        let exact = cells.rows() <= EXACT_ROWS_MAX as u64;
+        let ranked = if exact {
+            mid_ranks::by_sorting(&combined, &mass, &step)
+        } else {
+            mid_ranks::by_counting(combined, &mass, &step)
+        };
+        let (coefficients, cdfs) = (spec.coefficients.clone(), Arc::clone(cells.cdfs()));
+        let Ranked { combined, transformed, weights } = ranked;
+        Ok((Self { coefficients, cdfs, exact, combined, transformed, step }, weights))
     }
 
     /// Returns T(G(x)) of an example with these raw features, in the spec's order: its place on the axis of H, in [0, 1].
@@ -66,7 +60,12 @@ impl SwiftFunction {
             return Err(SamplerError::FeatureCount { given: features.len(), expected: self.coefficients.len() });
         }
         let quantiles = self.cdfs.iter().zip(features).map(|(cdf, &raw)| cdf.quantile(raw));
-        let combined = on_grid(combine(&self.coefficients, quantiles)) as f64 / GRID;
+        let combined = combine(&self.coefficients, quantiles);
+        let combined = if self.exact {
+            grid::exact(combined) as f64 / EXACT_UNITS
+        } else {
+            grid::coarse_centre(grid::coarse(combined))
+        };
         Ok(interpolate(&self.combined, &self.transformed, combined))
     }
 
@@ -90,7 +89,14 @@ fn combine(coefficients: &[f64], quantiles: impl Iterator<Item = f64>) -> f64 {
     coefficients.iter().zip(quantiles).map(|(c, f)| c * f).sum()
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "|G| ≤ √N, so 2^40 G is far inside i64")]
-fn on_grid(combined: f64) -> i64 {
-    (combined * GRID).round() as i64
+/// G of each of so many cells.
+fn combine_cells(coefficients: &[f64], axes: &[CellAxis], cells: usize) -> Vec<f64> {
+    let mut combined = vec![0.0; cells];
+    for (coefficient, axis) in coefficients.iter().zip(axes) {
+        let terms: Vec<f64> = axis.quantiles().iter().map(|quantile| coefficient * quantile).collect();
+        for (combined, &interval) in combined.iter_mut().zip(axis.intervals()) {
+            *combined += terms[interval as usize];
+        }
+    }
+    combined
 }

@@ -170,16 +170,16 @@ impl ShardedCells {
 }
 
 impl CellStatistics for ShardedCells {
-    fn len(&self) -> usize {
-        self.len()
+    fn rows(&self) -> u64 {
+        self.rows()
     }
 
     fn counts(&self) -> impl Iterator<Item = u64> {
         self.ends.chunks_exact(self.shards()).map(|ends| ends[ends.len() - 1])
     }
 
-    fn quantiles(&self, cell: usize) -> impl Iterator<Item = f64> + '_ {
-        self.quantiles(cell)
+    fn axes(&self) -> &[CellAxis] {
+        self.axes()
     }
 
     fn gradient_mass(&self) -> Option<&[f64]> {
