@@ -38,12 +38,13 @@ impl Indices {
     /// Makes indices of rows that were drawn from such a dataset.
     #[must_use]
     pub fn of_rows(mut rows: Vec<u32>, first_row: u64, dataset_rows: usize) -> Self {
-        if Self::are_wide(first_row, dataset_rows) {
-            return rows.into_iter().map(|row| first_row + u64::from(row)).collect::<Vec<u64>>().into();
+        match u32::try_from(first_row) {
+            Ok(first_row) if !Self::are_wide(first_row.into(), dataset_rows) => {
+                rows.iter_mut().for_each(|row| *row += first_row);
+                rows.into()
+            }
+            _ => rows.into_iter().map(|row| first_row + u64::from(row)).collect::<Vec<u64>>().into(),
         }
-        let first_row = u32::try_from(first_row).expect("it is an index, and none is wide");
-        rows.iter_mut().for_each(|row| *row += first_row);
-        rows.into()
     }
 
     /// Returns how many there are.

@@ -5,7 +5,7 @@
 
 mod axis;
 mod builder;
-mod by_value;
+pub(crate) mod by_value;
 mod in_memory;
 
 use std::ops::Range;

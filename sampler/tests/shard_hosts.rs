@@ -106,7 +106,7 @@ fn trainers_of_shards_get_the_batches_of_one_data_set() {
             let expected = engine.batch(step, Shard::WHOLE).unwrap();
             assert_eq!(batch.version, expected.version);
             let indices: Vec<u64> = batch.indices.iter().map(|index| index - FIRST_ROW).collect();
-            assert!(expected.indices.iter().map(|index| u64::from(index.to_owned())).eq(indices), "step {step}");
+            assert!(expected.indices.iter().eq(indices), "step {step}");
             let bits = |probabilities: &[f32]| probabilities.iter().map(|p| p.to_bits()).collect::<Vec<_>>();
             assert_eq!(bits(&batch.probabilities), bits(&expected.probabilities));
         }
@@ -124,7 +124,7 @@ fn a_shard_without_hosts_stops_its_trainers_and_changes_no_draw() {
     cluster.hosts[2][0].lost = false;
     assert_eq!(cluster.pull(rank, 0..4, 7).unwrap(), before);
     let expected = engine(&cluster).batch(0, rank).unwrap();
-    assert!(expected.indices.iter().map(|index| FIRST_ROW + u64::from(index.to_owned())).eq(before[0].indices.clone()));
+    assert!(expected.indices.iter().map(|index| FIRST_ROW + index).eq(before[0].indices.clone()));
 }
 
 /// The arithmetic that ARCHITECTURE.md does for a thousand trainers.

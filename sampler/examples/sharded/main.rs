@@ -78,8 +78,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let engine = Engine::with_log(dataset, parameters, cluster.registry.log.clone(), spec_of)?;
     for (step, (version, indices)) in (0..).zip(&batches) {
         let expected = engine.batch(step, Shard::WHOLE)?;
-        let equal = expected.version == *version
-            && expected.indices.iter().map(|index| u64::from(index.to_owned())).eq(indices.iter().copied());
+        let equal = expected.version == *version && expected.indices.iter().eq(indices.iter().copied());
         if !equal {
             return Err(format!("batch {step} is not the one of a single data set").into());
         }

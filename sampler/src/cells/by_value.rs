@@ -7,7 +7,7 @@ use crate::resolution::Resolution;
 
 /// Most distinct weights that have a cell each, and into how many intervals more are cut, as a power of 2: a sampler over
 /// the cells stays small beside the examples.
-const CELL_BITS: u32 = 20;
+pub(crate) const CELL_BITS: u32 = 20;
 
 /// Groups rows by weight; returns what an example of each cell weighs beside the cells, ascending.
 pub(super) fn build(table: &FeatureTable, column: &str) -> Result<(Cells, Vec<f64>), FeatureTableError> {

@@ -59,6 +59,14 @@ pub enum ShardsError {
         /// The column.
         column: String,
     },
+    /// A column of weights has too many values.
+    #[error("column {column:?} has {values} distinct values in all shards: weights have at most 2^20 of them")]
+    DistinctWeights {
+        /// The column.
+        column: String,
+        /// Distinct values.
+        values: usize,
+    },
     /// A weight is negative.
     #[error("column {column:?} has the value {value}: a weight is not negative")]
     NegativeWeight {

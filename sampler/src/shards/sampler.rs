@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{ShardedCells, ShardsError};
 use crate::cells::CellStatistics;
+use crate::cells::by_value::CELL_BITS;
 use crate::draw_table::DrawTable;
 use crate::philox::{Seed, draw_words};
 use crate::sampler::{SamplerError, distribute};
@@ -112,6 +113,10 @@ fn values(column: &str, cells: &ShardedCells) -> Result<Vec<f64>, ShardsError> {
     let values = CellStatistics::cdfs(cells)[0].values();
     if values.len() != cells.len() {
         return Err(ShardsError::QuantisedWeights { column: column.to_owned() });
+    }
+    // More are not told apart in one dataset either, but their means depend on all rows of an interval.
+    if values.len() > 1 << CELL_BITS {
+        return Err(ShardsError::DistinctWeights { column: column.to_owned(), values: values.len() });
     }
     match values.iter().position(|value| *value < 0.0) {
         None => Ok(values.to_vec()),
