@@ -72,7 +72,7 @@ class Run:
             start = time.monotonic()
             samples: list[Sample] = []
             with sections.SECTIONS[name](context) as arms:
-                for turn, arm in _in_turns(arms, self.scale.repeats):
+                for turn, arm in in_turns(arms, self.scale.repeats):
                     self.say(f"  {name}: {arm.who}, {turn}")
                     samples.extend(arm.measure())
             check_complete(name, samples, self.skipped_peers)
@@ -108,7 +108,7 @@ def alone() -> Iterator[None]:
         yield
 
 
-def _in_turns(arms: list[Arm], repeats: int) -> Iterable[tuple[str, Arm]]:
+def in_turns(arms: list[Arm], repeats: int) -> Iterable[tuple[str, Arm]]:
     """Every arm once, then every arm again: what disturbs the machine for a while disturbs all of them."""
     for turn in range(max((arm.repeats or repeats for arm in arms), default=0)):
         for arm in arms:

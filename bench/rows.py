@@ -296,7 +296,7 @@ ROWS: tuple[Row, ...] = (
         Row(
             key=f"clients-{clients}",
             section="clients",
-            what=f"{clients} client{'s' if clients > 1 else ''} at once, a connection and a job each, batch 1024, all together",
+            what=f"{clients} client{'s' if clients > 1 else ''} at once, a process, a connection and a job each, batch 1024, all together",
             unit="indices/s",
         )
         for clients in (1, 2, 8, 100)
