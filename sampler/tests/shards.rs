@@ -216,6 +216,11 @@ fn what_does_not_fit_together_is_named() {
     let spec = SamplerSpec::Column { column: "entropy".into() };
     assert!(matches!(ShardedSampler::build(&spec, &shared), Err(ShardsError::Features { .. })));
     let sampler = Arc::new(ShardedSampler::build(&SamplerSpec::Column { column: "loss".into() }, &shared).unwrap());
+    let quantised = [Axis::of_column(&[1.0, 2.0, 4.0], Resolution::Bits(1))];
+    let summary = [ShardSummary { first_row: 0, intervals: vec![0, 1], counts: vec![1, 2] }];
+    let quantised = Arc::new(ShardedCells::merge(vec!["loss".into()], &quantised, &summary).unwrap());
+    let refused = ShardedSampler::build(&SamplerSpec::Column { column: "loss".into() }, &quantised).map(|_| ());
+    assert_eq!(refused, Err(ShardsError::QuantisedWeights { column: "loss".into() }));
     let segment = Segment { epoch_start: 0, start: 0, end: 3 };
     let distinct = ShardedPlan::new(sampler, Seed(1), Replacement::Distinct, segment);
     assert_eq!(distinct.map(|plan| plan.segment()), Err(ShardsError::Distinct));

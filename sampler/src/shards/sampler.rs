@@ -110,8 +110,9 @@ impl ShardedSampler {
 
 /// Returns the weight of each cell of a column of weights: the value that it stands for.
 fn values(column: &str, cells: &ShardedCells) -> Result<Vec<f64>, ShardsError> {
-    let values = CellStatistics::cdfs(cells)[0].values();
-    if values.len() != cells.len() {
+    let (axis, cdf) = (&cells.axes()[0], &CellStatistics::cdfs(cells)[0]);
+    let values = cdf.values();
+    if axis.quantiles() != cdf.shares() {
         return Err(ShardsError::QuantisedWeights { column: column.to_owned() });
     }
     // More are not told apart in one dataset either, but their means depend on all rows of an interval.
@@ -119,7 +120,7 @@ fn values(column: &str, cells: &ShardedCells) -> Result<Vec<f64>, ShardsError> {
         return Err(ShardsError::DistinctWeights { column: column.to_owned(), values: values.len() });
     }
     match values.iter().position(|value| *value < 0.0) {
-        None => Ok(values.to_vec()),
+        None => Ok(axis.intervals().iter().map(|&interval| values[interval as usize]).collect()),
         Some(position) => Err(ShardsError::NegativeWeight { column: column.to_owned(), value: values[position] }),
     }
 }
