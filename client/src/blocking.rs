@@ -169,6 +169,12 @@ impl BatchStream {
         self.stream.next_step()
     }
 
+    /// Returns the next batch if it was received already, without waiting.
+    #[must_use]
+    pub fn next_received(&mut self) -> Option<Batch> {
+        self.stream.next_received()
+    }
+
     /// Waits for the next batch, but no longer than `wait_max`.
     ///
     /// # Errors

@@ -1,67 +1,99 @@
-//! Batches, as NumPy arrays.
+//! Batches, and the iterator over a job's.
 
 use std::sync::Mutex;
 
-use numpy::PyArray1;
+use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
 use pyo3::prelude::*;
 use swift_sampler_client::Indices;
 use swift_sampler_client::blocking::{BatchStream, Waited};
 
 use crate::exceptions::{Error, exception};
 use crate::process::ProcessBound;
+use crate::view::view;
 use crate::waiting::SIGNAL_INTERVAL;
 
-type Fields = (u64, u64, u64, Py<PyAny>, Py<PyArray1<f32>>);
+type Fields<'py> = (u64, u64, u64, Bound<'py, PyAny>, Bound<'py, PyArray1<f32>>);
 
 /// One rank's share of a global batch.
-#[pyclass(frozen, get_all, module = "swift_sampler")]
-pub(crate) struct Batch {
-    step: u64,
-    epoch: u64,
-    version: u64,
-    /// An array of uint32, or of uint64 where the dataset's indices need them.
-    indices: Py<PyAny>,
-    probabilities: Py<PyArray1<f32>>,
+///
+/// Its arrays are made when they are asked for, and show the values where they were received, without a copy.
+#[pyclass(frozen, module = "swift_sampler")]
+pub(crate) struct Batch(swift_sampler_client::Batch);
+
+/// Indices, as Python passes them.
+#[derive(FromPyObject)]
+pub(crate) enum IndexArray<'py> {
+    U32(PyReadonlyArray1<'py, u32>),
+    U64(PyReadonlyArray1<'py, u64>),
 }
 
 #[pymethods]
 impl Batch {
+    /// Copies the arrays.
     #[new]
-    fn new(step: u64, epoch: u64, version: u64, indices: Py<PyAny>, probabilities: Py<PyArray1<f32>>) -> Self {
-        Self { step, epoch, version, indices, probabilities }
+    #[allow(clippy::needless_pass_by_value, reason = "Python hands arrays over")]
+    fn new(
+        step: u64,
+        epoch: u64,
+        version: u64,
+        indices: IndexArray<'_>,
+        probabilities: PyReadonlyArray1<'_, f32>,
+    ) -> PyResult<Self> {
+        let indices = match indices {
+            IndexArray::U32(indices) => Indices::from(indices.to_vec()?),
+            IndexArray::U64(indices) => Indices::from(indices.to_vec()?),
+        };
+        let probabilities = probabilities.to_vec()?.into();
+        Ok(Self(swift_sampler_client::Batch { step, epoch, version, indices, probabilities }))
     }
 
-    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
-        self.indices.bind(py).len()
+    #[getter]
+    fn step(&self) -> u64 {
+        self.0.step
     }
 
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let Self { step, epoch, version, .. } = self;
-        Ok(format!("Batch(step={step}, epoch={epoch}, version={version}, {} indices)", self.__len__(py)?))
+    #[getter]
+    fn epoch(&self) -> u64 {
+        self.0.epoch
     }
 
-    fn __reduce__(slf: &Bound<'_, Self>) -> (Py<PyAny>, Fields) {
-        let (py, batch) = (slf.py(), slf.get());
-        let fields =
-            (batch.step, batch.epoch, batch.version, batch.indices.clone_ref(py), batch.probabilities.clone_ref(py));
-        (slf.get_type().into_any().unbind(), fields)
+    #[getter]
+    fn version(&self) -> u64 {
+        self.0.version
+    }
+
+    #[getter]
+    fn indices<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(match &slf.get().0.indices {
+            Indices::U32(_) => view(slf, |batch| batch.0.indices.as_u32().unwrap_or_default())?.into_any(),
+            Indices::U64(_) => view(slf, |batch| batch.0.indices.as_u64().unwrap_or_default())?.into_any(),
+        })
+    }
+
+    #[getter]
+    fn probabilities<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        view(slf, |batch| &batch.0.probabilities)
+    }
+
+    fn __len__(&self) -> usize {
+        self.0.indices.len()
+    }
+
+    fn __repr__(&self) -> String {
+        let swift_sampler_client::Batch { step, epoch, version, indices, .. } = &self.0;
+        format!("Batch(step={step}, epoch={epoch}, version={version}, {} indices)", indices.len())
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Py<PyAny>, Fields<'py>)> {
+        let swift_sampler_client::Batch { step, epoch, version, .. } = slf.get().0;
+        let fields = (step, epoch, version, Self::indices(slf)?, Self::probabilities(slf)?);
+        Ok((slf.get_type().into_any().unbind(), fields))
     }
 }
 
-impl Batch {
-    /// Copies a batch into arrays of its own.
-    pub(crate) fn of(py: Python<'_>, batch: swift_sampler_client::Batch) -> Self {
-        let swift_sampler_client::Batch { step, epoch, version, indices, probabilities } = batch;
-        Self {
-            step,
-            epoch,
-            version,
-            indices: match &indices {
-                Indices::U32(indices) => PyArray1::from_slice(py, indices).into_any().unbind(),
-                Indices::U64(indices) => PyArray1::from_slice(py, indices).into_any().unbind(),
-            },
-            probabilities: PyArray1::from_slice(py, &probabilities).unbind(),
-        }
+impl From<swift_sampler_client::Batch> for Batch {
+    fn from(batch: swift_sampler_client::Batch) -> Self {
+        Self(batch)
     }
 }
 
@@ -85,11 +117,17 @@ impl Batches {
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Batch>> {
         let stream = self.stream.get()?;
+        // Nearly always the batch is here already: taking it is quicker than letting the interpreter go.
+        if let Ok(mut stream) = stream.try_lock()
+            && let Some(batch) = stream.next_received()
+        {
+            return Ok(Some(Batch(batch)));
+        }
         loop {
             // Locked for one slice of the wait only: a signal handler may use the stream too.
             let waited = py.detach(|| stream.lock().map(|mut stream| stream.next_within(SIGNAL_INTERVAL)).ok());
             match waited {
-                Some(Ok(Waited::Batch(batch))) => return Ok(Some(Batch::of(py, batch))),
+                Some(Ok(Waited::Batch(batch))) => return Ok(Some(Batch(batch))),
                 Some(Ok(Waited::Ended)) => return Ok(None),
                 Some(Ok(Waited::NotYet)) => py.check_signals()?,
                 Some(Err(error)) => return Err(exception(&error)),

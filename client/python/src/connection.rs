@@ -132,7 +132,7 @@ impl Connection {
             without_probabilities: !probabilities,
         };
         let batches = self.call(py, |client| async move { client.get_batches(request).await })?;
-        Ok(batches.into_iter().map(|batch| Batch::of(py, batch)).collect())
+        Ok(batches.into_iter().map(Batch::from).collect())
     }
 
     #[pyo3(signature = (name, files, *, features, gradient_norm, format, progress))]

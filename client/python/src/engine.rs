@@ -89,7 +89,7 @@ impl Engine {
         let shard = Shard::new(rank.0, world_size.0).map_err(|error| refused(&error))?;
         let mut batch = py.detach(|| self.engine.batch(step.0, shard)).map_err(|error| refused(&error))?;
         batch.version = label.map_or(batch.version, |label| label.0);
-        Ok(Batch::of(py, batch))
+        Ok(batch.into())
     }
 
     /// The first step of an epoch.

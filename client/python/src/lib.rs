@@ -13,6 +13,7 @@ mod exceptions;
 mod numbers;
 mod process;
 mod records;
+mod view;
 mod waiting;
 
 /// The native half of `swift_sampler`.

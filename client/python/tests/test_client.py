@@ -49,7 +49,7 @@ def test_samplers_are_put_activated_and_rolled_back(client: Client, dataset: str
     assert client.put_sampler(dataset, '{"kind":"column","column":"loss"}').version == 3
 
 
-def test_batches_are_numpy_arrays_that_own_what_was_received(client: Client, dataset: str) -> None:
+def test_batches_are_numpy_arrays_that_show_what_was_received(client: Client, dataset: str) -> None:
     client.open_job("j", dataset, batch_size=64, seed=5)
     batches = list(client.batches("j", 0, 40))
     assert [batch.step for batch in batches] == list(range(40))
@@ -57,11 +57,38 @@ def test_batches_are_numpy_arrays_that_own_what_was_received(client: Client, dat
     for batch in batches:
         assert batch.indices.dtype == np.uint32 and batch.probabilities.dtype == np.float32
         assert batch.indices.shape == batch.probabilities.shape == (64,) and len(batch) == 64
-        assert batch.indices.flags.writeable and batch.indices.base is not None
+        for array in (batch.indices, batch.probabilities):
+            assert array.base is batch and array.flags.c_contiguous and array.flags.aligned
+            with pytest.raises(ValueError, match="read-only"):
+                array[0] = 0
+            with pytest.raises(ValueError, match="WRITEABLE"):
+                array.flags.writeable = True
+        assert batch.indices.ctypes.data == batch.indices.ctypes.data, "no copy"
         assert batch.version == 1
     bare = next(client.batches("j", probabilities=False))
     assert bare.probabilities.size == 0
     assert (bare.indices == batches[0].indices).all()
+
+
+def test_an_array_stays_what_it_was_when_its_batch_and_stream_are_gone(client: Client, dataset: str) -> None:
+    client.open_job("j", dataset, batch_size=64, seed=5)
+    kept = [(batch.indices, batch.indices.copy()) for batch in client.batches("j", 0, 2000)]
+    # Memory that was let go is received into again; that of arrays in use is not.
+    list(client.batches("j", 0, 2000))
+    assert all((array == copy).all() for array, copy in kept)
+
+
+@pytest.mark.parametrize("width", [np.uint32, np.uint64])
+def test_a_batch_is_made_of_arrays_and_pickled_with_indices_of_either_width(width: type) -> None:
+    largest = np.iinfo(width).max
+    batch = swift_sampler.Batch(7, 1, 3, np.array([0, largest, 5], width), np.array([0.5, 0.25, 0.125], np.float32))
+    for batch in (batch, pickle.loads(pickle.dumps(batch))):
+        assert (batch.step, batch.epoch, batch.version, len(batch)) == (7, 1, 3, 3)
+        assert batch.indices.dtype == width and batch.indices.tolist() == [0, largest, 5]
+        assert batch.probabilities.tolist() == [0.5, 0.25, 0.125]
+    assert repr(batch) == "Batch(step=7, epoch=1, version=3, 3 indices)"
+    with pytest.raises(TypeError, match="indices"):
+        swift_sampler.Batch(7, 1, 3, np.array([1, 2]), np.array([0.5, 0.5], np.float32))  # type: ignore[arg-type]
 
 
 def test_a_few_batches_come_in_one_answer(client: Client, dataset: str) -> None:

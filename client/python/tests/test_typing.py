@@ -22,7 +22,7 @@ client = swift_sampler.Client("127.0.0.1:7431", retry_deadline=1.0)
 job = client.open_job("train", "d", batch_size=8, follow=3)
 horizon: int = job.horizon
 for batch in client.batches("train", 0, 10, rank=1, world_size=2):
-    indices: npt.NDArray[np.uint32] = batch.indices
+    indices: npt.NDArray[np.uint32 | np.uint64] = batch.indices
 version: int = client.put_sampler("d", {"kind": "uniform"}).version
 engine = swift_sampler.Engine({"loss": [1.0, 2.0]}, features=["loss"])
 p: npt.NDArray[np.float64] = engine.probabilities
@@ -32,7 +32,7 @@ arrays: list[npt.NDArray[np.int64]] = list(BatchSampler(client, "train", "d", ba
 block: list[swift_sampler.Batch] = client.get_batches("train", 5, 2, rank=1, world_size=2)
 draws = swift_sampler.Draws(client, "train", epochs=2)
 row: int = draws[5]
-rows: npt.NDArray[np.uint32] = draws[5:10]
+rows: npt.NDArray[np.uint32 | np.uint64] = draws[5:10]
 numbers: list[int] = list(draws)
 records = DrawSampler(draws)
 try:

@@ -32,14 +32,18 @@ class ResourceExhausted(Error):
 
 @final
 class Batch:
-    """One rank's share of a global batch."""
+    """One rank's share of a global batch.
+
+    Its arrays are views of the memory that many batches were received into: made anew each time they are asked for,
+    without a copy, and read-only. They keep all of that memory, so copy what is kept for long.
+    """
 
     def __new__(
         cls,
         step: int,
         epoch: int,
         version: int,
-        indices: npt.NDArray[np.uint32],
+        indices: npt.NDArray[np.uint32 | np.uint64],
         probabilities: npt.NDArray[np.float32],
     ) -> Batch: ...
     @property
@@ -52,8 +56,8 @@ class Batch:
     def version(self) -> int:
         """The sampler version that every draw follows."""
     @property
-    def indices(self) -> npt.NDArray[np.uint32]:
-        """Rows of the dataset, one a draw."""
+    def indices(self) -> npt.NDArray[np.uint32 | np.uint64]:
+        """Indices of examples, one a draw: uint64 if the dataset's end beyond 2**32, else uint32."""
     @property
     def probabilities(self) -> npt.NDArray[np.float32]:
         """The probability with which each was drawn; empty if not asked for."""

@@ -117,8 +117,9 @@ class Client:
     ) -> _native.Batches:
         """Iterates over the batches ``[from_step, to_step)`` of one rank, each step once; without end by default.
 
-        A batch's ``indices`` are a uint32 array, uint64 where a shard of a larger dataset needs them, and its
-        ``probabilities`` a float32 array. An iterator belongs to the process that made it.
+        A batch's ``indices`` are a uint32 array (uint64 where the dataset's end beyond 2**32), its ``probabilities`` a
+        float32 array: read-only views of what was received, without a copy, which keep alive the memory that many batches
+        were received into; copy what is kept for long. An iterator belongs to the process that made it.
 
         Args:
             job: An open job.

@@ -24,7 +24,7 @@ BLOCK_STEPS_MAX = 4096
 BLOCKS_KEPT = 16
 """Blocks remembered, the most recently used."""
 
-Block = npt.NDArray[np.uint32]
+Block = npt.NDArray[Union[np.uint32, np.uint64]]
 
 
 class Draws:
@@ -121,8 +121,8 @@ class Draws:
     @overload
     def __getitem__(self, index: int) -> int: ...
     @overload
-    def __getitem__(self, index: slice) -> npt.NDArray[np.uint32]: ...
-    def __getitem__(self, index: Union[int, slice]) -> Union[int, npt.NDArray[np.uint32]]:
+    def __getitem__(self, index: slice) -> Block: ...
+    def __getitem__(self, index: Union[int, slice]) -> Union[int, Block]:
         """Returns the row that a draw is; of a slice, an array of rows.
 
         Raises:
