@@ -178,11 +178,7 @@ impl Daemon {
         let datasets = self.registry.active_samplers()?;
         self.metrics.keep_datasets(&datasets.iter().map(|(dataset, ..)| dataset.name.as_str()).collect::<Vec<_>>());
         for (dataset, active, sampler) in datasets {
-            let gauges = DatasetGauges {
-                active_version: active.version,
-                effective_sample_size: sampler.effective_sample_size,
-                rows: dataset.rows,
-            };
+            let gauges = DatasetGauges { active_version: active.version, sampler: sampler.figures, rows: dataset.rows };
             self.metrics.show_dataset(&dataset.name, gauges);
         }
         Ok(())

@@ -76,14 +76,14 @@ fn render(daemon: &Daemon) -> Result<String, Error> {
     let mut datasets = String::new();
     for (dataset, active, sampler) in daemon.registry.active_samplers()? {
         #[allow(clippy::cast_precision_loss, reason = "datasets have fewer than 2^32 rows")]
-        let share = 100.0 * sampler.effective_sample_size / dataset.rows as f64;
+        let share = 100.0 * sampler.figures.effective_sample_size / dataset.rows as f64;
         row(
             &mut datasets,
             &[
                 &dataset.name,
                 &dataset.rows.to_string(),
                 &active.version.to_string(),
-                &format!("{:.0} ({share:.1}%)", sampler.effective_sample_size),
+                &format!("{:.0} ({share:.1}%)", sampler.figures.effective_sample_size),
                 if daemon.loaded.store().holds(&dataset.hash) { "yes" } else { "not yet" },
             ],
         );

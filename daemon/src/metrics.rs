@@ -8,6 +8,8 @@ use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
+use crate::registry::SamplerFigures;
+
 /// Prefix of all names.
 const NAMESPACE: &str = "swiftsampler";
 
@@ -46,6 +48,7 @@ pub struct Metrics {
     pub mirror: MirrorMetrics,
     active_version: IntGaugeVec,
     effective_sample_size_ratio: GaugeVec,
+    total_variation: GaugeVec,
     dataset_rows: IntGaugeVec,
     dataset_up: IntGaugeVec,
     uptime: Gauge,
@@ -71,8 +74,8 @@ pub struct MirrorMetrics {
 pub struct DatasetGauges {
     /// The active version.
     pub active_version: u64,
-    /// Effective sample size of the active sampler, in examples.
-    pub effective_sample_size: f64,
+    /// What the active sampler is like.
+    pub sampler: SamplerFigures,
     /// Number of examples.
     pub rows: u64,
 }
@@ -119,6 +122,13 @@ impl Metrics {
                 ),
                 &["dataset"],
             )?,
+            total_variation: GaugeVec::new(
+                options(
+                    "sampler_total_variation",
+                    "Total variation distance of the active sampler to the exact one, estimated.",
+                ),
+                &["dataset"],
+            )?,
             dataset_rows: by_dataset("dataset_rows", "Examples in the dataset.")?,
             dataset_up: by_dataset("dataset_up", "1 if the dataset's columns are stored here and whole, else 0.")?,
             uptime: Gauge::with_opts(options("uptime_seconds", "Seconds since the daemon started."))?,
@@ -135,8 +145,13 @@ impl Metrics {
         self.active_version.with_label_values(label).set(clamp(gauges.active_version));
         self.dataset_rows.with_label_values(label).set(clamp(gauges.rows));
         #[allow(clippy::cast_precision_loss, reason = "datasets have fewer than 2^32 rows")]
-        let ratio = gauges.effective_sample_size / gauges.rows as f64;
+        let ratio = gauges.sampler.effective_sample_size / gauges.rows as f64;
         self.effective_sample_size_ratio.with_label_values(label).set(ratio);
+        match gauges.sampler.total_variation {
+            Some(distance) => self.total_variation.with_label_values(label).set(distance),
+            // Not known of a sampler of an earlier version; an error says that no other's is shown.
+            None => drop(self.total_variation.remove_label_values(label)),
+        }
     }
 
     /// Shows whether a dataset's stored columns are whole.
@@ -166,7 +181,9 @@ impl Metrics {
         for gauge in [&self.active_version, &self.dataset_rows, &self.dataset_up] {
             gauge.remove_label_values(&[name]).ok();
         }
-        self.effective_sample_size_ratio.remove_label_values(&[name]).ok();
+        for gauge in [&self.effective_sample_size_ratio, &self.total_variation] {
+            gauge.remove_label_values(&[name]).ok();
+        }
     }
 
     fn collectors(&self) -> Vec<Box<dyn Collector>> {
@@ -192,6 +209,7 @@ impl Metrics {
             Box::new(self.mirror.age.clone()),
             Box::new(self.active_version.clone()),
             Box::new(self.effective_sample_size_ratio.clone()),
+            Box::new(self.total_variation.clone()),
             Box::new(self.dataset_rows.clone()),
             Box::new(self.dataset_up.clone()),
             Box::new(self.uptime.clone()),

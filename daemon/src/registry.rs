@@ -32,8 +32,8 @@ pub use error::RegistryError;
 pub use jobs::{Frozen, JobParameters, LEASE_STEPS, LEASE_STEPS_MAX, STEPS_BEYOND_HORIZON_MAX};
 pub use mirror::Mirrored;
 pub use records::{
-    ActiveRecord, DatasetRecord, JobRecord, OriginRecord, SamplerRecord, StudyRecord, StudyState, TrialRecord,
-    TrialState,
+    ActiveRecord, DatasetRecord, JobRecord, OriginRecord, SamplerFigures, SamplerRecord, StudyRecord, StudyState,
+    TrialRecord, TrialState,
 };
 pub use redis::{RedisUrl, RedisUrlError};
 pub use sqlite::Sqlite;

@@ -45,6 +45,8 @@ fn health_and_metrics_tell_what_was_served() {
     assert!(daemon.metric("swiftsampler_send_wait_seconds_count").is_some());
     let ratio = metric("swiftsampler_effective_sample_size_ratio");
     assert!(ratio > 0.2 && ratio < 0.9, "the losses are exponential, so about one half: {ratio}");
+    assert_eq!(metric("swiftsampler_sampler_total_variation"), 0.0, "so few examples have a cell each");
+    assert_eq!(daemon.ctl().one(&["sampler", "show", "d", "2"])["total_variation"], 0.0);
 }
 
 #[test]

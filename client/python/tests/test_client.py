@@ -43,6 +43,7 @@ def test_samplers_are_put_activated_and_rolled_back(client: Client, dataset: str
     assert sampler.version == 2 and not sampler.active
     assert sampler.spec["features"] == ["loss", "entropy"]
     assert 100 < sampler.effective_sample_size < 1000
+    assert sampler.total_variation == 0.0
     assert client.activate(dataset, 2).previous_version == 1
     assert [sampler.active for sampler in client.samplers(dataset)] == [False, True]
     assert client.rollback(dataset).version == 1

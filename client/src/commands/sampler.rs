@@ -112,6 +112,7 @@ struct Shown {
     version: u64,
     active: bool,
     effective_sample_size: f64,
+    total_variation: Option<f64>,
     study: Option<String>,
     trial: Option<u64>,
     candidate: bool,
@@ -131,6 +132,7 @@ impl TryFrom<proto::Sampler> for Shown {
             version: sampler.version,
             active: sampler.active,
             effective_sample_size: sampler.effective_sample_size,
+            total_variation: sampler.total_variation,
             trial: origin.as_ref().map(|origin| origin.trial),
             candidate: origin.as_ref().is_some_and(|origin| origin.candidate),
             study: origin.map(|origin| origin.study),
@@ -141,7 +143,8 @@ impl TryFrom<proto::Sampler> for Shown {
 }
 
 impl Row for Shown {
-    const HEADS: &'static [&'static str] = &["version", "active", "effective sample size", "origin", "spec"];
+    const HEADS: &'static [&'static str] =
+        &["version", "active", "effective sample size", "total variation", "origin", "spec"];
 
     fn cells(&self) -> Vec<String> {
         let origin = match (&self.study, self.trial) {
@@ -152,6 +155,7 @@ impl Row for Shown {
             self.version.to_string(),
             if self.active { "*" } else { "" }.into(),
             format!("{:.1}", self.effective_sample_size),
+            self.total_variation.map_or_else(|| "-".into(), |distance| format!("{distance:.1e}")),
             origin,
             self.spec.to_string(),
         ]

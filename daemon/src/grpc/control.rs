@@ -14,7 +14,7 @@ use crate::connections::ConnectionInfo;
 use crate::daemon::{Daemon, FETCH_WAIT_MAX};
 use crate::error::Error;
 use crate::loaded::LoadError;
-use crate::registry::{ActiveRecord, OriginRecord, SamplerRecord};
+use crate::registry::{ActiveRecord, OriginRecord, SamplerFigures, SamplerRecord};
 
 /// Serves `swiftsampler.v1.Control`.
 #[derive(Debug)]
@@ -230,7 +230,12 @@ fn put_sampler(daemon: &Daemon, dataset: &str, spec_json: &str, origin: &OriginR
         LoadError::Sampler(error) => Error::PutSampler(error),
         other => other.into(),
     })?;
-    let (record, active) = daemon.registry.put_sampler(&dataset, &canonical, origin, built.effective_sample_size())?;
+    let columns = daemon.loaded.dataset(&dataset.hash)?;
+    let figures = SamplerFigures {
+        effective_sample_size: built.effective_sample_size(),
+        total_variation: Some(built.total_variation(&columns).map_err(Error::PutSampler)?),
+    };
+    let (record, active) = daemon.registry.put_sampler(&dataset, &canonical, origin, figures)?;
     tracing::info!(dataset = dataset.name, version = record.version, "stored a sampler");
     Ok(convert::sampler(record, &active))
 }

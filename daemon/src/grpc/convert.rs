@@ -58,9 +58,10 @@ pub(super) fn sampler(record: SamplerRecord, active: &ActiveRecord) -> v1::Sampl
         version: record.version,
         spec_json: record.spec_json,
         origin: Some(v1::Origin { study, trial, candidate }),
-        effective_sample_size: record.effective_sample_size,
+        effective_sample_size: record.figures.effective_sample_size,
         created_at_ms: record.created_at_ms,
         active: record.version == active.version,
+        total_variation: record.figures.total_variation,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Datasets: created with a uniform sampler active, removed when no job reads them.
 
 use super::error::check_name;
-use super::records::{ActiveRecord, DatasetRecord, OriginRecord, RemovedRecord, SamplerRecord};
+use super::records::{ActiveRecord, DatasetRecord, OriginRecord, RemovedRecord, SamplerFigures, SamplerRecord};
 use super::{
     Decision, REMOVED_PREFIX, Read, Registry, RegistryError, Write, active_key, dataset_key, removed_key, sampler_key,
     samplers_prefix,
@@ -84,7 +84,7 @@ impl Registry {
                 version: 1,
                 spec_json: UNIFORM.to_owned(),
                 origin: OriginRecord::default(),
-                effective_sample_size: new.rows as f64,
+                figures: SamplerFigures { effective_sample_size: new.rows as f64, total_variation: Some(0.0) },
                 created_at_ms: now,
             };
             let mut writes = vec![dataset.put(&record), active.put(&active_record), sampler.put(&sampler_record)];

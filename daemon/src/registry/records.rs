@@ -69,10 +69,21 @@ pub struct SamplerRecord {
     pub spec_json: String,
     /// Where it came from.
     pub origin: OriginRecord,
-    /// 1 / Σ p², in examples.
-    pub effective_sample_size: f64,
+    /// What it is like.
+    #[serde(flatten)]
+    pub figures: SamplerFigures,
     /// When it was put, Unix time.
     pub created_at_ms: u64,
+}
+
+/// What a sampler is like, computed where it is put.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct SamplerFigures {
+    /// 1 / Σ p², in examples.
+    pub effective_sample_size: f64,
+    /// Total variation distance to the exact sampler; absent in records from before it was estimated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total_variation: Option<f64>,
 }
 
 /// A job: what its batches are a function of.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::records::{ActiveRecord, DatasetRecord, OriginRecord, SamplerRecord, StudyState};
+use super::records::{ActiveRecord, DatasetRecord, OriginRecord, SamplerFigures, SamplerRecord, StudyState};
 use super::{
     ACTIVE_PREFIX, Decision, Read, Registry, RegistryError, active_key, dataset_key, sampler_key, samplers_prefix,
 };
@@ -22,7 +22,7 @@ impl Registry {
         dataset: &DatasetRecord,
         spec_json: &str,
         origin: &OriginRecord,
-        effective_sample_size: f64,
+        figures: SamplerFigures,
     ) -> Result<(SamplerRecord, ActiveRecord), RegistryError> {
         let name = &dataset.name;
         self.decide(|| {
@@ -43,7 +43,7 @@ impl Registry {
                 version,
                 spec_json: spec_json.to_owned(),
                 origin: origin.clone(),
-                effective_sample_size,
+                figures,
                 created_at_ms: self.now_ms(),
             };
             let sampler = self.read(sampler_key(name, version))?;

@@ -250,7 +250,7 @@ async fn remove_content(daemon: &Arc<Daemon>, hash: String) -> Result<(), Error>
 mod tests {
     use super::*;
     use crate::clock::SystemClock;
-    use crate::registry::{NewDataset, OriginRecord, Registry, Sqlite};
+    use crate::registry::{NewDataset, OriginRecord, Registry, SamplerFigures, Sqlite};
     use crate::replicas::test_daemon::daemon;
     use swift_sampler::{Dataset, FeatureTable};
 
@@ -274,7 +274,7 @@ mod tests {
         let (record, _) = elsewhere.create_dataset(&new).unwrap();
         let following = tokio::spawn(follow(Arc::clone(&daemon)));
         let spec = r#"{"kind":"column","column":"loss"}"#;
-        elsewhere.put_sampler(&record, spec, &OriginRecord::default(), 3.0).unwrap();
+        elsewhere.put_sampler(&record, spec, &OriginRecord::default(), SamplerFigures::default()).unwrap();
         elsewhere.activate("d", 2).unwrap();
         let built = async {
             while !daemon.loaded.is_built(&hash, spec) {

@@ -112,6 +112,9 @@ class Sampler:
     def effective_sample_size(self) -> float:
         """1 / sum p^2, in examples."""
     @property
+    def total_variation(self) -> float | None:
+        """Distance to the exact sampler of the spec, estimated; None of one that an earlier samplerd stored."""
+    @property
     def study(self) -> str | None:
         """The study it came from."""
     @property
