@@ -10,6 +10,7 @@
 //! together, for lengths 17 to 1000, differed from uniform (by 10 standard deviations and more) up to 12 rounds at length
 //! 17, and up to 8 rounds at length 50; not with the rounds below.
 
+use crate::divisor::{INTEGERS, nearest, quotient};
 use crate::philox::{Domain, Seed, segment_words};
 
 /// Elements that four bits of a 64-bit word name.
@@ -83,11 +84,6 @@ impl<'a, const N: usize> Permutations<'a, N> {
     /// Returns permutations of 1 to 2^32 elements with these numbers: one key gives 2^64 of them that have nothing to do
     /// with each other.
     #[inline(always)]
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a and b are at most 2^16, for len 2^32"
-    )]
     pub(crate) fn new(key: &'a PermutationKey, method: Method, numbers: &[u64; N], len: &[u64; N]) -> Self {
         let (mut a, mut b, mut word) = ([0; N], [0; N], [0; N]);
         for lane in 0..N {
@@ -96,7 +92,7 @@ impl<'a, const N: usize> Permutations<'a, N> {
         if method != Method::Shuffle {
             for lane in 0..N {
                 a[lane] = even_side(len[lane]);
-                b[lane] = quotient((len[lane] + u64::from(a[lane] - 1)) as f64, a[lane]);
+                b[lane] = quotient(len[lane] + u64::from(a[lane] - 1), a[lane]);
             }
         }
         Self { method, len: *len, a, b, word, rounds: &key.rounds }
@@ -104,23 +100,51 @@ impl<'a, const N: usize> Permutations<'a, N> {
 
     /// Puts the place of each element in its stead.
     #[inline(always)]
+    #[allow(clippy::cast_possible_truncation, reason = "elements and places are below len")]
     pub(crate) fn places(&self, elements: &mut [u32; N]) {
+        let mut places = [0; N];
+        for lane in 0..N {
+            places[lane] = u64::from(elements[lane]);
+        }
+        self.step(&mut places);
+        loop {
+            let mut beyond = [0; N];
+            for lane in 0..N {
+                beyond[lane] = u64::from(places[lane] >= self.len[lane]);
+            }
+            if beyond == [0; N] {
+                break;
+            }
+            let mut next = places;
+            self.step(&mut next);
+            for lane in 0..N {
+                places[lane] = if beyond[lane] == 0 { places[lane] } else { next[lane] };
+            }
+        }
+        for lane in 0..N {
+            elements[lane] = places[lane] as u32;
+        }
+    }
+
+    /// Takes each element one step along its cycle. Where that ends at the length or beyond, another step has to follow,
+    /// until it does not: then it is the element's place.
+    #[inline(always)]
+    pub(crate) fn step(&self, elements: &mut [u64; N]) {
         match self.method {
             Method::Shuffle => self.shuffle(elements),
-            Method::AllRounds => self.walk(self.rounds, elements),
-            Method::FewerRounds => self.walk(&self.rounds[..ROUNDS], elements),
+            Method::AllRounds => self.pass(self.rounds, elements),
+            Method::FewerRounds => self.pass(&self.rounds[..ROUNDS], elements),
         }
     }
 
     /// Shuffles up to the last of the elements, the next digit of the word choosing among those that are left. What is done
     /// beyond an element leaves its place as it is.
     #[inline(always)]
-    #[allow(clippy::cast_possible_truncation, reason = "a place has four bits")]
-    fn shuffle(&self, elements: &mut [u32; N]) {
+    fn shuffle(&self, elements: &mut [u64; N]) {
         let mut places = [0xfedc_ba98_7654_3210u64; N];
         let mut word = self.word;
         let last = elements.iter().fold(0, |last, &element| last.max(element));
-        for here in 0..=u64::from(last) {
+        for here in 0..=last {
             for lane in 0..N {
                 let left = self.len[lane].saturating_sub(here);
                 let product = (word[lane] >> 32) * left + (((word[lane] & 0xffff_ffff) * left) >> 32);
@@ -131,40 +155,24 @@ impl<'a, const N: usize> Permutations<'a, N> {
             }
         }
         for lane in 0..N {
-            elements[lane] = (places[lane] >> (4 * elements[lane])) as u32 & 15;
+            elements[lane] = places[lane] >> (4 * elements[lane]) & 15;
         }
     }
 
-    /// Walks each element to its place.
+    /// Passes each element through the network.
     #[inline(always)]
-    #[allow(clippy::cast_possible_truncation, reason = "a place is below len")]
-    fn walk(&self, rounds: &[u32], elements: &mut [u32; N]) {
+    #[allow(clippy::cast_possible_truncation, reason = "a remainder has as many bits as its divisor")]
+    fn pass(&self, rounds: &[u32], elements: &mut [u64; N]) {
         let (mut left, mut right) = ([0; N], [0; N]);
         for lane in 0..N {
-            left[lane] = quotient(f64::from(elements[lane]), self.b[lane]);
-            right[lane] = elements[lane] - left[lane] * self.b[lane];
-        }
-        self.round_trip(rounds, &mut left, &mut right);
-        let mut place = [0; N];
-        loop {
-            let mut beyond = false;
-            for lane in 0..N {
-                place[lane] = u64::from(left[lane]) * u64::from(self.b[lane]) + u64::from(right[lane]);
-                beyond |= place[lane] >= self.len[lane];
-            }
-            if !beyond {
-                break;
-            }
-            let (mut next_left, mut next_right) = (left, right);
-            self.round_trip(rounds, &mut next_left, &mut next_right);
-            for lane in 0..N {
-                if place[lane] >= self.len[lane] {
-                    (left[lane], right[lane]) = (next_left[lane], next_right[lane]);
-                }
-            }
+            left[lane] = quotient(elements[lane], self.b[lane]);
         }
         for lane in 0..N {
-            elements[lane] = place[lane] as u32;
+            right[lane] = (elements[lane] as u32).wrapping_sub(left[lane].wrapping_mul(self.b[lane]));
+        }
+        self.round_trip(rounds, &mut left, &mut right);
+        for lane in 0..N {
+            elements[lane] = u64::from(left[lane]) * u64::from(self.b[lane]) + u64::from(right[lane]);
         }
     }
 
@@ -209,19 +217,10 @@ pub(crate) fn wide_place(key: &PermutationKey, number: u64, len: u64, element: u
 
 /// Returns the even one of the two sides of a network of `len` elements, about √len: at most 2^31, for len 2^62.
 #[inline(always)]
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "half a square root of 62 bits")]
 fn even_side(len: u64) -> u32 {
     let half = 0.5 * (len as f64).sqrt();
-    let below = half as u32;
-    2 * (below + u32::from(f64::from(below) < half))
-}
-
-/// Divides integers below 2^33, rounding down. Exact: a quotient that is no integer is further below the next one than
-/// rounding moves it.
-#[inline(always)]
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the callers' quotients have 32 bits")]
-pub(crate) fn quotient(dividend: f64, divisor: u32) -> u32 {
-    (dividend / f64::from(divisor)) as u32
+    let rounded = (half + INTEGERS) - INTEGERS;
+    2 * (nearest(half) + u32::from(rounded < half))
 }
 
 /// Adds a random word, scaled to `0 .. modulus`, modulo `modulus`.

@@ -8,9 +8,9 @@
 //! times. As o is uniform, the expectation of K is R·m·p exactly, and the examples of a cell share it alike.
 
 use crate::alias::SLOT_UNITS;
-use crate::divisor::Divisor;
+use crate::divisor::{Divisor, quotient};
 use crate::instruction_set::{InstructionSet, Kernel, prefetch};
-use crate::permutation::{Method, PermutationKey, Permutations, quotient, wide_place};
+use crate::permutation::{Method, PermutationKey, Permutations, wide_place};
 use crate::philox::{Domain, LANES, Seed, segment_words};
 use crate::sampler::Sampler;
 use crate::segment::Segment;
@@ -232,7 +232,7 @@ impl Block {
     fn number_within_cells(&mut self, stratified: &Stratified, draws: usize) {
         for draw in 0..draws {
             let number = (u64::from(self.point[draw]) - stratified.first_point(self.before[draw])) as u32;
-            self.position[draw] = number - quotient(f64::from(number), self.count[draw]) * self.count[draw];
+            self.position[draw] = number - quotient(u64::from(number), self.count[draw]) * self.count[draw];
         }
     }
 
@@ -245,23 +245,31 @@ impl Block {
             here[len] = draw as u8;
             len += usize::from(self.count[draw] > 1 && Method::of(u64::from(self.count[draw])) == method);
         }
-        if len == 0 {
-            return;
-        }
-        let last = here[len - 1];
-        here[len..len.next_multiple_of(LANES)].fill(last);
-        let (mut cells, mut counts, mut positions) = ([0u64; BLOCK_DRAWS], [0u64; BLOCK_DRAWS], [0u32; BLOCK_DRAWS]);
-        for (to, &draw) in here[..len.next_multiple_of(LANES)].iter().enumerate() {
+        let (mut cells, mut counts, mut positions) = ([0u64; BLOCK_DRAWS], [0u64; BLOCK_DRAWS], [0u64; BLOCK_DRAWS]);
+        for (to, &draw) in here[..len].iter().enumerate() {
             cells[to] = u64::from(self.cell[draw as usize]);
             counts[to] = u64::from(self.count[draw as usize]);
-            positions[to] = self.position[draw as usize];
+            positions[to] = u64::from(self.position[draw as usize]);
         }
-        let groups = cells.as_chunks::<LANES>().0.iter().zip(counts.as_chunks::<LANES>().0);
-        for ((cells, counts), positions) in groups.zip(positions.as_chunks_mut::<LANES>().0).take(len.div_ceil(LANES)) {
-            Permutations::new(&stratified.within_cells, method, cells, counts).places(positions);
-        }
-        for (&draw, &position) in here[..len].iter().zip(&positions) {
-            self.position[draw as usize] = position;
+        while len > 0 {
+            for spare in len..len.next_multiple_of(LANES) {
+                (cells[spare], counts[spare], positions[spare]) = (cells[len - 1], counts[len - 1], positions[len - 1]);
+            }
+            let groups = cells.as_chunks::<LANES>().0.iter().zip(counts.as_chunks::<LANES>().0);
+            for ((cells, counts), positions) in
+                groups.zip(positions.as_chunks_mut::<LANES>().0).take(len.div_ceil(LANES))
+            {
+                Permutations::new(&stratified.within_cells, method, cells, counts).step(positions);
+            }
+            // Those that are not at their places move up, to take another step together.
+            let mut left = 0;
+            for from in 0..len {
+                let (draw, cell, count, position) = (here[from], cells[from], counts[from], positions[from]);
+                self.position[draw as usize] = position as u32;
+                (here[left], cells[left], counts[left], positions[left]) = (draw, cell, count, position);
+                left += usize::from(position >= count);
+            }
+            len = left;
         }
     }
 }
