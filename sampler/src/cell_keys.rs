@@ -16,6 +16,9 @@ pub struct CellKeys {
 }
 
 impl CellKeys {
+    /// Most axes, however many rows: each of many has one bit.
+    pub const AXES_MAX: usize = 64;
+
     /// Lays out the keys of these axes; `None` where they need more than 64 bits, which axes that
     /// [`Resolution::for_table`](crate::Resolution::for_table) quantised do not.
     #[must_use]

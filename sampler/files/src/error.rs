@@ -1,6 +1,6 @@
 //! Why a file is refused.
 
-use swift_sampler::{DatasetError, FeatureTableError};
+use swift_sampler::{CellKeys, DatasetError, FeatureTableError};
 
 /// Why files do not make a dataset. Rows are counted from 0 within their file.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -89,6 +89,9 @@ pub enum ReadError {
     /// A feature is named twice.
     #[error("feature {0:?} is named twice: name each column once")]
     RepeatedFeature(String),
+    /// More features than cells can be told apart by.
+    #[error("{0} features are named: a dataset has at most {max}", max = CellKeys::AXES_MAX)]
+    TooManyFeatures(usize),
     /// Columns of one file differ in length.
     #[error("file {file:?}, column {column:?} has {rows} rows but {first:?} has {expected}: all must have as many")]
     UnequalRows {

@@ -1,6 +1,6 @@
 //! Which columns have a meaning, and the columns with theirs.
 
-use swift_sampler::{Dataset, FeatureTable};
+use swift_sampler::{CellKeys, Dataset, FeatureTable};
 
 use crate::ReadError;
 use crate::column::{Column, Kind};
@@ -78,6 +78,9 @@ impl Selected {
             features.iter().enumerate().find(|(position, name)| features[..*position].contains(name))
         {
             return Err(ReadError::RepeatedFeature(repeated.clone()));
+        }
+        if features.len() > CellKeys::AXES_MAX {
+            return Err(ReadError::TooManyFeatures(features.len()));
         }
         let gradient_norm = match &selection.gradient_norm {
             Some(column) => Some(find(column)?),

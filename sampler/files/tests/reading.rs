@@ -193,6 +193,18 @@ fn features_can_be_chosen() {
 }
 
 #[test]
+fn more_features_than_cells_tell_apart_are_refused() {
+    let names: Vec<String> = (0..=64).map(|number| format!("f{number}")).collect();
+    let csv = format!("{}\n{}\n", names.join(","), vec!["1"; 65].join(","));
+    let read = |features: &[String]| {
+        let selection = Selection { features: features.to_vec(), gradient_norm: None };
+        read_files(&[("a.csv", csv.clone().into_bytes())], &selection)
+    };
+    assert_eq!(read(&names[..64]).unwrap().features.len(), 64);
+    assert_eq!(read(&names).unwrap_err(), ReadError::TooManyFeatures(65));
+}
+
+#[test]
 fn a_missing_value_in_parquet_is_named() {
     let schema = "message schema { OPTIONAL DOUBLE loss; REQUIRED DOUBLE entropy; }";
     let schema = Arc::new(parse_message_type(schema).unwrap());
