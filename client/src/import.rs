@@ -7,9 +7,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use swift_sampler_proto::v1;
+use swift_sampler_proto::v1::control_client::ControlClient;
+use swift_sampler_proto::v1::import_dataset_progress::State;
 use swift_sampler_proto::v1::import_dataset_request::Part;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
 
 use crate::client::{Limit, Repeat};
 use crate::{Client, ClientError};
@@ -32,6 +35,8 @@ pub struct ImportRequest {
     pub features: Vec<String>,
     /// Column of gradient norms; `None`: grad_norm where there is one.
     pub gradient_norm: Option<String>,
+    /// Index of the first row: where the dataset is a shard of a larger one, that of its first example; else 0.
+    pub first_row: u64,
 }
 
 impl ImportRequest {
@@ -44,23 +49,40 @@ impl ImportRequest {
             format: v1::FileFormat::Unspecified,
             features: Vec::new(),
             gradient_norm: None,
+            first_row: 0,
         }
     }
 }
 
-/// How far an upload is.
+/// What is being done for an import.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImportPhase {
+    /// Files are sent; counted in bytes.
+    Sending,
+    /// The daemon reads the files; counted in values.
+    Reading,
+    /// The daemon groups the examples into cells; counted in values.
+    Grouping,
+    /// The daemon writes what it made to disk.
+    Writing,
+}
+
+/// How far an import is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImportProgress {
-    /// Bytes sent.
-    pub sent_bytes: u64,
-    /// Bytes of all files.
-    pub total_bytes: u64,
+    /// What is being done.
+    pub phase: ImportPhase,
+    /// How much of it is done.
+    pub done: u64,
+    /// How much there is; 0 where that is not known.
+    pub total: u64,
 }
 
 type Progress = Arc<dyn Fn(ImportProgress) + Send + Sync>;
 
 impl Client {
-    /// Imports files as a dataset, telling `progress` after every chunk.
+    /// Imports files as a dataset, telling `progress` after every chunk sent, and a few times a second what the daemon does
+    /// then. Dropped before it is done, it ends the import, which leaves nothing behind.
     ///
     /// # Errors
     /// [`ClientError::File`] when a file cannot be read here; [`ClientError::Invalid`] when its content is refused;
@@ -76,23 +98,24 @@ impl Client {
         // An upload takes as long as the files are large; a dead connection is noticed by its keep-alive.
         let answer = self.unary(Limit::None, Repeat::Safe, |call| {
             let (header, files, progress) = (header.clone(), request.files.clone(), Arc::clone(&progress));
-            let mut service = call.control();
+            let service = call.control();
             async move {
                 let (parts, receiver) = mpsc::channel(CHUNKS_AHEAD_MAX);
+                let told = Arc::clone(&progress);
                 let mut reader = tokio::task::spawn_blocking(move || {
                     let read = send_files(&parts, header, &files, total_bytes, &progress);
                     // Kept open after a failure: a stream that ends reads as complete files.
                     (read, parts)
                 });
-                let upload = service.import_dataset(ReceiverStream::new(receiver));
+                let upload = upload(service, receiver, told);
                 tokio::pin!(upload);
                 tokio::select! {
                     biased;
-                    answer = &mut upload => answer.map(|response| response.map(Ok)),
+                    answer = &mut upload => answer.map(|dataset| tonic::Response::new(Ok(dataset))),
                     read = &mut reader => match read {
                         Ok((Ok(()), parts)) => {
                             drop(parts);
-                            upload.await.map(|response| response.map(Ok))
+                            upload.await.map(|dataset| tonic::Response::new(Ok(dataset)))
                         }
                         Ok((Err(error), _open)) => Ok(tonic::Response::new(Err(error))),
                         Err(stopped) => Err(tonic::Status::internal(stopped.to_string())),
@@ -102,6 +125,32 @@ impl Client {
         });
         answer.await?
     }
+}
+
+/// Sends the parts and reads how far the import is, to its end.
+async fn upload(
+    mut service: ControlClient<Channel>,
+    parts: mpsc::Receiver<v1::ImportDatasetRequest>,
+    progress: Progress,
+) -> Result<v1::Dataset, tonic::Status> {
+    let mut answers = service.import_dataset_with_progress(ReceiverStream::new(parts)).await?.into_inner();
+    while let Some(answer) = answers.message().await? {
+        match answer.state {
+            Some(State::Dataset(dataset)) => return Ok(dataset),
+            Some(State::Work(v1::ImportWork { phase, done, total })) => {
+                let phase = match v1::ImportPhase::try_from(phase) {
+                    Ok(v1::ImportPhase::Reading) => ImportPhase::Reading,
+                    Ok(v1::ImportPhase::Grouping) => ImportPhase::Grouping,
+                    Ok(v1::ImportPhase::Writing) => ImportPhase::Writing,
+                    // How much was sent is known better here, and later daemons may have other phases.
+                    Ok(v1::ImportPhase::Receiving | v1::ImportPhase::Unspecified) | Err(_) => continue,
+                };
+                progress(ImportProgress { phase, done, total });
+            }
+            None => {}
+        }
+    }
+    Err(tonic::Status::internal("the daemon ended the import without saying how"))
 }
 
 fn header(request: &ImportRequest) -> v1::ImportHeader {
@@ -114,6 +163,7 @@ fn header(request: &ImportRequest) -> v1::ImportHeader {
         features: request.features.clone(),
         gradient_norm: request.gradient_norm.clone().unwrap_or_default(),
         files: request.files.iter().map(file).collect(),
+        first_row: request.first_row,
     }
 }
 
@@ -143,7 +193,7 @@ fn send_files(
     if !send(Part::Header(header)) {
         return Ok(());
     }
-    let mut sent_bytes = 0;
+    let mut done = 0;
     for (file, path) in (0u32..).zip(files) {
         let mut open = File::open(path).map_err(|error| in_file(path, error))?;
         loop {
@@ -156,8 +206,8 @@ fn send_files(
             if !send(Part::Chunk(v1::ImportChunk { file, data: Bytes::from(data) })) {
                 return Ok(());
             }
-            sent_bytes += read as u64;
-            progress(ImportProgress { sent_bytes, total_bytes });
+            done += read as u64;
+            progress(ImportProgress { phase: ImportPhase::Sending, done, total: total_bytes });
         }
     }
     Ok(())

@@ -31,7 +31,7 @@ mod watch;
 pub use client::{Client, JobConfig};
 pub use config::ClientConfig;
 pub use error::ClientError;
-pub use import::{ImportProgress, ImportRequest};
+pub use import::{ImportPhase, ImportProgress, ImportRequest};
 pub use replicas::{Resolve, SystemResolver};
 pub use stream::{BatchStream, BatchesRequest};
 pub use swift_sampler::{Batch, Indices, SharedSlice};

@@ -1,6 +1,7 @@
 //! `samplerctl`: datasets, samplers, jobs and draws from the command line.
 
 mod commands;
+mod import_progress;
 mod print;
 
 use std::io::ErrorKind;

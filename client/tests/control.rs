@@ -59,6 +59,16 @@ macro_rules! told {
         impl Control for Told {
             type WatchActiveSamplerStream = Pin<Box<dyn Stream<Item = Result<ActiveSampler, Status>> + Send>>;
 
+            type ImportDatasetWithProgressStream =
+                Pin<Box<dyn Stream<Item = Result<proto::ImportDatasetProgress, Status>> + Send>>;
+
+            async fn import_dataset_with_progress(
+                &self,
+                _: Request<tonic::Streaming<proto::ImportDatasetRequest>>,
+            ) -> Result<Response<Self::ImportDatasetWithProgressStream>, Status> {
+                Err(Status::unimplemented("no test makes this call"))
+            }
+
             async fn put_sampler(&self, _: Request<proto::PutSamplerRequest>) -> Result<Response<Sampler>, Status> {
                 self.answer(Sampler { version: 2, ..Default::default() }).await
             }

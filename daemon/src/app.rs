@@ -21,7 +21,7 @@ use crate::metrics::Metrics;
 use crate::registry::{Backend, BackendError, Mirrored, Registry, Sqlite};
 use crate::replicas::{self, Replicas};
 use crate::store::{Store, StoreError};
-use crate::{connections, grpc, http};
+use crate::{checks, connections, grpc, http};
 
 /// How long calls may take to end once the daemon is told to.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
@@ -89,7 +89,8 @@ pub struct App {
 }
 
 impl App {
-    /// Opens everything under the configuration's data directory, and checks every dataset. Blocks.
+    /// Opens everything under the configuration's data directory, and checks every dataset; of a large one what is held in
+    /// memory, and the rest while it is served. Blocks.
     ///
     /// A damaged dataset is logged and refused when it is asked for; the others are served.
     ///
@@ -166,6 +167,7 @@ impl App {
         let announce = tokio::spawn(replicas::announce(Arc::clone(&self.daemon), address));
         let follow = tokio::spawn(replicas::follow(Arc::clone(&self.daemon)));
         let poll = tokio::spawn(poll(Arc::clone(&self.daemon)));
+        let check = tokio::spawn(checks::check(Arc::clone(&self.daemon)));
         let mut grpc = tokio::spawn(serve_grpc(Arc::clone(&self.daemon), grpc_listener, self.connection_age_max));
         let mut http = tokio::spawn(http::serve(Arc::clone(&self.daemon), self.metrics.clone(), http_listener));
         let failed = tokio::select! {
@@ -181,7 +183,7 @@ impl App {
         let drained = tokio::time::timeout(DRAIN_MAX, async {
             let grpc = flatten((&mut grpc).await);
             let http = flatten((&mut http).await);
-            let ended = tokio::try_join!(poll, announce, follow);
+            let ended = tokio::try_join!(poll, announce, follow, check);
             grpc.and(http).and(ended.map(drop).map_err(|error| ServeError::Http(std::io::Error::other(error))))
         });
         match drained.await {

@@ -146,7 +146,7 @@ impl Daemon {
         }
     }
 
-    /// Reads every dataset's columns and shows which are whole. Blocks.
+    /// Opens every dataset and shows which are whole, as far as that tells. Blocks.
     ///
     /// # Errors
     /// [`Error::Registry`] when it cannot be read.
@@ -161,6 +161,17 @@ impl Daemon {
                 Ok(_) => {}
             }
             self.metrics.show_dataset_up(&dataset.name, checked.is_ok());
+        }
+        Ok(())
+    }
+
+    /// Shows that a content is damaged, for all datasets that have it. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Registry`] when it cannot be read.
+    pub fn show_damaged(&self, hash: &str) -> Result<(), Error> {
+        for dataset in self.registry.datasets()?.iter().filter(|dataset| dataset.hash == hash) {
+            self.metrics.show_dataset_up(&dataset.name, false);
         }
         Ok(())
     }

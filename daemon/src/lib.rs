@@ -7,6 +7,7 @@
 
 pub mod app;
 pub mod batches;
+mod checks;
 pub mod clock;
 pub mod config;
 pub mod connections;

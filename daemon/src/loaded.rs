@@ -4,12 +4,14 @@
 //! can be stale, and an evicted sampler or plan is built again to the same draws.
 
 mod recent;
+mod unchecked;
 
 use std::sync::Arc;
 
 use swift_sampler::{Dataset, Plan, PlanError, Replacement, Sampler, SamplerError, SamplerSpec, Seed, Segment};
 
 use self::recent::Recent;
+pub use self::unchecked::Unchecked;
 use crate::store::{Store, StoreError};
 
 /// Datasets held at once; their columns are mapped, their cells are in memory.
@@ -60,6 +62,7 @@ pub struct Loaded {
     datasets: Recent<String, Arc<Dataset>>,
     samplers: Recent<(String, String), Arc<Sampler>>,
     plans: Recent<PlanKey, Arc<Plan>>,
+    unchecked: Unchecked,
 }
 
 impl Loaded {
@@ -71,6 +74,7 @@ impl Loaded {
             datasets: Recent::new(DATASETS_MAX, |_| 1),
             samplers: Recent::new(SAMPLERS_MAX, |_| 1),
             plans: Recent::new(PLANS_BYTES_MAX, |plan| plan.size_bytes()),
+            unchecked: Unchecked::default(),
         }
     }
 
@@ -80,12 +84,25 @@ impl Loaded {
         &self.store
     }
 
-    /// Returns a dataset, reading and checking it if it is not held. Blocks meanwhile.
+    /// Returns a dataset, opening it if it is not held: a large one is [to be checked](Self::unchecked) then. Blocks
+    /// meanwhile.
     ///
     /// # Errors
     /// [`StoreError`] when it is damaged.
     pub fn dataset(&self, hash: &str) -> Result<Arc<Dataset>, StoreError> {
-        self.datasets.get_or_make(&hash.to_owned(), || self.store.get(hash).map(Arc::new))
+        self.datasets.get_or_make(&hash.to_owned(), || {
+            let dataset = self.store.get(hash)?;
+            if !self.store.is_checked(hash) {
+                self.unchecked.add(hash);
+            }
+            Ok(Arc::new(dataset))
+        })
+    }
+
+    /// Returns the datasets that are served before all of them was checked.
+    #[must_use]
+    pub fn unchecked(&self) -> &Unchecked {
+        &self.unchecked
     }
 
     /// Takes a dataset that was just read and checked.
@@ -94,7 +111,8 @@ impl Loaded {
         self.datasets.put(&hash.to_owned(), Arc::new(dataset));
     }
 
-    /// Makes sure that a dataset is here and whole, without holding it. Blocks, reading all of it, unless it is held.
+    /// Makes sure that a dataset is here and whole, as far as opening it tells, without holding it. Blocks unless it is
+    /// held.
     ///
     /// # Errors
     /// [`StoreError`].

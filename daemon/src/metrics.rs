@@ -51,6 +51,7 @@ pub struct Metrics {
     total_variation: GaugeVec,
     dataset_rows: IntGaugeVec,
     dataset_up: IntGaugeVec,
+    dataset_checks_pending: IntGauge,
     uptime: Gauge,
 }
 
@@ -131,6 +132,10 @@ impl Metrics {
             )?,
             dataset_rows: by_dataset("dataset_rows", "Examples in the dataset.")?,
             dataset_up: by_dataset("dataset_up", "1 if the dataset's columns are stored here and whole, else 0.")?,
+            dataset_checks_pending: gauge(
+                "dataset_checks_pending",
+                "Datasets that are served while their bytes are still being checked.",
+            )?,
             uptime: Gauge::with_opts(options("uptime_seconds", "Seconds since the daemon started."))?,
         };
         for collector in metrics.collectors() {
@@ -169,6 +174,11 @@ impl Metrics {
                 }
             }
         }
+    }
+
+    /// Shows how many datasets are served while they are still being checked.
+    pub fn show_checks_pending(&self, datasets: usize) {
+        self.dataset_checks_pending.set(i64::try_from(datasets).unwrap_or(i64::MAX));
     }
 
     /// Shows how long the daemon has run.
@@ -212,6 +222,7 @@ impl Metrics {
             Box::new(self.total_variation.clone()),
             Box::new(self.dataset_rows.clone()),
             Box::new(self.dataset_up.clone()),
+            Box::new(self.dataset_checks_pending.clone()),
             Box::new(self.uptime.clone()),
         ]
     }

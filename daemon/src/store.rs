@@ -3,26 +3,39 @@
 //! A dataset lies in `datasets/HASH/`: `columns.safetensors` with its columns as f64, `cells.safetensors` with the
 //! examples grouped by features, and `manifest.json` with checksums. HASH is that of the manifest's content, so a directory
 //! whose name, manifest and columns agree is whole. It is written beside its place, flushed, and moved there in one step.
+//! Small datasets are checked whole before they are served, large ones right after: [`Store::get`] and [`Store::check`].
 
+mod build;
 mod cells;
+mod check;
 mod files;
 mod manifest;
 mod mapped;
+mod progress;
+mod tensor_file;
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use swift_sampler::{Dataset, DatasetContent, DatasetError};
+use swift_sampler::{Dataset, DatasetError};
 use tempfile::TempDir;
 
+use check::CheckError;
+
+pub use build::{Building, Built, NewColumns};
 pub use files::FILES;
 pub(crate) use files::bytes_max;
-pub use manifest::Manifest;
+pub use manifest::{CellsChecksums, Manifest};
+pub use progress::{Phase, Progress};
 
 // Columns are mapped as they lie on disk, which is little-endian.
 const _: () = assert!(cfg!(target_endian = "little"), "the store maps little-endian files");
 
+/// Datasets of up to this many bytes are checked whole before they are served, larger ones right after.
+const CHECKED_FIRST_BYTES_MAX: u64 = 256 << 20;
 /// Digits of a hash.
 const HASH_DIGITS: usize = 64;
 
@@ -54,6 +67,18 @@ pub enum StoreError {
     /// The columns do not make a dataset.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
+    /// What was being done is no longer wanted.
+    #[error("the dataset is no longer waited for")]
+    Interrupted,
+}
+
+/// What is known of the bytes of a large dataset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Known {
+    /// They are those that were written.
+    Whole,
+    /// They are not.
+    Damaged(String),
 }
 
 /// The directory of datasets.
@@ -62,6 +87,9 @@ pub struct Store {
     datasets: PathBuf,
     /// Unfinished writes and what is being deleted; emptied when the store is opened.
     unfinished: PathBuf,
+    checked_first_bytes_max: u64,
+    /// By hash. Held while files are moved.
+    known: Arc<Mutex<HashMap<String, Known>>>,
 }
 
 impl Store {
@@ -70,7 +98,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
-        let store = Self { datasets: data_dir.join("datasets"), unfinished: data_dir.join("unfinished") };
+        let store = Self {
+            datasets: data_dir.join("datasets"),
+            unfinished: data_dir.join("unfinished"),
+            checked_first_bytes_max: CHECKED_FIRST_BYTES_MAX,
+            known: Arc::default(),
+        };
         if store.unfinished.exists() {
             fs::remove_dir_all(&store.unfinished).map_err(io_error(&store.unfinished))?;
         }
@@ -78,6 +111,12 @@ impl Store {
             fs::create_dir_all(directory).map_err(io_error(directory))?;
         }
         Ok(store)
+    }
+
+    /// Checks only datasets of up to this many bytes before they are served.
+    #[must_use]
+    pub fn with_checked_first_bytes_max(self, bytes: u64) -> Self {
+        Self { checked_first_bytes_max: bytes, ..self }
     }
 
     /// Tells whether text may name a dataset: 64 lower-case hexadecimal digits.
@@ -107,40 +146,61 @@ impl Store {
         Self::is_hash(hash) && self.place(hash).exists()
     }
 
-    /// Writes a dataset, unless it is there and whole, and returns its hash. When this returns, it survives a crash.
+    /// Writes a dataset that is in memory, unless it is there and whole, and returns its hash. When this returns, it
+    /// survives a crash.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put(&self, dataset: &Dataset) -> Result<String, StoreError> {
+        let building = self.begin(NewColumns {
+            columns: dataset.table().names().to_vec(),
+            rows: dataset.rows(),
+            first_row: dataset.first_row(),
+            features: dataset.features().to_vec(),
+            gradient_norm: dataset.gradient_norm().map(ToOwned::to_owned),
+        })?;
+        for (column, (_, values)) in dataset.table().columns().enumerate() {
+            building.write(column, 0, values)?;
+        }
+        let built = building.finish(&Progress::default())?;
+        self.keep(&built)?;
+        Ok(built.hash().to_owned())
+    }
+
+    /// Takes in a dataset that was made, unless it is here and whole. When this returns, it survives a crash.
     ///
     /// # Errors
     /// [`StoreError::Io`].
-    pub fn put(&self, dataset: &Dataset) -> Result<String, StoreError> {
-        let content = DatasetContent::of(dataset);
-        let hash = content.hash();
-        match self.get(&hash) {
-            Ok(_) => return Ok(hash),
-            Err(StoreError::Absent { .. }) => {}
+    pub fn keep(&self, built: &Built) -> Result<(), StoreError> {
+        let hash = built.hash();
+        match self.get(hash) {
+            Ok(_) if self.is_checked(hash) => return Ok(()),
+            // What was made just now is known to be whole.
+            Ok(_) | Err(StoreError::Absent { .. }) => {}
             Err(StoreError::Damaged { reason, .. }) => {
                 tracing::warn!(hash, reason, "replacing a damaged dataset by the imported one");
             }
             Err(error) => return Err(error),
         }
-        let scratch = self.scratch()?;
-        files::write(scratch.path(), dataset, content)?;
-        self.move_in(&scratch, &hash)?;
-        Ok(hash)
+        self.move_in(built.directory(), hash)
     }
 
     /// Takes in a dataset whose files were received in a [scratch](Self::scratch) directory, in place of a damaged copy
-    /// if there is one, and returns it. When this returns, it survives a crash.
+    /// if there is one, and returns it. All of it is checked first. When this returns, it survives a crash.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] when the files are not those of dataset `hash`.
     pub fn adopt(&self, received: &TempDir, hash: &str) -> Result<Dataset, StoreError> {
-        let damaged = |reason| StoreError::Damaged { hash: hash.to_owned(), reason };
-        let dataset = files::read(received.path(), hash).map_err(damaged)?;
-        self.move_in(received, hash)?;
+        let manifest = Manifest::read(received.path(), hash).map_err(damaged(hash))?;
+        check_all(received.path(), hash, &manifest, &Progress::default())?;
+        let dataset = files::open(received.path(), &manifest).map_err(damaged(hash))?;
+        files::flush(received.path())?;
+        self.move_in(received.path(), hash)?;
         Ok(dataset)
     }
 
-    /// Maps a dataset's files and checks all of them against their checksums.
+    /// Maps a dataset's files. A small one is checked whole before; of a large one only what is held in memory is, unless
+    /// it [was checked](Self::is_checked): whatever else is in its files, it can be drawn from without harm.
     ///
     /// # Errors
     /// [`StoreError::Absent`] when it is not here, [`StoreError::Damaged`] when it is not what was written.
@@ -149,7 +209,45 @@ impl Store {
         if !place.exists() {
             return Err(StoreError::Absent { hash: hash.to_owned() });
         }
-        files::read(&place, hash).map_err(|reason| StoreError::Damaged { hash: hash.to_owned(), reason })
+        if let Some(Known::Damaged(reason)) = locked(&self.known).get(hash) {
+            return Err(damaged(hash)(reason.clone()));
+        }
+        let manifest = Manifest::read(&place, hash).map_err(damaged(hash))?;
+        if self.is_checked_first(&place, &manifest).map_err(damaged(hash))? {
+            check_all(&place, hash, &manifest, &Progress::default())?;
+        }
+        files::open(&place, &manifest).map_err(damaged(hash))
+    }
+
+    /// Tells whether all bytes of a dataset that is here were checked: those of small ones always are.
+    #[must_use]
+    pub fn is_checked(&self, hash: &str) -> bool {
+        let place = self.place(hash);
+        locked(&self.known).get(hash) == Some(&Known::Whole)
+            || Manifest::read(&place, hash).is_ok_and(|manifest| self.is_checked_first(&place, &manifest) == Ok(true))
+    }
+
+    /// Checks all bytes of a dataset that [was not checked](Self::is_checked) when it was mapped. A damaged one is not
+    /// given out any more, until it is replaced. Takes as long as reading it.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`], or [`StoreError::Interrupted`].
+    pub fn check(&self, hash: &str, progress: &Progress) -> Result<(), StoreError> {
+        let place = self.place(hash);
+        let checked = Manifest::read(&place, hash)
+            .map_err(damaged(hash))
+            .and_then(|manifest| check_all(&place, hash, &manifest, progress));
+        let mut known = locked(&self.known);
+        if known.contains_key(hash) || !self.holds(hash) {
+            // It was replaced or removed meanwhile.
+            return Ok(());
+        }
+        match &checked {
+            Ok(()) => known.insert(hash.to_owned(), Known::Whole),
+            Err(StoreError::Damaged { reason, .. }) => known.insert(hash.to_owned(), Known::Damaged(reason.clone())),
+            Err(_) => None,
+        };
+        checked
     }
 
     /// Removes a dataset. Whoever has it mapped keeps it.
@@ -157,26 +255,64 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn remove(&self, hash: &str) -> Result<(), StoreError> {
+        self.move_out(hash, &mut locked(&self.known)).map(drop)
+    }
+
+    /// Moves a dataset aside, into a directory that is deleted when dropped.
+    fn move_out(&self, hash: &str, known: &mut HashMap<String, Known>) -> Result<Option<TempDir>, StoreError> {
         if !self.holds(hash) {
-            return Ok(());
+            return Ok(None);
         }
         let place = self.place(hash);
         let scratch = self.scratch()?;
-        let aside = scratch.path().join(hash);
-        match fs::rename(&place, &aside) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            moved => moved.map_err(io_error(&place)),
+        known.remove(hash);
+        match fs::rename(&place, scratch.path().join(hash)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            moved => moved.map(|()| Some(scratch)).map_err(io_error(&place)),
         }
     }
 
-    /// Moves written files to their place, where there may be a damaged copy.
-    fn move_in(&self, scratch: &TempDir, hash: &str) -> Result<(), StoreError> {
-        files::flush(scratch.path())?;
-        self.remove(hash)?;
+    /// Moves flushed files that are known to be whole to their place, where there may be a damaged copy.
+    fn move_in(&self, from: &Path, hash: &str) -> Result<(), StoreError> {
         let place = self.place(hash);
-        fs::rename(scratch.path(), &place).map_err(io_error(&place))?;
-        files::flush_one(&self.datasets)
+        let mut known = locked(&self.known);
+        let _replaced = self.move_out(hash, &mut known)?;
+        fs::rename(from, &place).map_err(io_error(&place))?;
+        files::flush_one(&self.datasets)?;
+        known.insert(hash.to_owned(), Known::Whole);
+        Ok(())
     }
+
+    fn is_checked_first(&self, place: &Path, manifest: &Manifest) -> Result<bool, String> {
+        Ok(manifest.cells.cells_tables_sha256.is_none() || files::bytes(place)? <= self.checked_first_bytes_max)
+    }
+}
+
+fn check_all(directory: &Path, hash: &str, manifest: &Manifest, progress: &Progress) -> Result<(), StoreError> {
+    check::check(directory, manifest, progress).map_err(|error| match error {
+        CheckError::Damaged(reason) => damaged(hash)(reason),
+        CheckError::Interrupted => StoreError::Interrupted,
+    })
+}
+
+fn damaged(hash: &str) -> impl FnOnce(String) -> StoreError + use<> {
+    let hash = hash.to_owned();
+    |reason| StoreError::Damaged { hash, reason }
+}
+
+/// Makes an error of what is wrong with a file that was just written.
+fn damage_of_own_file(path: &Path) -> impl FnOnce(String) -> StoreError + use<> {
+    let in_file = io_error(path);
+    |reason| in_file(io::Error::other(reason))
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Locks what no panic leaves half done.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(crate) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<> {
@@ -199,5 +335,88 @@ mod tests {
             store.remove(hash).unwrap();
         }
         assert!(other.exists() && store.datasets.exists());
+    }
+
+    fn dataset() -> Dataset {
+        let column = |name: &str| (name.to_owned(), (0..100).map(f64::from).collect());
+        let table = swift_sampler::FeatureTable::new(vec![column("loss"), column("grad_norm")]).unwrap();
+        Dataset::new(table, vec!["loss".into()], Some("grad_norm".into())).unwrap()
+    }
+
+    fn flip_a_bit(path: &Path, position: usize) {
+        let mut bytes = fs::read(path).unwrap();
+        bytes[position] ^= 0x40;
+        fs::write(path, bytes).unwrap();
+    }
+
+    /// A store that takes every dataset for a large one, after a restart.
+    fn of_large_ones(directory: &Path) -> Store {
+        Store::open(directory).unwrap().with_checked_first_bytes_max(0)
+    }
+
+    #[test]
+    fn a_large_dataset_is_opened_before_it_is_checked_and_not_once_it_is_found_to_be_damaged() {
+        let directory = tempfile::tempdir().unwrap();
+        let hash = Store::open(directory.path()).unwrap().put(&dataset()).unwrap();
+        let store = of_large_ones(directory.path());
+        assert_eq!(store.get(&hash).unwrap().rows(), 100);
+        assert!(!store.is_checked(&hash));
+        store.check(&hash, &Progress::default()).unwrap();
+        assert!(store.is_checked(&hash));
+
+        for file in [FILES[1], FILES[2]] {
+            let path = store.place(&hash).join(file);
+            let last = usize::try_from(fs::metadata(&path).unwrap().len()).unwrap() - 1;
+            flip_a_bit(&path, last);
+            let store = of_large_ones(directory.path());
+            assert_eq!(store.get(&hash).unwrap().rows(), 100, "what is held in memory is whole");
+            let refused = store.check(&hash, &Progress::default()).unwrap_err().to_string();
+            assert!(refused.contains(file) && refused.contains("does not match its checksum"), "{refused}");
+            assert_eq!(store.get(&hash).unwrap_err().to_string(), refused);
+            // A whole copy takes its place.
+            assert_eq!(store.put(&dataset()).unwrap(), hash);
+            assert!(store.get(&hash).is_ok() && store.is_checked(&hash));
+        }
+    }
+
+    #[test]
+    fn damage_to_what_is_held_in_memory_is_noticed_when_a_large_dataset_is_opened() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = of_large_ones(directory.path());
+        let hash = store.put(&dataset()).unwrap();
+        let cells = store.place(&hash).join(FILES[2]);
+        let order_bytes = 4 * 100;
+        let tables_bytes = fs::metadata(&cells).unwrap().len() - order_bytes;
+        for position in (0..usize::try_from(tables_bytes).unwrap()).step_by(97) {
+            flip_a_bit(&cells, position);
+            let opened = of_large_ones(directory.path()).get(&hash);
+            assert!(matches!(opened, Err(StoreError::Damaged { .. })), "byte {position}");
+            flip_a_bit(&cells, position);
+        }
+        assert!(of_large_ones(directory.path()).get(&hash).is_ok());
+    }
+
+    #[test]
+    fn whatever_order_a_large_dataset_has_before_it_is_checked_it_can_be_drawn_from() {
+        use swift_sampler::{Plan, Replacement, Sampler, SamplerSpec, Seed, Segment};
+
+        let directory = tempfile::tempdir().unwrap();
+        let store = of_large_ones(directory.path());
+        let hash = store.put(&dataset()).unwrap();
+        let cells = store.place(&hash).join(FILES[2]);
+        let mut bytes = fs::read(&cells).unwrap();
+        let order = bytes.len() - 4 * 100;
+        bytes[order..].fill(0xff);
+        fs::write(&cells, bytes).unwrap();
+        let dataset = of_large_ones(directory.path()).get(&hash).unwrap();
+        let spec = r#"{"kind":"swift","features":["loss"],"coefficients":[1.0],"knots":[0.2,0.5,0.8],"values":[0.5,1.0,0.7,0.9,0.1]}"#;
+        let spec: SamplerSpec = serde_json::from_str(spec).unwrap();
+        let sampler = Arc::new(Sampler::build(&spec, &dataset).unwrap());
+        for replacement in [Replacement::Independent, Replacement::Stratified, Replacement::Distinct] {
+            let segment = Segment { epoch_start: 0, start: 0, end: 250 };
+            let plan = Plan::new(Arc::clone(&sampler), Seed(1), replacement, segment, None).unwrap();
+            // Which rows these are is anyone's guess, but there are 250.
+            assert_eq!((0..250).map(|draw| plan.draw(draw)).filter(|draw| draw.probability > 0.0).count(), 250);
+        }
     }
 }

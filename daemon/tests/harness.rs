@@ -58,6 +58,7 @@ pub(crate) fn new_dataset(name: &str, hash: &str) -> NewDataset {
         name: name.into(),
         hash: hash.into(),
         rows: 100,
+        first_row: 0,
         features: vec![],
         gradient_norm: None,
         columns: vec!["loss".into()],
@@ -155,6 +156,7 @@ impl Server {
             features: features.iter().map(ToString::to_string).collect(),
             gradient_norm: String::new(),
             files: files.iter().map(import_file).collect(),
+            first_row: 0,
         };
         let mut parts = vec![v1::ImportDatasetRequest { part: Some(Part::Header(header)) }];
         for (file, (_, bytes)) in (0..).zip(files) {

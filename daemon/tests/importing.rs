@@ -1,5 +1,11 @@
 //! Files of every format become datasets, and refused ones leave nothing behind.
 
+use std::time::Duration;
+
+use swift_sampler_proto::v1;
+use swift_sampler_proto::v1::import_dataset_progress::State;
+use swift_sampler_proto::v1::import_dataset_request::Part;
+use tokio_stream::StreamExt;
 use tonic::Code;
 
 use crate::harness::{Server, columns, csv, job, steps};
@@ -82,4 +88,72 @@ async fn an_import_beyond_the_limit_is_refused() {
     let status = server.import("d", &[], &[("d.csv", short)]).await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted, "{}", status.message());
     server.stopped().await;
+}
+
+/// The parts of an import of one file that stops before its end.
+fn unfinished_upload() -> impl tokio_stream::Stream<Item = v1::ImportDatasetRequest> + Send + 'static {
+    let file = v1::ImportFile { name: "d.csv".into(), format: 0 };
+    let header = v1::ImportHeader { name: "d".into(), files: vec![file], ..Default::default() };
+    let chunk = v1::ImportChunk { file: 0, data: csv(&columns(100)).into() };
+    let parts = [Part::Header(header), Part::Chunk(chunk)];
+    let parts = parts.map(|part| v1::ImportDatasetRequest { part: Some(part) });
+    tokio_stream::iter(parts).chain(tokio_stream::pending())
+}
+
+#[tokio::test]
+async fn a_caller_is_told_how_far_its_import_is_and_nothing_is_left_when_it_goes_away() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path()).await;
+    let mut answers = server.control().import_dataset_with_progress(unfinished_upload()).await.unwrap().into_inner();
+    let Some(State::Work(work)) = answers.message().await.unwrap().unwrap().state else { panic!("it cannot be done") };
+    assert_eq!(work.phase(), v1::ImportPhase::Receiving);
+    let received = directory.path().join("unfinished");
+    let files = || std::fs::read_dir(&received).unwrap().count();
+    until(|| files() == 1).await;
+    drop(answers);
+    until(|| files() == 0).await;
+    // The place of the import is free as well.
+    for name in ["a", "b", "c"] {
+        server.import(name, &[], &[("d.csv", csv(&columns(20)))]).await.unwrap();
+    }
+    server.stopped().await;
+}
+
+#[tokio::test]
+async fn an_import_whose_progress_is_told_ends_with_the_dataset_and_its_first_row() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path()).await;
+    let header = v1::ImportHeader {
+        name: "d".into(),
+        files: vec![v1::ImportFile { name: "d.csv".into(), format: 0 }],
+        first_row: 1 << 40,
+        ..Default::default()
+    };
+    let chunk = v1::ImportChunk { file: 0, data: csv(&columns(100)).into() };
+    let parts = [Part::Header(header), Part::Chunk(chunk)].map(|part| v1::ImportDatasetRequest { part: Some(part) });
+    let parts = tokio_stream::iter(parts);
+    let mut answers = server.control().import_dataset_with_progress(parts).await.unwrap().into_inner();
+    let mut last = None;
+    while let Some(answer) = answers.message().await.unwrap() {
+        last = answer.state;
+    }
+    let Some(State::Dataset(dataset)) = last else { panic!("{last:?}") };
+    assert_eq!((dataset.rows, dataset.first_row), (100, 1 << 40));
+    let without = server.import("e", &[], &[("d.csv", csv(&columns(100)))]).await.unwrap();
+    assert_eq!(without.first_row, 0);
+    assert_ne!(without.hash, dataset.hash);
+    server.stopped().await;
+    let server = Server::start(directory.path()).await;
+    let kept = server.control().get_dataset(v1::GetDatasetRequest { name: "d".into() }).await.unwrap().into_inner();
+    assert_eq!(kept, dataset);
+    server.stopped().await;
+}
+
+async fn until(condition: impl Fn() -> bool) {
+    let met = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), met).await.unwrap();
 }

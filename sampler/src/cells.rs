@@ -292,10 +292,12 @@ impl Cells {
         self.starts[cell]..self.starts[cell + 1]
     }
 
-    /// Returns the row at `place` in the order of rows by cell.
+    /// Returns the row at `place` in the order of rows by cell; the last row in place of one that there is not, as in a
+    /// damaged order that [`Self::check_order`] has not come to yet: tables of rows can be read by it.
     #[inline]
+    #[allow(clippy::cast_possible_truncation, reason = "fewer rows than 2^32")]
     pub(crate) fn row_at(&self, place: u32) -> u32 {
-        self.order.as_ref().map_or(place, |order| order.as_ref().as_ref()[place as usize])
+        self.order().map_or(place, |order| order[place as usize].min((order.len() - 1) as u32))
     }
 
     /// Returns the cell that `place` lies in and the position within it, in O(log cells).

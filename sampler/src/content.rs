@@ -44,15 +44,19 @@ pub struct ColumnContent {
     pub sha256: String,
 }
 
+impl ColumnContent {
+    /// Describes a column of f64 by the checksum of its values.
+    #[must_use]
+    pub fn of_f64(name: &str, sha256: &str) -> Self {
+        Self { name: name.to_owned(), dtype: F64.to_owned(), sha256: sha256.to_owned() }
+    }
+}
+
 impl DatasetContent {
     /// Describes a dataset, reading all of it.
     #[must_use]
     pub fn of(dataset: &Dataset) -> Self {
-        let column = |(name, values): (&str, &[f64])| ColumnContent {
-            name: name.to_owned(),
-            dtype: F64.to_owned(),
-            sha256: column_sha256(values),
-        };
+        let column = |(name, values): (&str, &[f64])| ColumnContent::of_f64(name, &column_sha256(values));
         let mut columns: Vec<ColumnContent> = dataset.table().columns().map(column).collect();
         columns.sort_by(|a, b| a.name.cmp(&b.name));
         Self {

@@ -96,11 +96,19 @@ impl Dataset {
     /// # Errors
     /// [`DatasetError::FirstRow`] when an index would reach 2^63.
     pub fn with_first_row(self, first_row: u64) -> Result<Self, DatasetError> {
-        let rows = self.rows();
-        if first_row.checked_add(rows as u64).is_none_or(|end| end > INDEX_MAX) {
-            return Err(DatasetError::FirstRow { first_row, rows });
-        }
+        Self::check_first_row(first_row, self.rows())?;
         Ok(Self { first_row, ..self })
+    }
+
+    /// Checks that so many rows may start at the index `first_row`.
+    ///
+    /// # Errors
+    /// [`DatasetError::FirstRow`] when an index would reach 2^63.
+    pub fn check_first_row(first_row: u64, rows: usize) -> Result<(), DatasetError> {
+        match first_row.checked_add(rows as u64) {
+            Some(end) if end <= INDEX_MAX => Ok(()),
+            _ => Err(DatasetError::FirstRow { first_row, rows }),
+        }
     }
 
     /// Returns the number of examples.

@@ -78,6 +78,21 @@ impl FeatureTable {
     /// # Errors
     /// [`FeatureTableError`] naming the column and row that are wrong.
     pub fn from_shared(columns: Vec<(String, SharedColumn<f64>)>) -> Result<Self, FeatureTableError> {
+        let table = Self::from_stored(columns)?;
+        for (name, values) in table.columns() {
+            if let Some(row) = values.iter().position(|value| !value.is_finite()) {
+                return Err(FeatureTableError::NotFinite { column: name.to_owned(), row, value: values[row] });
+            }
+        }
+        Ok(table)
+    }
+
+    /// As [`Self::from_shared`], in O(columns): the values are not looked at. For columns that were checked before they
+    /// were stored.
+    ///
+    /// # Errors
+    /// [`FeatureTableError`] when a name appears twice or a length is wrong.
+    pub fn from_stored(columns: Vec<(String, SharedColumn<f64>)>) -> Result<Self, FeatureTableError> {
         let (names, columns): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
         let rows = columns.first().map_or(0, |column| column.as_ref().as_ref().len());
         if rows == 0 {
@@ -98,9 +113,6 @@ impl FeatureTable {
                     first: names[0].clone(),
                     expected: rows,
                 });
-            }
-            if let Some(row) = values.iter().position(|value| !value.is_finite()) {
-                return Err(FeatureTableError::NotFinite { column: name.clone(), row, value: values[row] });
             }
         }
         Ok(Self { names, columns, rows })

@@ -9,7 +9,9 @@ use pyo3::prelude::*;
 use swift_sampler_client::blocking;
 use swift_sampler_client::proto::follow_policy::Policy;
 use swift_sampler_client::proto::{FileFormat, GetBatchesRequest, ReplacementMode};
-use swift_sampler_client::{BatchesRequest, Client, ClientConfig, ClientError, ImportRequest, JobConfig};
+use swift_sampler_client::{
+    BatchesRequest, Client, ClientConfig, ClientError, ImportPhase, ImportProgress, ImportRequest, JobConfig,
+};
 
 use crate::batch::{Batch, Batches};
 use crate::exceptions::{InvalidArgument, exception};
@@ -146,11 +148,12 @@ impl Connection {
         format: Option<&str>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Dataset> {
-        let request = ImportRequest { name: name.into(), files, format: file_format(format)?, features, gradient_norm };
-        let tell = move |sent: swift_sampler_client::ImportProgress| {
-            if let Some(progress) = &progress {
+        let format = file_format(format)?;
+        let request = ImportRequest { format, features, gradient_norm, ..ImportRequest::new(name, files) };
+        let tell = move |now: ImportProgress| {
+            if let Some(progress) = progress.as_ref().filter(|_| now.phase == ImportPhase::Sending) {
                 Python::attach(|py| {
-                    if let Err(error) = progress.call1(py, (sent.sent_bytes, sent.total_bytes)) {
+                    if let Err(error) = progress.call1(py, (now.done, now.total)) {
                         error.write_unraisable(py, None);
                     }
                 });

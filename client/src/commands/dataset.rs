@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use swift_sampler_client::ImportRequest;
 use swift_sampler_client::blocking::Client;
 use swift_sampler_client::proto;
 
+use crate::import_progress::ImportProgressLine;
 use crate::print::{Printer, Row};
 
 #[derive(Debug, Subcommand)]
@@ -49,6 +49,9 @@ pub(crate) struct Import {
     /// Format of the files [default: as their extensions say]
     #[arg(long, value_enum)]
     format: Option<Format>,
+    /// Index of the first row, where the dataset is a shard of a larger one
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    first_row: u64,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -85,16 +88,12 @@ impl Import {
             format: self.format.map_or(proto::FileFormat::Unspecified, proto::FileFormat::from),
             features: self.features,
             gradient_norm: self.grad_norm,
+            first_row: self.first_row,
         };
-        // Drawn on standard error, and only where that is a terminal.
-        let bar = ProgressBar::new(0)
-            .with_style(ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}")?);
-        let drawn = bar.clone();
-        let dataset = client.import_dataset(&request, move |progress| {
-            drawn.set_length(progress.total_bytes);
-            drawn.set_position(progress.sent_bytes);
-        });
-        bar.finish_and_clear();
+        let line = ImportProgressLine::new();
+        let told = line.clone();
+        let dataset = client.import_dataset(&request, move |progress| told.show(progress));
+        line.finish();
         Ok(dataset?)
     }
 }
@@ -115,6 +114,7 @@ impl From<Format> for proto::FileFormat {
 struct Shown {
     name: String,
     rows: u64,
+    first_row: u64,
     features: Vec<String>,
     gradient_norm: Option<String>,
     columns: Vec<String>,
@@ -129,6 +129,7 @@ impl From<proto::Dataset> for Shown {
         Self {
             name: dataset.name,
             rows: dataset.rows,
+            first_row: dataset.first_row,
             features: dataset.features,
             gradient_norm: Some(dataset.gradient_norm).filter(|name| !name.is_empty()),
             columns: dataset.columns,
@@ -142,12 +143,13 @@ impl From<proto::Dataset> for Shown {
 
 impl Row for Shown {
     const HEADS: &'static [&'static str] =
-        &["name", "rows", "features", "gradient norm", "columns", "cells", "active version", "hash"];
+        &["name", "rows", "first row", "features", "gradient norm", "columns", "cells", "active version", "hash"];
 
     fn cells(&self) -> Vec<String> {
         vec![
             self.name.clone(),
             self.rows.to_string(),
+            self.first_row.to_string(),
             self.features.join(","),
             self.gradient_norm.clone().unwrap_or_else(|| "-".into()),
             self.columns.join(","),

@@ -59,6 +59,15 @@ impl Control for ControlService {
         Ok(Response::new(import::import(&self.daemon, request.into_inner()).await?))
     }
 
+    type ImportDatasetWithProgressStream = ReceiverStream<Result<v1::ImportDatasetProgress, Status>>;
+
+    async fn import_dataset_with_progress(
+        &self,
+        request: Request<Streaming<v1::ImportDatasetRequest>>,
+    ) -> Result<Response<Self::ImportDatasetWithProgressStream>, Status> {
+        Ok(Response::new(import::import_with_progress(&self.daemon, request.into_inner())))
+    }
+
     async fn list_datasets(
         &self,
         _request: Request<v1::ListDatasetsRequest>,

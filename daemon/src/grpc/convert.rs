@@ -42,6 +42,7 @@ pub(super) fn dataset(record: DatasetRecord, active: &ActiveRecord) -> v1::Datas
         name: record.name,
         hash: record.hash,
         rows: record.rows,
+        first_row: record.first_row,
         features: record.features,
         gradient_norm: record.gradient_norm.unwrap_or_default(),
         columns: record.columns,

@@ -92,7 +92,7 @@ fn registry_code(error: &RegistryError) -> Code {
 
 fn store_code(error: &StoreError) -> Code {
     match error {
-        StoreError::Io { .. } => Code::Unavailable,
+        StoreError::Io { .. } | StoreError::Interrupted => Code::Unavailable,
         StoreError::Absent { .. } | StoreError::Damaged { .. } => Code::DataLoss,
         StoreError::Dataset(_) => Code::InvalidArgument,
     }

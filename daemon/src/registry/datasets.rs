@@ -22,6 +22,8 @@ pub struct NewDataset {
     pub hash: String,
     /// Number of examples.
     pub rows: u64,
+    /// Index of the first example.
+    pub first_row: u64,
     /// The features samplers combine by default.
     pub features: Vec<String>,
     /// The column of gradient norms.
@@ -68,6 +70,7 @@ impl Registry {
                 name: new.name.clone(),
                 hash: new.hash.clone(),
                 rows: new.rows,
+                first_row: new.first_row,
                 features: new.features.clone(),
                 gradient_norm: new.gradient_norm.clone(),
                 columns: new.columns.clone(),

@@ -13,6 +13,9 @@ pub struct DatasetRecord {
     pub hash: String,
     /// Number of examples.
     pub rows: u64,
+    /// Index of the first example; left out where it is 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub first_row: u64,
     /// The features samplers combine by default.
     pub features: Vec<String>,
     /// The column of gradient norms.
@@ -215,4 +218,9 @@ pub struct TrialRecord {
     pub ended_at_ms: u64,
     /// When the lease runs out, Unix time; 0 unless running.
     pub lease_expires_at_ms: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }

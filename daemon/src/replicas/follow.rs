@@ -266,6 +266,7 @@ mod tests {
             name: "d".into(),
             hash: hash.clone(),
             rows: 3,
+            first_row: 0,
             features: vec!["loss".into()],
             gradient_norm: None,
             columns: vec!["loss".into()],

@@ -1,22 +1,20 @@
 //! The files of one dataset, in a directory of their own.
 
 use std::fs::{self, File};
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use swift_sampler::{ColumnContent, Dataset, DatasetContent, DatasetError, FeatureTable, SharedColumn};
+use swift_sampler::{ColumnContent, Dataset, DatasetContent, FeatureTable, SharedColumn};
 
-use super::manifest::sha256;
-use super::mapped::{MappedFile, Tensor};
+use super::mapped::MappedFile;
 use super::{Manifest, StoreError, cells, io_error};
 
 /// The file of columns.
-const COLUMNS_FILE: &str = "columns.safetensors";
+pub(super) const COLUMNS_FILE: &str = "columns.safetensors";
 /// The file of cells.
-const CELLS_FILE: &str = "cells.safetensors";
+pub(super) const CELLS_FILE: &str = "cells.safetensors";
 /// The file of checksums.
-const MANIFEST_FILE: &str = "manifest.json";
+pub(super) const MANIFEST_FILE: &str = "manifest.json";
 
 /// The files of a dataset, the manifest first: it tells how long the others may be.
 pub const FILES: [&str; 3] = [MANIFEST_FILE, COLUMNS_FILE, CELLS_FILE];
@@ -60,22 +58,6 @@ pub(crate) fn bytes_max(file: &str, manifest: Option<&Manifest>) -> Option<u64> 
     })
 }
 
-/// Writes a dataset's files and flushes them.
-pub(super) fn write(directory: &Path, dataset: &Dataset, content: DatasetContent) -> Result<(), StoreError> {
-    let columns_path = directory.join(COLUMNS_FILE);
-    let mut columns: Vec<_> = dataset.table().columns().map(|(name, values)| (name, Tensor::new(values))).collect();
-    columns.sort_by_key(|(name, _)| *name);
-    safetensors::serialize_to_file(columns, None, &columns_path)
-        .map_err(|error| io_error(&columns_path)(io::Error::other(error)))?;
-    let cells_path = directory.join(CELLS_FILE);
-    let parts = dataset.cells().to_parts().ok_or(DatasetError::CellsMismatch("they have no row order"))?;
-    cells::write(&cells_path, &parts).map_err(|error| io_error(&cells_path)(io::Error::other(error)))?;
-    let cells_bytes = MappedFile::open(&cells_path).map_err(|error| io_error(&cells_path)(io::Error::other(error)))?;
-    let manifest = Manifest::new(content, sha256(cells_bytes.bytes()));
-    let manifest_path = directory.join(MANIFEST_FILE);
-    fs::write(&manifest_path, manifest.to_json()).map_err(io_error(&manifest_path))
-}
-
 /// Makes files survive a crash.
 pub(super) fn flush(directory: &Path) -> Result<(), StoreError> {
     for file in FILES {
@@ -89,15 +71,24 @@ pub(super) fn flush_one(path: &Path) -> Result<(), StoreError> {
     File::open(path).and_then(|file| file.sync_all()).map_err(io_error(path))
 }
 
-/// Maps a dataset's files and checks all of them; a sentence says why they are not those of dataset `hash`.
-pub(super) fn read(directory: &Path, hash: &str) -> Result<Dataset, String> {
-    let Manifest { content, cells_sha256, format } = Manifest::read(directory, hash)?;
+/// Returns how long the files of a dataset are together, in bytes.
+pub(super) fn bytes(directory: &Path) -> Result<u64, String> {
+    let bytes = |file: &&str| {
+        fs::metadata(directory.join(file)).map(|metadata| metadata.len()).map_err(|error| format!("{file}: {error}"))
+    };
+    FILES.iter().map(bytes).sum()
+}
+
+/// Maps a dataset's files, and checks what is read of them now: not the values of columns, nor of the row order. A sentence
+/// says why they are not those of the manifest.
+pub(super) fn open(directory: &Path, manifest: &Manifest) -> Result<Dataset, String> {
+    let content = &manifest.content;
     let columns =
-        map_columns(&directory.join(COLUMNS_FILE), &content).map_err(|reason| format!("{COLUMNS_FILE}: {reason}"))?;
-    let cells = cells::read(&directory.join(CELLS_FILE), format, &cells_sha256, &content)
-        .map_err(|reason| format!("{CELLS_FILE}: {reason}"))?;
-    let table = FeatureTable::from_shared(columns).map_err(|error| error.to_string())?;
-    let dataset = Dataset::from_stored(table, content.gradient_norm, cells);
+        map_columns(&directory.join(COLUMNS_FILE), content).map_err(|reason| format!("{COLUMNS_FILE}: {reason}"))?;
+    let cells =
+        cells::open(&directory.join(CELLS_FILE), manifest).map_err(|reason| format!("{CELLS_FILE}: {reason}"))?;
+    let table = FeatureTable::from_stored(columns).map_err(|error| error.to_string())?;
+    let dataset = Dataset::from_stored(table, content.gradient_norm.clone(), cells);
     dataset.and_then(|dataset| dataset.with_first_row(content.first_row)).map_err(|error| error.to_string())
 }
 
@@ -108,9 +99,6 @@ fn map_columns(path: &Path, content: &DatasetContent) -> Result<Vec<(String, Sha
         let column = file.tensor::<f64>(name)?;
         if column.as_ref().len() as u64 != content.rows {
             return Err(format!("column {name:?} does not have {} rows", content.rows));
-        }
-        if swift_sampler::column_sha256(column.as_ref()) != entry.sha256 {
-            return Err(format!("column {name:?} does not match its checksum"));
         }
         Ok((name.clone(), Arc::new(column) as SharedColumn<f64>))
     };

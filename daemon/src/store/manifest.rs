@@ -1,7 +1,6 @@
 //! What a stored dataset consists of.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use swift_sampler::DatasetContent;
 
 /// Version of the layout on disk.
@@ -17,15 +16,27 @@ pub struct Manifest {
     /// The dataset's content, whose hash names it.
     #[serde(flatten)]
     pub content: DatasetContent,
-    /// SHA-256 of the file of cells, hexadecimal. Cells follow from the columns, so this is no part of the hash.
+    /// Checksums of the file of cells.
+    #[serde(flatten)]
+    pub cells: CellsChecksums,
+}
+
+/// Checksums of the file of cells. Cells follow from the columns, so they are no part of a dataset's hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CellsChecksums {
+    /// SHA-256 of the file, hexadecimal.
     pub cells_sha256: String,
+    /// SHA-256 of what comes before the row order, hexadecimal: what is read whole when a dataset is opened. Format 1 has
+    /// none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cells_tables_sha256: Option<String>,
 }
 
 impl Manifest {
     /// Describes what is stored.
     #[must_use]
-    pub fn new(content: DatasetContent, cells_sha256: String) -> Self {
-        Self { format: FORMAT, content, cells_sha256 }
+    pub fn new(content: DatasetContent, cells: CellsChecksums) -> Self {
+        Self { format: FORMAT, content, cells }
     }
 
     /// Returns the manifest as JSON text.
@@ -37,15 +48,11 @@ impl Manifest {
     pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
         let manifest: Self = serde_json::from_slice(text).map_err(|error| error.to_string())?;
         match manifest.format {
+            FORMAT if manifest.cells.cells_tables_sha256.is_none() => Err("it has no cells_tables_sha256".to_owned()),
             FORMAT | FORMAT_QUANTILES_OF_CELLS => Ok(manifest),
             format => Err(format!(
                 "format {format} is not known to this samplerd, which knows {FORMAT_QUANTILES_OF_CELLS} to {FORMAT}"
             )),
         }
     }
-}
-
-/// Returns the SHA-256 of bytes, hexadecimal.
-pub(super) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

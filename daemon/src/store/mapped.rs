@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use bytemuck::AnyBitPattern;
 use memmap2::Mmap;
-use safetensors::{Dtype, SafeTensors, View};
+use safetensors::{Dtype, SafeTensors};
+use sha2::{Digest, Sha256};
+
+use super::hexadecimal;
 
 /// A mapped safetensors file.
 pub(super) struct MappedFile {
@@ -16,7 +19,7 @@ pub(super) struct MappedFile {
 }
 
 impl MappedFile {
-    /// Maps a file; a sentence says why it cannot be.
+    /// Maps a file; a sentence says why it cannot be. What is not touched takes no memory.
     pub(super) fn open(path: &Path) -> Result<Self, String> {
         let file = File::open(path).map_err(|error| error.to_string())?;
         #[allow(unsafe_code, reason = "mapping is what keeps large datasets out of memory")]
@@ -26,9 +29,9 @@ impl MappedFile {
         Ok(Self { map: Arc::new(map) })
     }
 
-    /// Returns the file's bytes.
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.map
+    /// Returns the SHA-256 of what comes before a tensor, hexadecimal.
+    pub(super) fn sha256_before<T>(&self, tensor: &Mapped<T>) -> String {
+        hexadecimal(&Sha256::digest(&self.map[..tensor.range.start]))
     }
 
     /// Returns the tensor of this name and type, in place.
@@ -74,37 +77,5 @@ impl<T: Number> Mapped<T> {
 impl<T: Number> AsRef<[T]> for Mapped<T> {
     fn as_ref(&self) -> &[T] {
         bytemuck::cast_slice(&self.map[self.range.clone()])
-    }
-}
-
-/// Numbers as safetensors writes them.
-pub(super) struct Tensor<'a> {
-    dtype: Dtype,
-    shape: [usize; 1],
-    bytes: &'a [u8],
-}
-
-impl<'a> Tensor<'a> {
-    /// Views numbers.
-    pub(super) fn new<T: Number>(values: &'a [T]) -> Self {
-        Self { dtype: T::DTYPE, shape: [values.len()], bytes: bytemuck::cast_slice(values) }
-    }
-}
-
-impl View for Tensor<'_> {
-    fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> std::borrow::Cow<'_, [u8]> {
-        self.bytes.into()
-    }
-
-    fn data_len(&self) -> usize {
-        self.bytes.len()
     }
 }
