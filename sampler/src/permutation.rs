@@ -170,24 +170,35 @@ impl<'a, const N: usize> Permutations<'a, N> {
         for lane in 0..N {
             right[lane] = (elements[lane] as u32).wrapping_sub(left[lane].wrapping_mul(self.b[lane]));
         }
-        self.round_trip(rounds, &mut left, &mut right);
+        self.round_trip(rounds, &mut left, &mut right, add);
         for lane in 0..N {
             elements[lane] = u64::from(left[lane]) * u64::from(self.b[lane]) + u64::from(right[lane]);
         }
     }
 
-    /// Runs all rounds once.
+    /// Runs all rounds once; `add` is [`add`], or [`add_wide`] where sides are longer.
     #[inline(always)]
     #[allow(clippy::cast_possible_truncation, reason = "halves of a word")]
-    fn round_trip(&self, rounds: &[u32], left: &mut [u32; N], right: &mut [u32; N]) {
+    fn round_trip(
+        &self,
+        rounds: &[u32],
+        left: &mut [u32; N],
+        right: &mut [u32; N],
+        add: impl Fn(u32, u32, u32) -> u32,
+    ) {
+        let (mut tweak_left, mut tweak_right) = ([0; N], [0; N]);
+        for (tweak, word) in tweak_left.iter_mut().zip(&self.word) {
+            *tweak = (word >> 32) as u32;
+        }
+        for (tweak, word) in tweak_right.iter_mut().zip(&self.word) {
+            *tweak = *word as u32;
+        }
         for keys in rounds.chunks_exact(2) {
             for lane in 0..N {
-                let tweak = (self.word[lane] >> 32) as u32;
-                left[lane] = add(left[lane], mix32(right[lane] ^ keys[0] ^ tweak), self.a[lane]);
+                left[lane] = add(left[lane], mix32(right[lane] ^ keys[0] ^ tweak_left[lane]), self.a[lane]);
             }
             for lane in 0..N {
-                let tweak = self.word[lane] as u32;
-                right[lane] = add(right[lane], mix32(left[lane] ^ keys[1] ^ tweak), self.b[lane]);
+                right[lane] = add(right[lane], mix32(left[lane] ^ keys[1] ^ tweak_right[lane]), self.b[lane]);
             }
         }
     }
@@ -207,7 +218,7 @@ pub(crate) fn wide_place(key: &PermutationKey, number: u64, len: u64, element: u
     let permutation = Permutations { method, len: [len], a: [a], b: [b as u32], word: [word], rounds: &key.rounds };
     let (mut left, mut right) = ([(element / b) as u32], [(element % b) as u32]);
     loop {
-        permutation.round_trip(&key.rounds[..ROUNDS], &mut left, &mut right);
+        permutation.round_trip(&key.rounds[..ROUNDS], &mut left, &mut right, add_wide);
         let place = u64::from(left[0]) * b + u64::from(right[0]);
         if place < len {
             return place;
@@ -225,8 +236,19 @@ fn even_side(len: u64) -> u32 {
 
 /// Adds a random word, scaled to `0 .. modulus`, modulo `modulus`.
 #[inline(always)]
+#[allow(clippy::cast_possible_truncation, reason = "the high half of a product")]
+fn add_wide(value: u32, word: u32, modulus: u32) -> u32 {
+    wrap(value + ((u64::from(word) * u64::from(modulus)) >> 32) as u32, modulus)
+}
+
+/// The same for a modulus up to 2^16, in 32 bits, of which a vector has twice as many as of 64.
+#[inline(always)]
 fn add(value: u32, word: u32, modulus: u32) -> u32 {
-    let sum = value + ((u64::from(word) * u64::from(modulus)) >> 32) as u32;
+    wrap(value + (((word >> 16) * modulus + (((word & 0xffff) * modulus) >> 16)) >> 16), modulus)
+}
+
+#[inline(always)]
+fn wrap(sum: u32, modulus: u32) -> u32 {
     // Below the modulus the subtraction wraps around to something larger.
     sum.min(sum.wrapping_sub(modulus))
 }

@@ -11,14 +11,16 @@ use crate::alias::SLOT_UNITS;
 use crate::divisor::{Divisor, quotient};
 use crate::instruction_set::{InstructionSet, Kernel, prefetch};
 use crate::permutation::{Method, PermutationKey, Permutations, wide_place};
-use crate::philox::{Domain, LANES, Seed, segment_words};
+use crate::philox::{Domain, Seed, segment_words};
 use crate::sampler::Sampler;
 use crate::segment::Segment;
 use crate::unit_table::UnitTable;
 
 /// The low half of a 64-bit word.
 const LOW: u64 = 0xffff_ffff;
-/// Draws that go through a stage together.
+/// Permutations computed side by side: several vectors, as each round of one waits for the round before.
+const LANES: usize = 32;
+/// Draws that go through a stage together; a multiple of [`LANES`].
 const BLOCK_DRAWS: usize = 256;
 
 /// The points of a segment. All of them are functions of these few numbers.
