@@ -1,7 +1,8 @@
 //! Makes the files of a dataset of columns that come in any order, in bounded memory whatever their length.
 //!
 //! Columns go straight to their file. Features are then sorted, and rows grouped by cell, by passes over that file that
-//! each keep what fits in memory, so that nothing is written twice. The cells are those of [`Cells::build`], to the bit.
+//! each keep what fits in memory, and only the cell of every row is written down for a while. The cells are those of
+//! [`Cells::build`], to the bit.
 
 mod distinct;
 mod grouping;
@@ -25,7 +26,7 @@ use super::files::{self, CELLS_FILE, COLUMNS_FILE, MANIFEST_FILE};
 use super::progress::{Phase, Progress};
 use super::tensor_file::TensorFile;
 use super::{CellsChecksums, Manifest, Store, StoreError, cells, io_error, locked};
-use grouping::Grouping;
+use grouping::{Grouping, KeysFile};
 
 /// Memory for values and rows that are being sorted, in bytes, all threads together. Tables of counts come on top, and a
 /// few blocks of rows a thread.
@@ -34,6 +35,9 @@ const SORTED_BYTES_MAX: usize = 1 << 30;
 const THREADS_MAX: usize = 8;
 /// How often what was written is sent on to the disk, so that the end need not wait for all of it.
 const SYNC_INTERVAL: Duration = Duration::from_millis(200);
+
+/// The cells of rows while they are grouped.
+const KEYS_FILE: &str = "keys";
 
 /// What a new dataset consists of, but for its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -217,8 +221,17 @@ impl Building {
         let floor = *locked(&floor);
 
         let keys = CellKeys::new(&axes).expect("axes of few bits have keys of 64");
-        let grouping =
-            Grouping { columns: &self.columns, features: &tensors, axes: &axes, keys, rows: *rows, progress };
+        let keys_path = self.scratch.path().join(KEYS_FILE);
+        let keys_file = KeysFile::create(&keys_path, &keys, *rows)?;
+        let grouping = Grouping {
+            columns: &self.columns,
+            features: &tensors,
+            axes: &axes,
+            keys,
+            keys_file: &keys_file,
+            rows: *rows,
+            progress,
+        };
         let found = grouping.count(threads)?;
         let shape = cells::Shape::new(&axes, *rows, found.len(), gradient.is_some());
         let file = cells::CellsFile::create(&self.scratch.path().join(CELLS_FILE), &shape)?;
@@ -239,6 +252,7 @@ impl Building {
             }));
         }
         side_by_side(work, threads)?;
+        fs::remove_file(&keys_path).map_err(io_error(&keys_path))?;
         let masses = locked(&masses).take();
 
         let mut builder = CellsBuilder::new(features.clone(), axes.clone(), gradient.is_some());

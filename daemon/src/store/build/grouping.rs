@@ -1,10 +1,13 @@
-//! Rows grouped by cell in bounded memory: passes over the columns of features, each from the first row to the last.
+//! Rows grouped by cell in bounded memory: one pass over the columns of features writes down the cell of every row, others
+//! over what it wrote each list the rows of a range of cells.
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use safetensors::Dtype;
 use swift_sampler::{Axis, CellKeys, CellsBuilder, GradientFloor};
 
 use super::super::progress::Progress;
@@ -24,8 +27,43 @@ pub(super) struct Grouping<'a> {
     pub(super) features: &'a [usize],
     pub(super) axes: &'a [Axis],
     pub(super) keys: CellKeys,
+    /// The keys of all rows, once they are counted; finding them takes far longer than reading them.
+    pub(super) keys_file: &'a KeysFile,
     pub(super) rows: usize,
     pub(super) progress: &'a Progress,
+}
+
+/// The keys of all rows in a file, in as few bytes as they need.
+pub(super) struct KeysFile {
+    file: TensorFile,
+    /// Numbers of 32 bits to a key.
+    words: usize,
+}
+
+impl KeysFile {
+    pub(super) fn create(path: &Path, keys: &CellKeys, rows: usize) -> Result<Self, StoreError> {
+        let words = if keys.bits() <= u32::BITS { 1 } else { 2 };
+        Ok(Self { file: TensorFile::create(path, &[("keys".to_owned(), Dtype::U32, words * rows)])?, words })
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "a key is taken apart, or has few bits")]
+    fn write(&self, first: usize, keys: &[u64], words: &mut Vec<u32>) -> Result<(), StoreError> {
+        words.clear();
+        match self.words {
+            1 => words.extend(keys.iter().map(|&key| key as u32)),
+            _ => words.extend(keys.iter().flat_map(|&key| [key as u32, (key >> u32::BITS) as u32])),
+        }
+        self.file.write(0, first * self.words, words)
+    }
+
+    fn read(&self, first: usize, keys: &mut [u64], words: &mut Vec<u32>) -> Result<(), StoreError> {
+        words.resize(keys.len() * self.words, 0);
+        self.file.read(0, first * self.words, words)?;
+        for (key, words) in keys.iter_mut().zip(words.chunks_exact(self.words)) {
+            *key = words.iter().rev().fold(0, |key, &word| key << u32::BITS | u64::from(word));
+        }
+        Ok(())
+    }
 }
 
 /// The cells there are, ascending.
@@ -50,7 +88,7 @@ enum Counts {
 }
 
 impl Grouping<'_> {
-    /// Counts the rows of each cell, on several threads.
+    /// Finds the cell of every row and counts the rows of each cell, on several threads.
     pub(super) fn count(&self, threads: usize) -> Result<Found, StoreError> {
         let all = Mutex::new(Counts::none(self.keys.bits()));
         let next = AtomicUsize::new(0);
@@ -62,7 +100,8 @@ impl Grouping<'_> {
                 if first >= self.rows {
                     break;
                 }
-                self.read_keys(first, &mut block)?;
+                self.find_keys(first, &mut block)?;
+                self.keys_file.write(first, &block.keys, &mut block.words)?;
                 counts.add(&block.keys);
             }
             locked(&all).merge(counts);
@@ -116,15 +155,18 @@ impl Grouping<'_> {
         let mut block = Block::new(self.features.len());
         let mut numbers = Vec::with_capacity(ROWS_A_BLOCK);
         for first in (0..self.rows).step_by(ROWS_A_BLOCK) {
-            self.read_keys(first, &mut block)?;
+            self.progress.check()?;
+            block.keys.resize(ROWS_A_BLOCK.min(self.rows - first), 0);
+            self.keys_file.read(first, &mut block.keys, &mut block.words)?;
+            self.progress.advance(block.keys.len());
             found.numbers.of_keys(&block.keys, &mut numbers);
             each(first, &numbers)?;
         }
         Ok(())
     }
 
-    /// Reads the keys of a block of rows.
-    fn read_keys(&self, first: usize, block: &mut Block) -> Result<(), StoreError> {
+    /// Finds the keys of a block of rows.
+    fn find_keys(&self, first: usize, block: &mut Block) -> Result<(), StoreError> {
         self.progress.check()?;
         let rows = ROWS_A_BLOCK.min(self.rows - first);
         block.keys.resize(rows, 0);
@@ -143,11 +185,13 @@ impl Grouping<'_> {
 struct Block {
     values: Vec<Vec<f64>>,
     keys: Vec<u64>,
+    /// Keys as they are in their file.
+    words: Vec<u32>,
 }
 
 impl Block {
     fn new(features: usize) -> Self {
-        Self { values: vec![Vec::new(); features], keys: Vec::new() }
+        Self { values: vec![Vec::new(); features], keys: Vec::new(), words: Vec::new() }
     }
 }
 
