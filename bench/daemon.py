@@ -1,5 +1,6 @@
 """A daemon that serves a made-up dataset."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,9 @@ from bench.measuring import Context
 from processes import Samplerd
 
 DATASET = "bench"
+CHECKS_PENDING = "swiftsampler_dataset_checks_pending"
+CHECK_SECONDS_MAX = 300
+CHECK_LOOK_SECONDS = 0.2
 
 
 @contextmanager
@@ -30,3 +34,13 @@ def put(daemon: Samplerd, folder: Path, number: int) -> int:
 def activate(daemon: Samplerd, version: int) -> None:
     """Activates a version."""
     daemon.ctl("sampler", "activate", DATASET, str(version))
+
+
+def await_checked(daemon: Samplerd) -> None:
+    """Waits until the daemon has checked the bytes of its datasets, which it does in the background after it has opened large
+    ones."""
+    end = time.monotonic() + CHECK_SECONDS_MAX
+    while (pending := daemon.metrics(CHECKS_PENDING)) != [f"{CHECKS_PENDING} 0"]:
+        if time.monotonic() > end:
+            raise TimeoutError(f"after {CHECK_SECONDS_MAX} s the daemon says {pending}")
+        time.sleep(CHECK_LOOK_SECONDS)

@@ -30,7 +30,7 @@ def large(context: Context) -> Iterator[list[Arm]]:
     yield [
         Arm(f"{SWIFT}, import of {examples:,} rows", dataset.import_, repeats=1),
         Arm(f"{SWIFT}, opening", dataset.open),
-        Arm(f"{SWIFT}, swap", dataset.swap),
+        Arm(f"{SWIFT}, swap, {context.scale.repeats} times", dataset.swap, repeats=1),
         Arm(f"{SWIFT}, memory", lambda: [served(context, "large-memory", examples)], repeats=1),
     ]
 
@@ -87,11 +87,14 @@ class LargeDataset:
         return [Sample("open", SWIFT, 1e3 * seconds, {"examples": self.examples, "ready_ms": 1e3 * ready})]
 
     def swap(self) -> list[Sample]:
-        """Swaps samplers under a stream."""
+        """Swaps samplers under a stream, once the daemon has checked the dataset."""
         rows = ("--first-row", "large-swap", "--put-row", "large-swap-put", "--gaps-row", "large-swap-gaps")
+        scale = self.context.scale
         with Samplerd(self.folder) as samplerd:
+            daemon.await_checked(samplerd)
             where = ("--daemon", samplerd.grpc, "--dataset", daemon.DATASET)
-            return ours_in_python("hot_swap.py", *where, "--swaps", self.context.scale.swaps, *rows)
+            measured = (ours_in_python("hot_swap.py", *where, "--swaps", scale.swaps, *rows) for _ in range(scale.repeats))
+            return [sample for samples in measured for sample in samples]
 
 
 class LargestMemory:

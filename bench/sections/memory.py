@@ -37,6 +37,7 @@ def served(context: Context, row: str, examples: int) -> Sample:
     with Samplerd(context.folder / "empty") as empty:
         before = resident_bytes(empty.process.pid)
     with Samplerd(context.folder / "daemon") as samplerd:
+        daemon.await_checked(samplerd)
         samplerd.ctl("bench", daemon.DATASET, "--batch-size", str(BATCH_SIZE), "--seconds", str(SECONDS))
         after = resident_bytes(samplerd.process.pid)
     details = {"examples": examples, "bytes": after, "empty_bytes": before}
