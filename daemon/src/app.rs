@@ -35,6 +35,8 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 const CALLS_A_CONNECTION_MAX: u32 = 256;
 /// What a client may send ahead on one call and on one connection, in bytes.
 const RECEIVE_WINDOW_BYTES: u32 = 4 << 20;
+/// Largest frame that clients may send, in bytes.
+const FRAME_BYTES_MAX: u32 = 512 << 10;
 /// Largest headers of a call, in bytes.
 const HEADERS_BYTES_MAX: u32 = 16 << 10;
 
@@ -61,6 +63,9 @@ pub enum StartError {
     /// The metrics clash.
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
+    /// The system gives no threads.
+    #[error("threads to draw with: {0}")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
     /// The registry cannot be read.
     #[error(transparent)]
     Read(#[from] Error),
@@ -138,7 +143,7 @@ impl App {
         (metrics, counted): (prometheus::Registry, Metrics),
     ) -> Result<Self, StartError> {
         let store = Store::open(&config.data_dir)?;
-        let daemon = Daemon::new(registry, Loaded::new(store), counted, config.limits, replicas);
+        let daemon = Daemon::new(registry, Loaded::new(store), counted, config.limits, replicas)?;
         daemon.registry.poll().map_err(Error::from)?;
         daemon.show_registry();
         daemon.check_datasets()?;
@@ -214,6 +219,7 @@ async fn serve_grpc(daemon: Arc<Daemon>, listener: TcpListener, age_max: Option<
         .max_concurrent_streams(CALLS_A_CONNECTION_MAX)
         .initial_stream_window_size(RECEIVE_WINDOW_BYTES)
         .initial_connection_window_size(RECEIVE_WINDOW_BYTES)
+        .max_frame_size(FRAME_BYTES_MAX)
         .http2_max_header_list_size(HEADERS_BYTES_MAX);
     let routes = Routes::new(health_service)
         .add_service(reflection)

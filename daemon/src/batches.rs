@@ -1,29 +1,37 @@
 //! Batches of one job for one rank, computed.
 
+mod block;
+mod buffers;
+mod drawing;
+mod lease;
 mod plans;
 
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use swift_sampler::job::Shard;
-use swift_sampler::{Indices, Plan, Replacement, Sampler};
+use swift_sampler::job::{Follow, Shard};
+use swift_sampler::{Replacement, Sampler};
 use swift_sampler_proto::v1;
+use tokio::task::JoinHandle;
 
+use self::block::Block;
+use self::lease::Lease;
 use self::plans::Plans;
 use crate::daemon::{Daemon, FETCH_WAIT_MAX};
 use crate::error::{Error, off_runtime};
-use crate::registry::{JobRecord, LEASE_STEPS, LEASE_STEPS_MAX};
+use crate::registry::JobRecord;
 
-/// Up to so many independent draws are computed in place: well under half a millisecond at 45 ns each.
-const DRAWS_ON_RUNTIME_MAX: u64 = 8192;
-/// Up to so many draws of a plan, which search for their cell.
-const PLANNED_DRAWS_ON_RUNTIME_MAX: u64 = 2048;
+pub use buffers::Buffers;
+pub use drawing::Drawing;
+pub use lease::CommitTime;
 
-/// A reader that uses up a lease faster than this gets longer ones, so that it does not wait for a commit every few
-/// milliseconds; an activation is then later by about as much.
-const LEASE_SHORT: Duration = Duration::from_millis(20);
+/// Draws that are expected to take no longer than this are made in place.
+const ON_RUNTIME_MAX: Duration = Duration::from_micros(100);
+/// How long an independent draw takes until some were measured.
+const DRAW_TIME_INDEPENDENT: Duration = Duration::from_nanos(45);
+/// How long a draw of a plan takes until some were measured: it searches for its cell.
+const DRAW_TIME_PLANNED: Duration = Duration::from_nanos(180);
 
 /// What a reader wants.
 #[derive(Debug, Clone)]
@@ -45,28 +53,16 @@ pub struct Reading {
 pub struct JobReader {
     daemon: Arc<Daemon>,
     reading: Reading,
-    job: JobRecord,
+    job: Arc<JobRecord>,
     /// Where the next batch comes from; steps before `next` were read.
     next: u64,
     run: Option<Run>,
     plans: Plans,
     lease: Lease,
-}
-
-/// How far this reader extends the horizon at once.
-#[derive(Debug, Default)]
-struct Lease {
-    steps: u64,
-    extended: Option<Instant>,
-}
-
-impl Lease {
-    /// Returns the steps of the next extension: twice the last one's if that was used up at once.
-    fn next(&mut self) -> u64 {
-        let used_up_at_once = self.extended.is_some_and(|at| at.elapsed() < LEASE_SHORT);
-        self.steps = if used_up_at_once { (self.steps * 2).min(LEASE_STEPS_MAX) } else { LEASE_STEPS };
-        self.steps
-    }
+    /// The extension of the horizon that is under way while steps below it are read.
+    renewal: Option<JoinHandle<Result<JobRecord, Error>>>,
+    /// How long a draw takes.
+    draw_time: Duration,
 }
 
 /// Consecutive frozen steps that follow one version.
@@ -98,10 +94,15 @@ impl JobReader {
             daemon: Arc::clone(daemon),
             next: start,
             reading,
-            job,
+            draw_time: match job.mode {
+                Replacement::Independent => DRAW_TIME_INDEPENDENT,
+                Replacement::Stratified | Replacement::Distinct => DRAW_TIME_PLANNED,
+            },
+            job: Arc::new(job),
             run: None,
             plans: Plans::new(Arc::clone(daemon)),
             lease: Lease::default(),
+            renewal: None,
         };
         reader.reading.steps.end = end.min(steps_max);
         Ok(reader)
@@ -131,8 +132,8 @@ impl JobReader {
         slice.end - slice.start
     }
 
-    /// Returns the next batches, at least one and at most `batches_max`: fewer where steps end, and, in mode distinct,
-    /// where an epoch ends, as each epoch may take long to plan.
+    /// Returns the next batches, at least one and at most `batches_max`: fewer where steps end or are not frozen yet,
+    /// and, in mode distinct, where an epoch ends, as each epoch may take long to plan.
     ///
     /// # Errors
     /// [`Error`] when the registry cannot be reached, or the job was removed.
@@ -143,6 +144,9 @@ impl JobReader {
             let steps = self.job.steps();
             to = to.min(steps.first_step(steps.epoch(from) + 1));
         }
+        if from < self.job.log.horizon() {
+            to = to.min(self.job.log.horizon());
+        }
         let mut runs = Vec::new();
         while self.next < to {
             let run = self.run(to - 1).await?;
@@ -150,28 +154,37 @@ impl JobReader {
             runs.push((self.next..end, run));
             self.next = end;
         }
+        self.renew_if_due();
         let on_runtime = self.draws_are_quick(from..to);
         let mut block = Block {
-            job: self.job.clone(),
+            job: Arc::clone(&self.job),
             shard: self.reading.shard,
             probabilities: self.reading.probabilities,
             plans: self.plans.clone(),
         };
-        let draw = move || Ok::<_, Error>((block.draw(&runs)?, block.plans));
-        let (drawn, plans) = if on_runtime { draw()? } else { off_runtime(draw).await? };
+        let daemon = Arc::clone(&self.daemon);
+        let draw = move || {
+            let start = Instant::now();
+            let drawn = block.draw(&runs, &daemon.buffers, (!on_runtime).then_some(&daemon.drawing))?;
+            Ok::<_, Error>((drawn, block.plans, start.elapsed()))
+        };
+        let (drawn, plans, took) = if on_runtime { draw()? } else { off_runtime(draw).await? };
         self.plans = plans;
+        if let Ok(draws @ 1..) = u32::try_from(drawn.indices.len() / size_of::<u32>()) {
+            self.draw_time = (self.draw_time * 3 + took / draws) / 4;
+        }
         Ok(drawn)
     }
 
     /// Tells whether the draws of frozen steps take well under half a millisecond.
     fn draws_are_quick(&self, steps: Range<u64>) -> bool {
         let draws = (steps.end - steps.start).saturating_mul(u64::from(self.draws_a_batch()));
+        let quick = u128::from(draws) * self.draw_time.as_nanos() <= ON_RUNTIME_MAX.as_nanos();
         match self.job.mode {
-            Replacement::Independent => draws <= DRAWS_ON_RUNTIME_MAX,
-            Replacement::Stratified => draws <= PLANNED_DRAWS_ON_RUNTIME_MAX,
+            Replacement::Independent | Replacement::Stratified => quick,
             Replacement::Distinct => {
                 let all = self.job.steps().first_draw(steps.start)..self.job.steps().first_draw(steps.end);
-                draws <= PLANNED_DRAWS_ON_RUNTIME_MAX && self.plans.cover(&self.job, all)
+                quick && self.plans.cover(&self.job, all)
             }
         }
     }
@@ -183,102 +196,86 @@ impl JobReader {
         {
             return Ok(run.clone());
         }
-        let (steps, known, seek) = (self.next..=last, self.job.clone(), self.reading.seek);
-        let frozen = last < self.job.log.horizon();
-        let lease_steps = if frozen { 0 } else { self.lease.next() };
-        let (job, run) = self
-            .daemon
-            .with_dataset(FETCH_WAIT_MAX, move |daemon| freeze(daemon, &known, &steps, lease_steps, seek))
-            .await?;
-        if !frozen {
-            self.lease.extended = Some(Instant::now());
+        if self.next >= self.job.log.horizon()
+            && let Some(renewal) = self.renewal.take()
+        {
+            let job = renewal.await??;
+            self.take_up(job);
         }
+        if self.next >= self.job.log.horizon() {
+            let extension = self.extension(self.next..=last);
+            let job = self.daemon.with_registry(move |daemon| extension.commit(daemon)).await?;
+            self.take_up(job);
+        }
+        let log = &self.job.log;
+        let (version, end) = (log.version_at(self.next).expect("the step was just frozen"), log.run_end(self.next));
+        let sampler = match &self.run {
+            Some(run) if run.version == version => Arc::clone(&run.sampler),
+            _ => {
+                let job = Arc::clone(&self.job);
+                self.daemon
+                    .with_dataset(FETCH_WAIT_MAX, move |daemon| {
+                        let sampler = daemon.registry.sampler(&job.dataset, version)?;
+                        Ok::<_, Error>(daemon.loaded.sampler(&job.dataset_hash, &sampler.spec_json)?)
+                    })
+                    .await?
+            }
+        };
+        let run = Run { version, sampler, end };
+        self.run = Some(run.clone());
+        Ok(run)
+    }
+
+    /// Extends the horizon in the background when a good part of the lease is used, so that the reader need not wait for
+    /// the commit. Never beyond what is to be read, and, for a job that changes at epochs, not into the next one.
+    fn renew_if_due(&mut self) {
+        let (horizon, steps) = (self.job.log.horizon(), self.job.steps());
+        let is_open = horizon < self.reading.steps.end && self.renewal.is_none();
+        let into_epoch = self.job.follow == Follow::Epoch && steps.epoch(horizon) != steps.epoch(self.next);
+        if is_open && !into_epoch && self.lease.is_due(horizon.saturating_sub(self.next)) {
+            let extension = self.extension(horizon..=horizon);
+            let daemon = Arc::clone(&self.daemon);
+            let renewal = async move { daemon.with_registry(move |daemon| extension.commit(daemon)).await };
+            self.renewal = Some(tokio::spawn(renewal));
+        }
+    }
+
+    fn extension(&mut self, steps: RangeInclusive<u64>) -> Extension {
+        let to_be_read = self.reading.steps.end - steps.end();
+        let lease_steps = self.lease.next(&self.daemon.commit_time).min(to_be_read);
+        Extension { known: Arc::clone(&self.job), steps, lease_steps, seek: self.reading.seek }
+    }
+
+    fn take_up(&mut self, job: JobRecord) {
         if !job.log.changes().starts_with(self.job.log.changes()) {
             // The registry was away, and took up another log than was served here meanwhile.
             self.plans = Plans::new(Arc::clone(&self.daemon));
         }
-        self.job = job;
-        self.run = Some(run.clone());
-        Ok(run)
+        self.job = Arc::new(job);
     }
 }
 
-/// Freezes steps, and loads the sampler of the first. Blocks.
-fn freeze(
-    daemon: &Daemon,
-    known: &JobRecord,
-    steps: &RangeInclusive<u64>,
+/// An extension of a job's horizon.
+struct Extension {
+    known: Arc<JobRecord>,
+    steps: RangeInclusive<u64>,
     lease_steps: u64,
     seek: bool,
-) -> Result<(JobRecord, Run), Error> {
-    let step = *steps.start();
-    let mut job = known.clone();
-    if *steps.end() >= job.log.horizon() {
-        let frozen = daemon.registry.freeze(&job.name, steps.clone(), lease_steps, seek)?;
-        if !frozen.job.is_same_job(&job) {
-            return Err(Error::JobReplaced(job.name));
+}
+
+impl Extension {
+    /// Freezes the steps, if nobody has. Blocks.
+    fn commit(self, daemon: &Daemon) -> Result<JobRecord, Error> {
+        let start = Instant::now();
+        let last = *self.steps.end();
+        let frozen = daemon.registry.freeze(&self.known.name, self.steps, self.lease_steps, self.seek)?;
+        if !frozen.job.is_same_job(&self.known) {
+            return Err(Error::JobReplaced(self.known.name.clone()));
+        }
+        if frozen.job.log.horizon() == last.saturating_add(self.lease_steps.max(1)) {
+            daemon.commit_time.note(start.elapsed());
         }
         daemon.metrics.swaps.inc_by(frozen.changes_added as u64);
-        job = frozen.job;
-    }
-    let version = job.log.version_at(step).expect("the step was just frozen");
-    let sampler = daemon.registry.sampler(&job.dataset, version)?;
-    let sampler = daemon.loaded.sampler(&job.dataset_hash, &sampler.spec_json)?;
-    let run = Run { version, sampler, end: job.log.run_end(step) };
-    Ok((job, run))
-}
-
-/// What does not change within a block.
-struct Block {
-    job: JobRecord,
-    shard: Shard,
-    probabilities: bool,
-    plans: Plans,
-}
-
-impl Block {
-    fn draw(&mut self, runs: &[(Range<u64>, Run)]) -> Result<v1::BatchBlock, Error> {
-        let steps = self.job.steps();
-        let slice = self.shard.slice(self.job.batch_size);
-        let draws_a_batch = (slice.end - slice.start) as usize;
-        let batches: usize = runs.iter().map(|(steps, _)| usize::try_from(steps.end - steps.start).unwrap_or(0)).sum();
-        let mut headers = Vec::with_capacity(batches);
-        let mut rows = vec![0u32; batches * draws_a_batch];
-        let mut probabilities = vec![0f32; batches * draws_a_batch];
-        let mut at = 0;
-        for (step, run) in runs.iter().flat_map(|(steps, run)| steps.clone().map(move |step| (step, run))) {
-            headers.push(v1::BatchHeader {
-                step,
-                epoch: steps.epoch(step),
-                version: run.version,
-                draws: slice.end - slice.start,
-            });
-            let to = at + draws_a_batch;
-            let plan_of = |draw| self.plans.plan(&self.job, draw, &run.sampler);
-            let draws = steps.draws(step, self.shard);
-            Plan::draw_across(draws, &mut rows[at..to], &mut probabilities[at..to], plan_of)?;
-            at = to;
-        }
-        let (first_row, dataset_rows) =
-            runs.first().map_or((0, 0), |(_, run)| (run.sampler.first_row(), run.sampler.rows()));
-        let (index_type, indices) = match Indices::of_rows(rows, first_row, dataset_rows) {
-            Indices::U32(indices) => (v1::IndexType::U32, Bytes::from_owner(Packed(indices.into_vec()))),
-            Indices::U64(indices) => (v1::IndexType::U64, Bytes::from_owner(Packed(indices.into_vec()))),
-        };
-        Ok(v1::BatchBlock {
-            batches: headers,
-            index_type: index_type.into(),
-            indices,
-            probabilities: if self.probabilities { Bytes::from_owner(Packed(probabilities)) } else { Bytes::new() },
-        })
-    }
-}
-
-/// A column as it goes on the wire, without a copy; the machine is little-endian as the wire is.
-struct Packed<T>(Vec<T>);
-
-impl<T: bytemuck::NoUninit> AsRef<[u8]> for Packed<T> {
-    fn as_ref(&self) -> &[u8] {
-        bytemuck::cast_slice(&self.0)
+        Ok(frozen.job)
     }
 }

@@ -15,7 +15,7 @@ use flags::FileSettings;
 pub use flags::{Flags, LogFormat};
 
 /// Streams open at once unless told otherwise.
-const STREAMS_MAX_DEFAULT: usize = 1024;
+const STREAMS_MAX_DEFAULT: usize = 16_384;
 /// How many streams may be allowed: each has buffers of its own.
 const STREAMS_MAX_RANGE: RangeInclusive<usize> = 1..=1 << 20;
 /// Bytes of one import unless told otherwise.

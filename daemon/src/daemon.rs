@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rayon::ThreadPoolBuildError;
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use crate::batches::{Buffers, CommitTime, Drawing};
 use crate::error::{Error, off_runtime};
 use crate::loaded::Loaded;
 use crate::metrics::{DatasetGauges, Metrics};
@@ -44,6 +46,12 @@ pub struct Daemon {
     pub replicas: Replicas,
     /// Cancelled when the daemon goes down.
     pub shutdown: CancellationToken,
+    /// Memory of the blocks on their way.
+    pub buffers: Buffers,
+    /// The threads that draw.
+    pub drawing: Drawing,
+    /// How long it takes to extend a job.
+    pub commit_time: CommitTime,
     /// When it started.
     pub started: Instant,
     streams: Arc<Semaphore>,
@@ -53,20 +61,31 @@ pub struct Daemon {
 
 impl Daemon {
     /// Brings the parts together.
-    #[must_use]
-    pub fn new(registry: Registry, loaded: Loaded, metrics: Metrics, limits: Limits, replicas: Replicas) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// When the system gives no threads to draw with.
+    pub fn new(
+        registry: Registry,
+        loaded: Loaded,
+        metrics: Metrics,
+        limits: Limits,
+        replicas: Replicas,
+    ) -> Result<Self, ThreadPoolBuildError> {
+        Ok(Self {
             registry,
             loaded,
             metrics,
             limits,
             replicas,
             shutdown: CancellationToken::new(),
+            buffers: Buffers::default(),
+            drawing: Drawing::new()?,
+            commit_time: CommitTime::default(),
             started: Instant::now(),
             streams: Arc::new(Semaphore::new(limits.streams_max)),
             imports: Arc::new(Semaphore::new(IMPORTS_MAX)),
             placing: Arc::default(),
-        }
+        })
     }
 
     /// Admits a stream.

@@ -101,6 +101,6 @@ fn start_failure(error: &StartError) -> Failure {
         StartError::DataDir { .. } => Failure::Config,
         StartError::Locked(_) | StartError::Registry(BackendError::Unavailable(_)) => Failure::Unavailable,
         StartError::Registry(BackendError::Unusable(_)) | StartError::Read(_) => Failure::BadData,
-        StartError::Store(_) | StartError::Metrics(_) => Failure::Failed,
+        StartError::Store(_) | StartError::Metrics(_) | StartError::Threads(_) => Failure::Failed,
     }
 }

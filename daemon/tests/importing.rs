@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use swift_sampler_proto::v1;
+use swift_sampler_proto::v1::control_client::ControlClient;
 use swift_sampler_proto::v1::import_dataset_progress::State;
 use swift_sampler_proto::v1::import_dataset_request::Part;
 use tokio_stream::StreamExt;
 use tonic::Code;
+use tonic::transport::Channel;
 
 use crate::harness::{Server, columns, csv, job, steps};
 
@@ -104,13 +106,22 @@ fn unfinished_upload() -> impl tokio_stream::Stream<Item = v1::ImportDatasetRequ
 async fn a_caller_is_told_how_far_its_import_is_and_nothing_is_left_when_it_goes_away() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path()).await;
-    let mut answers = server.control().import_dataset_with_progress(unfinished_upload()).await.unwrap().into_inner();
-    let Some(State::Work(work)) = answers.message().await.unwrap().unwrap().state else { panic!("it cannot be done") };
+    // A client with a connection of its own, which ends with it.
+    let client = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let endpoint = Channel::from_shared(format!("http://{}", server.grpc)).unwrap();
+    let asked = client.spawn(async move {
+        let mut control = ControlClient::new(endpoint.connect().await.unwrap());
+        let mut answers = control.import_dataset_with_progress(unfinished_upload()).await.unwrap().into_inner();
+        (answers.message().await.unwrap().unwrap().state, control, answers)
+    });
+    let (state, control, answers) = asked.await.unwrap();
+    let Some(State::Work(work)) = state else { panic!("it cannot be done") };
     assert_eq!(work.phase(), v1::ImportPhase::Receiving);
     let received = directory.path().join("unfinished");
     let files = || std::fs::read_dir(&received).unwrap().count();
     until(|| files() == 1).await;
-    drop(answers);
+    client.shutdown_background();
+    drop((control, answers));
     until(|| files() == 0).await;
     // The place of the import is free as well.
     for name in ["a", "b", "c"] {

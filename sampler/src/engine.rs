@@ -137,7 +137,7 @@ impl Engine {
         let count = shard.slice(steps.batch_size).len();
         let (mut rows, mut probabilities) = (vec![0; count], vec![0.0; count]);
         let plan_of = |draw| self.plan(draw);
-        Plan::draw_across(steps.draws(step, shard), &mut rows, &mut probabilities, plan_of)?;
+        Plan::draw_across(steps.draws(step, shard), &mut rows, &mut probabilities, plan_of, Plan::draw_into)?;
         let indices = Indices::of_rows(rows, self.dataset.first_row(), self.dataset.rows());
         Ok(Batch { step, epoch: steps.epoch(step), version, indices, probabilities: probabilities.into() })
     }

@@ -102,7 +102,8 @@ impl Plan {
     }
 
     /// Writes draws that may lie in several segments, as those of a batch at the end of an epoch do; `plan_of` returns the
-    /// plan of the segment that a draw lies in, and is asked once a segment. Rows are the dataset's own, from 0.
+    /// plan of the segment that a draw lies in, and is asked once a segment; `draw_into` is [`Self::draw_into`], or divides
+    /// its work among threads. Rows are the dataset's own, from 0.
     ///
     /// # Errors
     /// Those of `plan_of`.
@@ -114,6 +115,7 @@ impl Plan {
         mut rows: &mut [u32],
         mut probabilities: &mut [f32],
         mut plan_of: impl FnMut(u64) -> Result<Arc<Self>, E>,
+        draw_into: impl Fn(&Self, Range<u64>, &mut [u32], &mut [f32]),
     ) -> Result<(), E> {
         while !draws.is_empty() {
             let plan = plan_of(draws.start)?;
@@ -121,7 +123,7 @@ impl Plan {
             let count = usize::try_from(end - draws.start).expect("a slice has no more values");
             let (here, later) = rows.split_at_mut(count);
             let (probabilities_here, probabilities_later) = probabilities.split_at_mut(count);
-            plan.draw_into(draws.start..end, here, probabilities_here);
+            draw_into(&plan, draws.start..end, here, probabilities_here);
             (draws.start, rows, probabilities) = (end, later, probabilities_later);
         }
         Ok(())

@@ -36,7 +36,7 @@ pub struct Flags {
     /// How it is logged. [default: text]
     #[arg(long, env = "SAMPLERD_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
-    /// Streams open at once, 1 to 1,048,576. [default: 1024]
+    /// Streams open at once, 1 to 1,048,576. [default: 16,384]
     #[arg(long, env = "SAMPLERD_STREAMS_MAX", value_name = "COUNT")]
     pub streams_max: Option<usize>,
     /// Bytes of one import. [default: 64 GiB]

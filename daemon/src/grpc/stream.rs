@@ -17,7 +17,11 @@ use crate::error::Error;
 /// Finished messages that wait for the connection. What waits is frozen, so a long queue delays activations.
 const QUEUE_MESSAGES: usize = 1;
 /// Largest message, in bytes of its columns, unless a single batch is larger.
-const MESSAGE_BYTES_MAX: u64 = 256 << 10;
+const MESSAGE_BYTES_MAX: u64 = 192 << 10;
+/// Memory of all streams' messages together, in bytes: with very many streams, messages are smaller.
+const MESSAGES_BYTES_MAX: u64 = 256 << 20;
+/// Messages that a stream may have on their way: being drawn, queued, being encoded, and being sent.
+const MESSAGES_A_STREAM: u64 = 4;
 /// Most batches a message.
 const BATCHES_A_MESSAGE_MAX: u64 = 4096;
 /// Bytes a draw: index and probability.
@@ -59,7 +63,8 @@ async fn feed(
     batches_per_message: u32,
     sender: &Sender<Result<v1::BatchBlock, Status>>,
 ) -> Result<(), Error> {
-    let mut size = MessageSize::new(reader.draws_a_batch(), batches_per_message);
+    let streams = u64::try_from(daemon.metrics.streams.get()).unwrap_or(0);
+    let mut size = MessageSize::new(reader.draws_a_batch(), batches_per_message, streams);
     while !reader.is_done() {
         let block = tokio::select! {
             biased;
@@ -98,11 +103,14 @@ struct MessageSize {
 }
 
 impl MessageSize {
-    fn new(draws_a_batch: u32, batches_per_message: u32) -> Self {
+    fn new(draws_a_batch: u32, batches_per_message: u32, streams: u64) -> Self {
         let batch_bytes = (u64::from(draws_a_batch) * DRAW_BYTES).max(1);
         let asked = if batches_per_message == 0 { BATCHES_A_MESSAGE_MAX } else { u64::from(batches_per_message) };
-        let batches_max = (MESSAGE_BYTES_MAX / batch_bytes).clamp(1, BATCHES_A_MESSAGE_MAX).min(asked);
-        Self { batches: 1, batches_max, taken_fast: 0 }
+        let bytes_max = MESSAGE_BYTES_MAX.min(MESSAGES_BYTES_MAX / MESSAGES_A_STREAM / streams.max(1));
+        let batches_max = (bytes_max / batch_bytes).clamp(1, BATCHES_A_MESSAGE_MAX).min(asked);
+        // Whoever says how many a message takes them at once; what is frozen ahead ends with what it asked for.
+        let batches = if batches_per_message == 0 { 1 } else { batches_max };
+        Self { batches, batches_max, taken_fast: 0 }
     }
 
     fn adapt(&mut self, waited: Duration) {

@@ -14,11 +14,12 @@ use crate::store::Store;
 
 /// Returns a daemon over a registry that others use as well.
 pub(super) fn daemon(data_dir: &Path, backend: Arc<dyn Backend>) -> Arc<Daemon> {
-    Arc::new(Daemon::new(
+    let daemon = Daemon::new(
         Registry::new(backend, Arc::new(SystemClock)),
         Loaded::new(Store::open(data_dir).unwrap()),
         Metrics::register(&prometheus::Registry::new()).unwrap(),
         Limits { streams_max: 1, import_bytes_max: 1, rows_max: 1 },
         Replicas::new(&ReplicaSettings { shared_dir: None, removal_grace: Duration::ZERO }, true),
-    ))
+    );
+    Arc::new(daemon.unwrap())
 }
