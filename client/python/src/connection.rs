@@ -15,7 +15,7 @@ use swift_sampler_client::{
 
 use crate::batch::{Batch, Batches};
 use crate::exceptions::{InvalidArgument, exception};
-use crate::numbers::{BatchSize, EpochDraws, FromStep, Rank, Seed, Steps, ToStep, Version, WorldSize};
+use crate::numbers::{BatchSize, EpochDraws, FirstRow, FromStep, Rank, Seed, Steps, ToStep, Version, WorldSize};
 use crate::process::ProcessBound;
 use crate::records::{ActiveSampler, Dataset, Follow, Job, Sampler, Stats};
 use crate::waiting::wait;
@@ -137,7 +137,7 @@ impl Connection {
         Ok(batches.into_iter().map(Batch::from).collect())
     }
 
-    #[pyo3(signature = (name, files, *, features, gradient_norm, format, progress))]
+    #[pyo3(signature = (name, files, *, features, gradient_norm, format, first_row, progress))]
     fn import_dataset(
         &self,
         py: Python<'_>,
@@ -146,10 +146,11 @@ impl Connection {
         features: Vec<String>,
         gradient_norm: Option<String>,
         format: Option<&str>,
+        first_row: FirstRow,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Dataset> {
         let format = file_format(format)?;
-        let request = ImportRequest { format, features, gradient_norm, ..ImportRequest::new(name, files) };
+        let request = ImportRequest { format, features, gradient_norm, first_row: first_row.0, ..ImportRequest::new(name, files) };
         let tell = move |now: ImportProgress| {
             if let Some(progress) = progress.as_ref().filter(|_| now.phase == ImportPhase::Sending) {
                 Python::attach(|py| {

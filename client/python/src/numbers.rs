@@ -48,6 +48,8 @@ whole_numbers! {
     FromStep: u64, "from_step", from 0;
     /// Step that a range stops before.
     ToStep: u64, "to_step", from 0;
+    /// Index of a dataset's first row.
+    FirstRow: u64, "first_row", from 0;
     /// How many steps.
     Steps: u32, "steps", from 1;
     /// Which share of each global batch.

@@ -38,6 +38,25 @@ def test_a_dataset_is_imported_listed_and_removed(client: Client, tmp_path: Path
     assert client.datasets() == []
 
 
+def test_a_shard_has_indices_of_its_own_beyond_32_bits(client: Client, tmp_path: Path) -> None:
+    first_row = 5_000_000_000
+    columns = random_columns(100, seed=3)
+    np.savez(tmp_path / "features.npz", **columns)
+    client.import_dataset("shard", tmp_path / "features.npz", first_row=first_row)
+    client.import_dataset("whole", tmp_path / "features.npz")
+    assert client.dataset("shard").first_row == first_row
+    assert client.dataset("shard").hash != client.dataset("whole").hash
+    drawn = {}
+    for name in ("shard", "whole"):
+        client.open_job(name, name, seed=1, batch_size=50, mode="stratified")
+        drawn[name] = next(iter(client.batches(name, 0, 1))).indices
+        assert np.array_equal(client.get_batches(name, 0)[0].indices, drawn[name])
+    assert (drawn["shard"].dtype, drawn["whole"].dtype) == (np.uint64, np.uint32)
+    assert np.array_equal(drawn["shard"], drawn["whole"] + np.uint64(first_row))
+    with pytest.raises(swift_sampler.InvalidArgument, match="first_row"):
+        client.import_dataset("negative", tmp_path / "features.npz", first_row=-1)
+
+
 def test_samplers_are_put_activated_and_rolled_back(client: Client, dataset: str) -> None:
     sampler = client.put_sampler(dataset, SWIFT)
     assert sampler.version == 2 and not sampler.active

@@ -85,6 +85,9 @@ class Dataset:
     @property
     def rows(self) -> int: ...
     @property
+    def first_row(self) -> int:
+        """Index of the first example."""
+    @property
     def features(self) -> list[str]: ...
     @property
     def gradient_norm(self) -> str | None: ...
@@ -244,6 +247,7 @@ class Connection:
         features: list[str],
         gradient_norm: str | None,
         format: str | None,
+        first_row: int,
         progress: Callable[[int, int], object] | None,
     ) -> Dataset: ...
     def datasets(self) -> list[Dataset]: ...

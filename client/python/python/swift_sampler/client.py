@@ -181,9 +181,10 @@ class Client:
         features: Sequence[str] = (),
         gradient_norm: str | None = None,
         format: Literal["parquet", "safetensors", "npz", "csv"] | None = None,
+        first_row: int = 0,
         progress: Callable[[int, int], object] | None = None,
     ) -> _native.Dataset:
-        """Imports feature columns; row i is example i. Importing the same content again changes nothing.
+        """Imports feature columns; row i is example ``first_row + i``. Importing the same content again changes nothing.
 
         Args:
             name: 1 to 128 characters of ``[A-Za-z0-9._-]``.
@@ -191,11 +192,19 @@ class Client:
             features: Columns that samplers combine; default: loss and entropy.
             gradient_norm: Column of gradient norms; default: grad_norm where there is one.
             format: The files' format; default: as their extensions say.
+            first_row: Index of the first example, where the files are a shard of more rows; indices are uint64 where they
+                go beyond 2**32.
             progress: Called with bytes sent and bytes in all, from another thread.
         """
         paths = [os.fspath(file) for file in files]
         return self._here().import_dataset(
-            name, paths, features=list(features), gradient_norm=gradient_norm, format=format, progress=progress
+            name,
+            paths,
+            features=list(features),
+            gradient_norm=gradient_norm,
+            format=format,
+            first_row=first_row,
+            progress=progress,
         )
 
     def datasets(self) -> list[_native.Dataset]:
