@@ -43,7 +43,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Args)]
 struct Connection {
-    /// Address of samplerd, or a name with several; more of either separated by commas
+    /// Address of samplerd, or a name with several, or unix:PATH; more of any separated by commas
     #[arg(
         long,
         env = "SWIFTSAMPLER_DAEMON",

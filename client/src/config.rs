@@ -15,8 +15,9 @@ const CONNECTIONS_DEFAULT: NonZeroU8 = NonZeroU8::new(4).expect("four is not zer
 
 /// Where the daemon is, and how long to wait for it.
 ///
-/// Made from an address (`"127.0.0.1:7431"`, `"http://host:7431"`) or several addresses separated by commas. A DNS name
-/// may have several records, as a Kubernetes Service without a cluster IP has; each of them is a replica.
+/// Made from an address (`"127.0.0.1:7431"`, `"http://host:7431"`, or `"unix:PATH"` where the daemon of this machine
+/// was given `--listen-unix PATH`) or several addresses separated by commas. A DNS name may have several records, as a
+/// Kubernetes Service without a cluster IP has; each of them is a replica.
 ///
 /// Calls and windows of batches go to the replicas in turn. One that failed is left out until it answers again, so long
 /// as there are others. Every setting has a default; see [`ClientConfig::new`].
@@ -104,7 +105,7 @@ mod tests {
 
     #[test]
     fn addresses_come_with_or_without_a_scheme_and_in_lists() {
-        for text in ["127.0.0.1:7431", "http://sampler.example:7431", "[::1]:7431", "a:1, b:2"] {
+        for text in ["127.0.0.1:7431", "http://sampler.example:7431", "[::1]:7431", "a:1, b:2", "unix:/run/s, a:1"] {
             text.parse::<ClientConfig>().unwrap();
         }
         assert_eq!(ClientConfig::new("a:1, b:2").addresses, ["a:1", "b:2"]);

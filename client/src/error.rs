@@ -10,7 +10,7 @@ use tonic::{Code, Status};
 #[non_exhaustive]
 pub enum ClientError {
     /// An address that cannot be one of a daemon.
-    #[error("daemon address {address:?}: {reason}; right would be HOST:PORT, such as 127.0.0.1:7431")]
+    #[error("daemon address {address:?}: {reason}; right would be HOST:PORT, such as 127.0.0.1:7431, or unix:PATH")]
     Address {
         /// The address.
         address: String,

@@ -8,7 +8,6 @@ pub(crate) use replica::Call;
 pub use resolve::{Resolve, SystemResolver};
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -17,7 +16,7 @@ use std::time::{Duration, Instant};
 use self::connection::Route;
 use self::replica::Replica;
 use crate::retry::Lost;
-use crate::target::Target;
+use crate::target::{Address, Place, Target};
 use crate::{ClientConfig, ClientError};
 
 /// How often names are looked up while calls are made.
@@ -45,7 +44,7 @@ pub(crate) struct Replicas {
 #[derive(Debug, Default)]
 struct Known {
     /// What each target's name was last found to mean.
-    addresses: Vec<Vec<SocketAddr>>,
+    addresses: Vec<Vec<Address>>,
     replicas: Vec<Arc<Replica>>,
     /// Counts the calls, so that they go to the replicas in turn.
     turn: usize,
@@ -56,7 +55,7 @@ impl Replicas {
     /// Reads the addresses. Looks nothing up yet.
     pub(crate) fn new(config: &ClientConfig, resolver: Arc<dyn Resolve>) -> Result<Self, ClientError> {
         let targets = config.targets()?;
-        let addresses = targets.iter().map(|target| target.literal().into_iter().collect()).collect();
+        let addresses = targets.iter().map(|target| target.literal().cloned().into_iter().collect()).collect();
         let replicas = Self {
             targets,
             resolver,
@@ -134,7 +133,7 @@ impl Replicas {
         for (target, addresses) in self.targets.iter().zip(&mut addresses) {
             match self.addresses_of(target).await {
                 Ok(found) => *addresses = found,
-                Err(reason) => failure = Some(format!("{}: {reason}", target.host)),
+                Err(reason) => failure = Some(reason),
             }
         }
         self.update(addresses);
@@ -147,42 +146,45 @@ impl Replicas {
         }
     }
 
-    async fn addresses_of(&self, target: &Target) -> Result<Vec<SocketAddr>, String> {
-        if let Some(address) = target.literal() {
-            return Ok(vec![address]);
-        }
-        let found = tokio::time::timeout(LOOK_UP_TIMEOUT, self.resolver.resolve(&target.host, target.port)).await;
+    async fn addresses_of(&self, target: &Target) -> Result<Vec<Address>, String> {
+        let (host, port) = match &target.place {
+            Place::Known(address) => return Ok(vec![address.clone()]),
+            Place::Name { host, port } => (host, *port),
+        };
+        let found = tokio::time::timeout(LOOK_UP_TIMEOUT, self.resolver.resolve(host, port)).await;
         match found {
-            Ok(Ok(addresses)) if addresses.is_empty() => Err("the name has no address".into()),
-            Ok(Ok(addresses)) => Ok(addresses),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_elapsed) => Err(format!("the name is not looked up within {:.1} s", LOOK_UP_TIMEOUT.as_secs_f64())),
+            Ok(Ok(addresses)) if addresses.is_empty() => Err(format!("{host}: the name has no address")),
+            Ok(Ok(addresses)) => Ok(addresses.into_iter().map(Address::Tcp).collect()),
+            Ok(Err(error)) => Err(format!("{host}: {error}")),
+            Err(_elapsed) => {
+                Err(format!("{host}: the name is not looked up within {:.1} s", LOOK_UP_TIMEOUT.as_secs_f64()))
+            }
         }
     }
 
     /// Takes up what each target means now. Replicas that stay keep their connections; calls to those that go end well.
-    fn update(&self, addresses: Vec<Vec<SocketAddr>>) {
+    fn update(&self, addresses: Vec<Vec<Address>>) {
         let mut known = self.known();
         let mut replicas: Vec<Arc<Replica>> = Vec::new();
         for (target, address) in self
             .targets
             .iter()
             .zip(&addresses)
-            .flat_map(|(target, found)| found.iter().map(move |found| (target, *found)))
+            .flat_map(|(target, found)| found.iter().map(move |found| (target, found)))
         {
-            if replicas.iter().any(|replica| replica.route.address == address) {
+            if replicas.iter().any(|replica| replica.route.address == *address) {
                 continue;
             }
-            let stays = known.replicas.iter().find(|replica| replica.route.address == address);
+            let stays = known.replicas.iter().find(|replica| replica.route.address == *address);
             replicas.push(stays.map_or_else(|| Arc::new(self.replica(target, address)), Arc::clone));
         }
         known.replicas = replicas;
         known.addresses = addresses;
     }
 
-    fn replica(&self, target: &Target, address: SocketAddr) -> Replica {
+    fn replica(&self, target: &Target, address: &Address) -> Replica {
         let route = Route {
-            address,
+            address: address.clone(),
             origin: target.uri.clone(),
             timeout: self.connect_timeout,
             remade: Arc::clone(&self.outdated),

@@ -14,6 +14,7 @@ use tonic::transport::Server;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, RegistryPlace};
+use crate::connections::UnixSocket;
 use crate::daemon::Daemon;
 use crate::error::Error;
 use crate::loaded::Loaded;
@@ -80,6 +81,17 @@ pub enum ServeError {
     /// HTTP failed.
     #[error("HTTP: {0}")]
     Http(#[from] std::io::Error),
+}
+
+/// Where a daemon serves.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For gRPC.
+    pub grpc: TcpListener,
+    /// For gRPC as well, from this machine only.
+    pub unix: Option<UnixSocket>,
+    /// For HTTP.
+    pub http: TcpListener,
 }
 
 /// A daemon, not yet serving.
@@ -158,23 +170,19 @@ impl App {
     ///
     /// # Errors
     /// [`ServeError`] when a listener fails.
-    pub async fn serve(
-        self,
-        grpc_listener: TcpListener,
-        http_listener: TcpListener,
-        shutdown: impl Future<Output = ()>,
-    ) -> Result<(), ServeError> {
+    pub async fn serve(self, listeners: Listeners, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+        let Listeners { grpc, unix, http } = listeners;
         let stop = self.daemon.shutdown.clone();
         let address = match self.advertise {
             Some(address) => address,
-            None => grpc_listener.local_addr()?.to_string(),
+            None => grpc.local_addr()?.to_string(),
         };
         let announce = tokio::spawn(replicas::announce(Arc::clone(&self.daemon), address));
         let follow = tokio::spawn(replicas::follow(Arc::clone(&self.daemon)));
         let poll = tokio::spawn(poll(Arc::clone(&self.daemon)));
         let check = tokio::spawn(checks::check(Arc::clone(&self.daemon)));
-        let mut grpc = tokio::spawn(serve_grpc(Arc::clone(&self.daemon), grpc_listener, self.connection_age_max));
-        let mut http = tokio::spawn(http::serve(Arc::clone(&self.daemon), self.metrics.clone(), http_listener));
+        let mut grpc = tokio::spawn(serve_grpc(Arc::clone(&self.daemon), grpc, unix, self.connection_age_max));
+        let mut http = tokio::spawn(http::serve(Arc::clone(&self.daemon), self.metrics.clone(), http));
         let failed = tokio::select! {
             () = shutdown => None,
             ended = &mut grpc => Some(flatten(ended)),
@@ -207,7 +215,12 @@ fn flatten(ended: Result<Result<(), ServeError>, tokio::task::JoinError>) -> Res
     ended.unwrap_or_else(|error| Err(ServeError::Http(std::io::Error::other(error))))
 }
 
-async fn serve_grpc(daemon: Arc<Daemon>, listener: TcpListener, age_max: Option<Duration>) -> Result<(), ServeError> {
+async fn serve_grpc(
+    daemon: Arc<Daemon>,
+    tcp: TcpListener,
+    unix: Option<UnixSocket>,
+    age_max: Option<Duration>,
+) -> Result<(), ServeError> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<SamplingServer<grpc::SamplingService>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
@@ -232,8 +245,15 @@ async fn serve_grpc(daemon: Arc<Daemon>, listener: TcpListener, age_max: Option<
         stop.cancelled().await;
         health.set_not_serving::<SamplingServer<grpc::SamplingService>>().await;
     };
-    let served = connections::serve(listener, server, routes, age_max, daemon.metrics.clone(), stop.clone());
-    tokio::join!(served, stopped);
+    let metrics = &daemon.metrics;
+    let serve_unix = async {
+        if let Some(unix) = unix {
+            let (server, routes) = (server.clone(), routes.clone());
+            connections::serve(unix, server, routes, age_max, metrics.clone(), stop.clone()).await;
+        }
+    };
+    let serve_tcp = connections::serve(tcp, server.clone(), routes.clone(), age_max, metrics.clone(), stop.clone());
+    tokio::join!(serve_tcp, serve_unix, stopped);
     Ok(())
 }
 

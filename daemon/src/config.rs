@@ -7,6 +7,8 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use swift_sampler_proto::unix_path::{self, UnixPathError};
+
 use crate::daemon::Limits;
 use crate::registry::{RedisUrl, RedisUrlError};
 use crate::replicas::ReplicaSettings;
@@ -40,6 +42,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Address of gRPC.
     pub listen: SocketAddr,
+    /// Unix socket on which gRPC is served as well.
+    pub listen_unix: Option<PathBuf>,
     /// Address of HTTP.
     pub http: SocketAddr,
     /// Where records are kept.
@@ -81,6 +85,14 @@ pub enum ConfigError {
     /// No data directory.
     #[error("no data directory: give --data-dir DIR, SAMPLERD_DATA_DIR, or data_dir in the config file")]
     NoDataDir,
+    /// No path that a Unix socket can have.
+    #[error("listen_unix is {path:?}: {reason}", path = .path.display())]
+    ListenUnix {
+        /// What was given.
+        path: PathBuf,
+        /// Why a socket cannot have it.
+        reason: UnixPathError,
+    },
     /// Neither SQLite nor an address of Redis. What was given is not shown where it may hold a password.
     #[error("registry{shown}: {reason}, or sqlite", shown = shown(.given))]
     Registry {
@@ -137,6 +149,7 @@ impl Config {
         let config = Self {
             data_dir: flags.data_dir.or(file.data_dir).ok_or(ConfigError::NoDataDir)?,
             listen: flags.listen.or(file.listen).unwrap_or(loopback(7431)),
+            listen_unix: flags.listen_unix.or(file.listen_unix),
             http: flags.http.or(file.http).unwrap_or(loopback(7432)),
             log: flags.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
@@ -153,6 +166,9 @@ impl Config {
             },
             connection_age_max: (connection_age_max_s > 0).then(|| Duration::from_secs(connection_age_max_s)),
         };
+        if let Some(path) = &config.listen_unix {
+            unix_path::check(path).map_err(|reason| ConfigError::ListenUnix { path: path.clone(), reason })?;
+        }
         if !STREAMS_MAX_RANGE.contains(&config.limits.streams_max) {
             return Err(ConfigError::StreamsMax(config.limits.streams_max));
         }
@@ -237,6 +253,21 @@ mod tests {
         let error = Config::resolve(flags(&exposed)).unwrap_err().to_string();
         assert!(error.contains("--insecure"), "{error}");
         assert!(Config::resolve(flags(&[&exposed[..], &["--insecure"]].concat())).is_ok());
+    }
+
+    #[test]
+    fn a_unix_socket_comes_from_flag_or_file_and_has_a_path_that_the_system_takes() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("samplerd.toml");
+        std::fs::write(&file, "data_dir = \"/d\"\nlisten_unix = \"/run/file.sock\"\n").unwrap();
+        let given = ["--config", file.to_str().unwrap()];
+        let listen_unix = |given: &[&str]| Config::resolve(flags(given)).unwrap().listen_unix;
+        assert_eq!(listen_unix(&given).as_deref(), Some(Path::new("/run/file.sock")));
+        let both = [&given[..], &["--listen-unix", "/run/flag.sock"]].concat();
+        assert_eq!(listen_unix(&both).as_deref(), Some(Path::new("/run/flag.sock")));
+        let long = format!("/{}", "x".repeat(unix_path::BYTES_MAX));
+        let error = Config::resolve(flags(&["--data-dir", "/d", "--listen-unix", &long])).unwrap_err().to_string();
+        assert!(error.contains(&long) && error.contains("108 bytes") && error.contains("at most 107"), "{error}");
     }
 
     #[test]

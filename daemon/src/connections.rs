@@ -3,13 +3,18 @@
 //! A connection of that age accepts no further calls (HTTP/2's GOAWAY), which a client notices by opening another. Calls
 //! in flight go on; streams that have not ended a little later do so then, at a batch boundary.
 
+mod listen;
+mod unix_socket;
+
+pub use listen::Listen;
+pub use unix_socket::{UnixSocket, UnixSocketError};
+
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -30,7 +35,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts connections and serves calls on them until `stop`, then waits until all have ended.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Listen,
     server: Server,
     routes: Routes,
     age_max: Option<Duration>,
@@ -42,10 +47,10 @@ pub async fn serve(
         tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
-                Ok((tcp, _)) => {
+                Ok(socket) => {
                     metrics.connections_accepted.inc();
                     metrics.connections.inc();
-                    let serving = serve_one(tcp, server.clone(), routes.clone(), age_max, stop.clone());
+                    let serving = serve_one(socket, server.clone(), routes.clone(), age_max, stop.clone());
                     connections.spawn(serving);
                 }
                 Err(error) => {
@@ -64,17 +69,13 @@ pub async fn serve(
 }
 
 /// Serves one connection. Each has a server of its own because tonic gives all connections of a server one age.
-async fn serve_one(
-    tcp: TcpStream,
+async fn serve_one<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    socket: S,
     mut server: Server,
     routes: Routes,
     age_max: Option<Duration>,
     stop: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
-    if let Err(error) = tcp.set_nodelay(true) {
-        tracing::debug!(%error, "a connection ended before it began");
-        return Ok(());
-    }
     let age = age_max.map(|age| age.mul_f64(1.0 + AGE_SPREAD * (2.0 * fastrand::f64() - 1.0)));
     if let Some(age) = age {
         server = server.max_connection_age(age);
@@ -82,7 +83,7 @@ async fn serve_one(
     let streams_end = age.map(|age| Instant::now() + age.mul_f64(1.0 + GRACE_SHARE));
     // The connection holds the sender, so the stream of connections ends when this one is closed.
     let (open, incoming) = mpsc::channel(1);
-    let connection = Connection { tcp, info: ConnectionInfo { streams_end }, _open: open.clone() };
+    let connection = Connection { socket, info: ConnectionInfo { streams_end }, _open: open.clone() };
     open.send(Ok::<_, io::Error>(connection)).await.ok();
     drop(open);
     server.add_routes(routes).serve_with_incoming_shutdown(ReceiverStream::new(incoming), stop.cancelled()).await
@@ -122,14 +123,14 @@ impl ConnectionInfo {
 
 /// An accepted connection.
 #[derive(Debug)]
-struct Connection {
-    tcp: TcpStream,
+struct Connection<S> {
+    socket: S,
     info: ConnectionInfo,
     /// Dropped with the connection.
-    _open: mpsc::Sender<io::Result<Connection>>,
+    _open: mpsc::Sender<io::Result<Connection<S>>>,
 }
 
-impl Connected for Connection {
+impl<S> Connected for Connection<S> {
     type ConnectInfo = ConnectionInfo;
 
     fn connect_info(&self) -> ConnectionInfo {
@@ -137,19 +138,19 @@ impl Connected for Connection {
     }
 }
 
-impl AsyncRead for Connection {
+impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_read(context, buffer)
+        Pin::new(&mut self.socket).poll_read(context, buffer)
     }
 }
 
-impl AsyncWrite for Connection {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write(context, bytes)
+        Pin::new(&mut self.socket).poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -157,18 +158,18 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write_vectored(context, slices)
+        Pin::new(&mut self.socket).poll_write_vectored(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
+        self.socket.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(context)
+        Pin::new(&mut self.socket).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(context)
+        Pin::new(&mut self.socket).poll_shutdown(context)
     }
 }

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use swift_sampler_daemon::app::{App, StartError};
+use swift_sampler_daemon::app::{App, Listeners, StartError};
 use swift_sampler_daemon::config::{Config, ConfigError, Flags, LogFormat};
+use swift_sampler_daemon::connections::{UnixSocket, UnixSocketError};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -46,19 +47,23 @@ fn run() -> Result<(), (Failure, anyhow::Error)> {
 }
 
 async fn serve(config: &Config, app: App) -> Result<(), (Failure, anyhow::Error)> {
-    let grpc = bind(config.listen).await?;
-    let http = bind(config.http).await?;
+    let (grpc, http) = (bind(config.listen).await?, bind(config.http).await?);
+    let unix = match &config.listen_unix {
+        Some(path) => Some(UnixSocket::bind(path).await.map_err(|error| (unix_failure(&error), error.into()))?),
+        None => None,
+    };
+    let listeners = Listeners { grpc, unix, http };
     let failed = |error: std::io::Error| (Failure::Failed, error.into());
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    announce(&grpc, &http).map_err(failed)?;
+    announce(&listeners).map_err(failed)?;
     let shutdown = async move {
         tokio::select! {
             _ = terminate.recv() => tracing::info!("SIGTERM"),
             _ = interrupt.recv() => tracing::info!("SIGINT"),
         }
     };
-    app.serve(grpc, http, shutdown).await.map_err(|error| (Failure::Failed, error.into()))
+    app.serve(listeners, shutdown).await.map_err(|error| (Failure::Failed, error.into()))
 }
 
 async fn bind(address: std::net::SocketAddr) -> Result<TcpListener, (Failure, anyhow::Error)> {
@@ -67,11 +72,14 @@ async fn bind(address: std::net::SocketAddr) -> Result<TcpListener, (Failure, an
 }
 
 /// Tells whoever started the daemon where it serves: connections are accepted from here on.
-fn announce(grpc: &TcpListener, http: &TcpListener) -> std::io::Result<()> {
-    let line = serde_json::json!({
-        "grpc": grpc.local_addr()?.to_string(),
-        "http": http.local_addr()?.to_string(),
+fn announce(listeners: &Listeners) -> std::io::Result<()> {
+    let mut line = serde_json::json!({
+        "grpc": listeners.grpc.local_addr()?.to_string(),
+        "http": listeners.http.local_addr()?.to_string(),
     });
+    if let Some(unix) = &listeners.unix {
+        line["unix"] = serde_json::json!(unix.path());
+    }
     let mut stdout = stdout().lock();
     writeln!(stdout, "{line}")?;
     stdout.flush()
@@ -92,6 +100,13 @@ fn config_failure(error: &ConfigError) -> Failure {
     match error {
         ConfigError::NoDataDir => Failure::Usage,
         _ => Failure::Config,
+    }
+}
+
+fn unix_failure(error: &UnixSocketError) -> Failure {
+    match error {
+        UnixSocketError::NoSocket(_) => Failure::Config,
+        UnixSocketError::InUse(_) | UnixSocketError::Refused { .. } => Failure::Unavailable,
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use clap::Parser;
-use swift_sampler_daemon::app::App;
+use swift_sampler_daemon::app::{App, Listeners};
 use swift_sampler_daemon::clock::{Clock, SystemClock};
 use swift_sampler_daemon::config::{Config, Flags};
 use swift_sampler_daemon::registry::{Backend, NewDataset, Registry, Sqlite};
@@ -109,7 +109,8 @@ impl Server {
         let (grpc, http) = (grpc_listener.local_addr().unwrap(), http_listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel::<()>();
         let ended = tokio::spawn(async move {
-            app.serve(grpc_listener, http_listener, async { stopped.await.unwrap_or(()) }).await.unwrap();
+            let listeners = Listeners { grpc: grpc_listener, unix: None, http: http_listener };
+            app.serve(listeners, async { stopped.await.unwrap_or(()) }).await.unwrap();
         });
         // What a reader has not taken is frozen already: a small window keeps activations prompt.
         let endpoint = Channel::from_shared(format!("http://{grpc}")).unwrap().initial_stream_window_size(65_535);

@@ -1,9 +1,11 @@
 //! The gRPC protocol of Swift Sampler, package `swiftsampler.v1`.
 //!
 //! [`v1`] holds the generated messages, clients and servers; the contracts stand as comments in
-//! `proto/swiftsampler/v1/*.proto`. [`columns`] packs and unpacks the byte columns of a batch block.
+//! `proto/swiftsampler/v1/*.proto`. [`columns`] packs and unpacks the byte columns of a batch block;
+//! [`unix_path`] says which paths a daemon's Unix socket can have.
 
 pub mod columns;
+pub mod unix_path;
 
 /// The generated messages and services of `swiftsampler.v1`.
 #[allow(missing_docs, unreachable_pub, reason = "documented in the .proto files, whose comments prost carries over")]

@@ -20,6 +20,7 @@ pub struct Samplerd {
     data_dir: PathBuf,
     grpc: String,
     http: String,
+    unix: Option<String>,
     log: Arc<Mutex<String>>,
 }
 
@@ -66,15 +67,18 @@ impl Samplerd {
             sender.send(stdout.read_line(&mut line).map(|_bytes| line)).ok();
         });
         // Whole from here on, so that a panic kills the child.
-        let mut daemon = Self { child, data_dir: data_dir.to_owned(), grpc: String::new(), http: String::new(), log };
+        let mut daemon =
+            Self { child, data_dir: data_dir.to_owned(), grpc: String::new(), http: String::new(), unix: None, log };
         let first = first
             .recv_timeout(START_MAX)
             .unwrap_or_else(|_| panic!("samplerd serves: not within {START_MAX:?}; log: {}", daemon.log()))
             .expect("stdout is read");
         let addresses: serde_json::Value = serde_json::from_str(&first)
             .unwrap_or_else(|error| panic!("first line {first:?}: {error}; log: {}", daemon.log()));
-        let address = |name: &str| addresses[name].as_str().expect("both addresses are strings").to_owned();
-        (daemon.grpc, daemon.http) = (address("grpc"), address("http"));
+        let address = |name: &str| addresses.get(name).map(|it| it.as_str().expect("addresses are strings").to_owned());
+        daemon.grpc = address("grpc").expect("gRPC is served");
+        daemon.http = address("http").expect("HTTP is served");
+        daemon.unix = address("unix");
         daemon
     }
 
@@ -82,6 +86,12 @@ impl Samplerd {
     #[must_use]
     pub fn address(&self) -> &str {
         &self.grpc
+    }
+
+    /// Returns the path of the Unix socket, as the daemon announced it.
+    #[must_use]
+    pub fn unix(&self) -> Option<&str> {
+        self.unix.as_deref()
     }
 
     /// Returns a `samplerctl` that speaks to this daemon.

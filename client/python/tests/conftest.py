@@ -48,6 +48,7 @@ class Samplerd:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.address = "127.0.0.1:0"
+        self.flags: list[str] = []
         self.start()
 
     def start(self) -> None:
@@ -55,6 +56,7 @@ class Samplerd:
         binary = BINARIES / "samplerd"
         assert binary.exists(), f"{binary} is not built: run `cargo build`, or set SWIFTSAMPLER_BIN_DIR"
         command = [binary, "--data-dir", self.folder / "data", "--listen", self.address, "--http", "127.0.0.1:0"]
+        command += self.flags
         self.log = (self.folder / "log").open("a")
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
         line = first_line(self.process)

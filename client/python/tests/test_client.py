@@ -255,6 +255,19 @@ def test_replicas_are_asked_in_turn_and_a_dead_one_is_left_out(samplerd: Sampler
         assert several.datasets() == client.datasets()
 
 
+def test_a_unix_socket_serves_what_tcp_does(samplerd: Samplerd, client: Client, dataset: str) -> None:
+    client.open_job("j", dataset, batch_size=64, seed=5)
+    path = samplerd.folder / "s"
+    samplerd.kill()
+    samplerd.flags = ["--listen-unix", str(path)]
+    samplerd.start()
+    for address in [f"unix:{path}", f"unix:{path}.absent, unix:{path}"]:
+        for here, there in zip(Client(address).batches("j", 0, 20), client.batches("j", 0, 20), strict=True):
+            assert here.step == there.step and (here.indices == there.indices).all()
+    with pytest.raises(swift_sampler.InvalidArgument, match="at most 107"):
+        Client("unix:/" + 107 * "x").datasets()
+
+
 def test_the_address_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SWIFTSAMPLER_DAEMON", "sampler.example:1")
     assert Client().address == "sampler.example:1"

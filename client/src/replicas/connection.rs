@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,10 +9,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
+use tokio_util::either::Either;
 use tonic::codegen::Service;
 use tonic::codegen::http::Uri;
 use tonic::transport::{Channel, Endpoint};
+
+use crate::target::Address;
 
 /// Bytes a stream may send before it waits for the reader.
 /// A batch on its way is frozen, so this holds back activations: it is what 40 M draws a second need in 3 ms.
@@ -31,7 +33,7 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub(super) struct Route {
     /// The replica.
-    pub(super) address: SocketAddr,
+    pub(super) address: Address,
     /// What calls name it.
     pub(super) origin: Uri,
     /// Longest wait for the connection.
@@ -79,7 +81,7 @@ struct Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = TokioIo<TcpStream>;
+    type Response = TokioIo<Either<TcpStream, UnixStream>>;
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
 
@@ -92,13 +94,22 @@ impl Service<Uri> for Connector {
             self.route.remade.store(true, Ordering::Relaxed);
         }
         self.made = true;
-        let Route { address, timeout, .. } = self.route;
+        let Route { address, timeout, .. } = self.route.clone();
         Box::pin(async move {
-            let connect = tokio::time::timeout(timeout, TcpStream::connect(address)).await;
+            let stream = tokio::time::timeout(timeout, connect(&address)).await;
             let late = || format!("no connection to {address} within {:.1} s", timeout.as_secs_f64());
-            let stream = connect.map_err(|_elapsed| io::Error::new(io::ErrorKind::TimedOut, late()))??;
-            stream.set_nodelay(true)?;
-            Ok(TokioIo::new(stream))
+            Ok(TokioIo::new(stream.map_err(|_elapsed| io::Error::new(io::ErrorKind::TimedOut, late()))??))
         })
+    }
+}
+
+async fn connect(address: &Address) -> io::Result<Either<TcpStream, UnixStream>> {
+    match address {
+        Address::Tcp(address) => {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            Ok(Either::Left(stream))
+        }
+        Address::Unix(path) => Ok(Either::Right(UnixStream::connect(path).await?)),
     }
 }

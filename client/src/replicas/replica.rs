@@ -156,10 +156,11 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     use super::*;
+    use crate::target::Address;
 
     fn replica(connections: u8) -> Arc<Replica> {
         let route = Route {
-            address: "127.0.0.1:1".parse().unwrap(),
+            address: Address::Tcp("127.0.0.1:1".parse().unwrap()),
             origin: "http://127.0.0.1:1".parse().unwrap(),
             timeout: Duration::from_secs(1),
             remade: Arc::new(AtomicBool::new(false)),

@@ -16,6 +16,10 @@ pub struct Flags {
     /// Address of gRPC; port 0 takes a free one. [default: 127.0.0.1:7431]
     #[arg(long, env = "SAMPLERD_LISTEN", value_name = "ADDRESS:PORT")]
     pub listen: Option<SocketAddr>,
+    /// Unix socket on which gRPC is served as well, for clients on this machine, which name it unix:PATH. Its mode is 0600:
+    /// only the daemon's user may connect. What a dead daemon left there is replaced; removed at the end.
+    #[arg(long, env = "SAMPLERD_LISTEN_UNIX", value_name = "PATH")]
+    pub listen_unix: Option<PathBuf>,
     /// Address of metrics, health and the page; port 0 takes a free one. [default: 127.0.0.1:7432]
     #[arg(long, env = "SAMPLERD_HTTP", value_name = "ADDRESS:PORT")]
     pub http: Option<SocketAddr>,
@@ -78,6 +82,7 @@ pub enum LogFormat {
 pub(super) struct FileSettings {
     pub(super) data_dir: Option<PathBuf>,
     pub(super) listen: Option<SocketAddr>,
+    pub(super) listen_unix: Option<PathBuf>,
     pub(super) http: Option<SocketAddr>,
     pub(super) registry: Option<String>,
     pub(super) insecure: Option<bool>,

@@ -45,8 +45,9 @@ class Client:
         """Takes where the daemon is; does not connect.
 
         Args:
-            address: ``HOST:PORT``, or several replicas' separated by commas. A name with several DNS records stands for
-                as many replicas. Default: the environment variable ``SWIFTSAMPLER_DAEMON``, else ``127.0.0.1:7431``.
+            address: ``HOST:PORT``, or ``unix:PATH`` for a daemon on this machine that was given ``--listen-unix PATH``;
+                several replicas' separated by commas. A name with several DNS records stands for as many replicas.
+                Default: the environment variable ``SWIFTSAMPLER_DAEMON``, else ``127.0.0.1:7431``.
             connect_timeout: Longest wait for one connection, in seconds.
             request_timeout: Longest wait for the answer to one call, in seconds.
             stall_timeout: The same while another replica can be asked instead.
