@@ -25,7 +25,8 @@ test: setup-torch ## Sets everything up and runs every test
 	$(MAKE) build
 	scripts/setup-data
 	$(ENV) SWIFTSAMPLER_REDIS_SERVER=$$(scripts/setup-redis)/redis-server cargo test $(TORCH),swift-sampler-tests/torch
-	$(ENV) SWIFTSAMPLER_BIN_DIR=$$PWD/target/debug .venv/bin/python -m pytest -q client/python/tests bench/tests
+	$(ENV) SWIFTSAMPLER_BIN_DIR=$$PWD/target/debug .venv/bin/python -m pytest -q client/python/tests
+	.venv/bin/python -m pytest -q bench/tests
 
 build: setup-torch ## Builds every binary for tests
 	$(ENV) cargo build $(TORCH) --bins

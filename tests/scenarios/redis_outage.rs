@@ -235,24 +235,26 @@ fn logs_that_differ_after_an_outage_are_reported_and_one_stands() {
     let [one, other] = ["a", "b"].map(|name| Daemon::start(&folder.path().join(name), &redis.url()));
     prepare(folder.path(), &[&one, &other]);
     replay(&one, 10);
-    deadline("both mirrors are up to date", || {
-        (one.metric("registry_generation") == other.metric("registry_generation")).then_some(())
+    let horizon = |daemon: &Daemon| daemon.samplerd.ctl().one(&["job", "show", "j"])["horizon"].as_u64();
+    let frozen = deadline("both mirrors are up to date", || {
+        let same = one.metric("registry_generation") == other.metric("registry_generation");
+        horizon(&one).filter(|frozen| same && horizon(&other) == Some(*frozen))
     });
+    let frozen = usize::try_from(frozen).unwrap();
     let Daemon { samplerd, data_dir, registry } = other;
     drop(samplerd);
     one.client().activate_sampler("d", 2).unwrap();
     redis.kill();
     let other = Daemon::start(&data_dir, &registry);
-    let lease = 64;
-    let (ours, theirs) = (replay(&one, 2 * lease), replay(&other, 2 * lease));
-    assert_eq!(ours[..lease], theirs[..lease], "what was frozen before");
-    assert_eq!((ours[lease].version, theirs[lease].version), (2, 1), "what was frozen by each alone");
+    let (ours, theirs) = (replay(&one, 2 * frozen), replay(&other, 2 * frozen));
+    assert_eq!(ours[..frozen], theirs[..frozen], "what was frozen before");
+    assert_eq!((ours[frozen].version, theirs[frozen].version), (2, 1), "what was frozen by each alone");
     redis.restart();
     let diverged = || one.metric("registry_jobs_diverged_total") + other.metric("registry_jobs_diverged_total");
     deadline("the difference is told", || (one.is_up() && other.is_up() && diverged() == 1).then_some(()));
     let logs = one.samplerd.log() + &other.samplerd.log();
     assert!(logs.contains("froze these steps with different sampler versions"), "{logs}");
-    assert_eq!(replay(&one, 4 * lease), replay(&other, 4 * lease), "from here on all agree");
+    assert_eq!(replay(&one, 4 * frozen), replay(&other, 4 * frozen), "from here on all agree");
 }
 
 #[test]

@@ -150,7 +150,13 @@ impl Connection {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Dataset> {
         let format = file_format(format)?;
-        let request = ImportRequest { format, features, gradient_norm, first_row: first_row.0, ..ImportRequest::new(name, files) };
+        let request = ImportRequest {
+            format,
+            features,
+            gradient_norm,
+            first_row: first_row.0,
+            ..ImportRequest::new(name, files)
+        };
         let tell = move |now: ImportProgress| {
             if let Some(progress) = progress.as_ref().filter(|_| now.phase == ImportPhase::Sending) {
                 Python::attach(|py| {
