@@ -38,7 +38,7 @@ class Scale:
 
 FULL = Scale(
     name="full",
-    repeats=5,
+    repeats=3,
     seconds=2.0,
     examples=MILLION,
     examples_swap=1_280_000,
