@@ -1,6 +1,6 @@
-//! The measuring program that `make bench` runs; prints one JSON line a sample.
+//! The measuring program that `make bench` and `make bench-search` run; prints JSON lines.
 
-use std::io::stdout;
+use std::io::{stdin, stdout};
 
 use clap::Parser;
 use swift_sampler_bench::Sink;
@@ -8,6 +8,7 @@ use swift_sampler_bench::bare::{Bare, Serve};
 use swift_sampler_bench::build::Build;
 use swift_sampler_bench::cells::CellsOfFeatures;
 use swift_sampler_bench::draws::Draws;
+use swift_sampler_bench::{optimise, simulator};
 
 /// Measures the engine in process, and gRPC alone
 #[derive(Debug, Parser)]
@@ -22,6 +23,10 @@ enum Measurement {
     Bare(Bare),
     /// The server of `bare`
     ServeBare(Serve),
+    /// Suggests points, asked over standard input
+    Optimise,
+    /// Evaluates samplers exactly, asked over standard input
+    Simulator,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -34,5 +39,7 @@ fn main() -> anyhow::Result<()> {
         Measurement::Cells(cells) => cells.run(&mut sink),
         Measurement::Bare(bare) => runtime()?.block_on(bare.run(&mut sink)),
         Measurement::ServeBare(serve) => runtime()?.block_on(serve.run(stdout())),
+        Measurement::Optimise => optimise::answer(stdin().lock(), stdout()),
+        Measurement::Simulator => simulator::answer(stdin().lock(), stdout()),
     }
 }

@@ -1,8 +1,8 @@
 //! The policy and the driver of Swift Sampler: finds a sampler by Bayesian optimisation over short trials, each of which
 //! trains a network on batches that a daemon draws.
 //!
-//! [`policy`] decides, as a pure function of a study's trials, which trial comes next; [`gp`] is its surrogate and
-//! [`acquisition`] how it looks ahead; [`space`] maps samplers to points. [`search`] drives a study: it keeps
+//! [`policy`] decides, as a pure function of a study's trials, which trial comes next, by the [`optimiser`]; [`gp`] is its
+//! surrogate and [`acquisition`] how it looks ahead; [`space`] maps samplers to points. [`search`] drives a study: it keeps
 //! [`worker`] processes busy and ends with a [`report`]. Trials live in the daemon's registry, never in this process.
 //! [`target`] is the seam to what is trained: a network (feature `torch`), or a closed formula ([`simulated`]).
 
@@ -13,8 +13,10 @@ pub mod data;
 pub mod error;
 pub mod features_file;
 pub mod gp;
+pub mod landscape;
 pub mod lbfgs;
 pub mod listing;
+pub mod optimiser;
 pub mod plot;
 pub mod policy;
 pub mod preparation;

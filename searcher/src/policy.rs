@@ -14,17 +14,14 @@ mod surrogate;
 use serde::{Deserialize, Serialize};
 use swift_sampler::SamplerSpec;
 
-use crate::acquisition::{self, Exploration};
+use crate::acquisition::Exploration;
 use crate::behaviour::Behaviour;
 use crate::gp::GpError;
+use crate::optimiser;
 use crate::randomness::seed_for;
 use crate::space::{Space, SpaceError};
-use surrogate::Surrogate;
-
 pub use stage::{Standing, Winner, standing};
-
-/// Observations below which the surrogate has nothing to say and Sobol points continue.
-const OBSERVATIONS_MIN: usize = 4;
+pub use surrogate::Samplers;
 
 /// What a study searches, and how long.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -193,51 +190,19 @@ fn propose_search(
     if position < plan.baselines {
         return Ok(uniform(plan, behaviour, Purpose::Baseline, seed_for(plan.seed, number, "training")));
     }
-    let surrogate = Surrogate::learn(plan, records, number)?;
+    let samplers = Samplers { space: &plan.space, behaviour };
+    let surrogate = surrogate::learn(plan, records, number)?;
     let (purpose, point) = match surrogate {
         Some(surrogate) if position >= plan.baselines + plan.initial => {
-            (Purpose::Search, propose_by_surrogate(plan, behaviour, surrogate, number)?)
+            let seed = seed_for(plan.seed, number, "acquisition");
+            let pending = surrogate::pending(records);
+            (Purpose::Search, surrogate.propose(&surrogate::options(plan), &samplers, &pending, seed)?)
         }
-        _ => (Purpose::Initial, sobol_point(plan, behaviour, position - plan.baselines)),
+        _ => (Purpose::Initial, optimiser::initial(&samplers, (position - plan.baselines) as u64, plan.seed)),
     };
-    let (sampler, behaviour) = placed(plan, behaviour, &point).expect("only points worth a trial are proposed");
+    let (sampler, behaviour) = samplers.placed(&point).expect("only points worth a trial are proposed");
     let seed = seed_for(plan.seed, number, "training");
     Ok(TrialParameters { purpose, sampler, point, behaviour, seed, repeats: None, refused: None })
-}
-
-fn propose_by_surrogate(
-    plan: &Plan,
-    behaviour: &Behaviour,
-    surrogate: Surrogate,
-    number: u64,
-) -> Result<Vec<f64>, PolicyError> {
-    let cube = plan.space.cube();
-    let kappa = plan.exploration.kappa(surrogate.observations, cube.dimension);
-    let incumbents = surrogate.incumbents();
-    let gp = surrogate.gp.with_pending(&surrogate.pending)?;
-    let seed = seed_for(plan.seed, number, "acquisition");
-    let place = |point: &[f64]| placed(plan, behaviour, point).map(|(_, behaviour)| behaviour);
-    Ok(acquisition::maximise(&gp, &cube, kappa, &incumbents, seed, &place)
-        .expect("nearly every Sobol candidate is a sampler worth a trial"))
-}
-
-/// The sampler at a point and what it does; `None` where it is not worth a trial.
-fn placed(plan: &Plan, behaviour: &Behaviour, point: &[f64]) -> Option<(SamplerSpec, Vec<f64>)> {
-    if !plan.space.is_worth_a_trial(point) {
-        return None;
-    }
-    let sampler = plan.space.sampler(point).ok()?;
-    let coordinates = behaviour.coordinates(&sampler)?;
-    Some((sampler, coordinates))
-}
-
-/// Sobol point `index`, or in the rare case that it is not worth a trial, that of another scramble.
-fn sobol_point(plan: &Plan, behaviour: &Behaviour, index: usize) -> Vec<f64> {
-    let index = u32::try_from(index).expect("a study has fewer than 2^16 trials");
-    (0..)
-        .map(|scramble| plan.space.cube().sobol(index, seed_for(plan.seed, scramble, "sobol")))
-        .find(|point| placed(plan, behaviour, point).is_some())
-        .expect("nearly every point is a sampler worth a trial")
 }
 
 fn uniform(plan: &Plan, behaviour: &Behaviour, purpose: Purpose, seed: u64) -> TrialParameters {

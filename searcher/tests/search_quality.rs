@@ -1,5 +1,5 @@
 //! Forty trials find a sampler close to the best there is, on an objective computed from real probabilities: the accuracy
-//! that the simulated target's formula gives for a sampler's mass on wrong labels and its effective sample size.
+//! that the landscape's formula gives for a sampler's mass on wrong labels and its effective sample size.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -7,6 +7,7 @@ use swift_sampler::{Dataset, FeatureTable, Sampler, SamplerSpec, SwiftSpec, Tran
 use swift_sampler_searcher::acquisition::Exploration;
 use swift_sampler_searcher::behaviour::Behaviour;
 use swift_sampler_searcher::features_file;
+use swift_sampler_searcher::landscape;
 use swift_sampler_searcher::policy::{self, Plan, Proposal, Purpose, TrialRecord, TrialStanding};
 use swift_sampler_searcher::randomness::Randomness;
 use swift_sampler_searcher::simulated::SimulatedConfig;
@@ -36,8 +37,7 @@ impl Objective {
         let sampler = Sampler::build(sampler, &self.dataset).unwrap();
         let wrong: f64 =
             sampler.probabilities().iter().zip(&self.wrong).filter(|(_, wrong)| **wrong).map(|(p, _)| p).sum();
-        let size = sampler.effective_sample_size() / self.dataset.rows() as f64;
-        (0.87 - 0.0077 / size - 0.13 * wrong - 0.12 * wrong * wrong).max(0.1)
+        landscape::accuracy(wrong, sampler.effective_sample_size() / self.dataset.rows() as f64)
     }
 
     /// The best accuracy among samplers that keep the examples of low loss up to a place: a one-parameter family that a

@@ -1,6 +1,6 @@
 //! What follows the search: recommendation, confirmation, retraining.
 
-use super::surrogate::Surrogate;
+use super::surrogate;
 use super::{Plan, PolicyError, Proposal, Purpose, TrialParameters, TrialRecord, TrialStanding, uniform};
 use crate::behaviour::Behaviour;
 use crate::randomness::seed_for;
@@ -81,7 +81,7 @@ fn finalists<'a>(plan: &Plan, records: &'a [TrialRecord]) -> Result<Vec<(&'a Tri
     if succeeded.is_empty() {
         return Err(PolicyError::NothingSucceeded(searched.len()));
     }
-    let surrogate = Surrogate::learn(plan, records, plan.trials as u64)?;
+    let surrogate = surrogate::learn(plan, records, plan.trials as u64)?;
     let mut ranked: Vec<(&TrialRecord, f64)> = succeeded
         .into_iter()
         .map(|record| {

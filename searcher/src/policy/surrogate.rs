@@ -1,94 +1,67 @@
-//! The surrogate of a study's search trials.
+//! A study's search trials as the optimiser sees them.
 
-use super::{OBSERVATIONS_MIN, Plan, PolicyError, TrialRecord, TrialStanding};
-use crate::gp::GaussianProcess;
+use swift_sampler::SamplerSpec;
+
+use super::{Plan, PolicyError, TrialRecord, TrialStanding};
+use crate::behaviour::Behaviour;
+use crate::optimiser::{Domain, Observation, Options, Surrogate};
 use crate::randomness::seed_for;
+use crate::space::{Cube, Space};
 
-/// A fitted surrogate and the trials it knows.
-pub(super) struct Surrogate {
-    pub(super) gp: GaussianProcess,
-    /// Finished trials.
-    pub(super) observations: usize,
-    /// Behaviours under way.
-    pub(super) pending: Vec<Vec<f64>>,
-    /// Finished trials' points in the cube, and behaviours.
-    observed: Vec<(Vec<f64>, Vec<f64>)>,
+/// Samplers, seen by what they do to a dataset.
+#[derive(Debug, Clone, Copy)]
+pub struct Samplers<'a> {
+    /// Their parameters.
+    pub space: &'a Space,
+    /// What they do.
+    pub behaviour: &'a Behaviour,
 }
 
-impl Surrogate {
-    /// Fits the surrogate to search trials; `None` while too few have ended.
-    ///
-    /// Objectives are floored at median - (best - median): below, they only say "bad". A few samplers under which training
-    /// collapses would otherwise set the scale, and the differences between good ones vanish in the noise. An infeasible
-    /// trial counts as half a standard deviation below the worst, then likewise. A failed trial is left out.
-    pub(super) fn learn(plan: &Plan, records: &[TrialRecord], number: u64) -> Result<Option<Self>, PolicyError> {
-        let search: Vec<&TrialRecord> = records.iter().filter(|r| r.parameters.purpose.is_search()).collect();
-        let objectives: Vec<f64> = search.iter().filter_map(|record| record.objective()).collect();
-        if objectives.len() < OBSERVATIONS_MIN {
-            return Ok(None);
+impl Samplers<'_> {
+    /// Returns the sampler at a point and what it does; `None` where it is not worth a trial.
+    #[must_use]
+    pub fn placed(&self, point: &[f64]) -> Option<(SamplerSpec, Vec<f64>)> {
+        if !self.space.is_worth_a_trial(point) {
+            return None;
         }
-        let imputed = below_the_worst(&objectives);
-        let (mut behaviours, mut values, mut pending) = (Vec::new(), Vec::new(), Vec::new());
-        let mut observed = Vec::new();
-        for record in search {
-            let value = match record.standing {
-                TrialStanding::Succeeded(objective) => objective,
-                TrialStanding::Infeasible => imputed,
-                TrialStanding::Pending => {
-                    pending.push(record.parameters.behaviour.clone());
-                    continue;
-                }
-                TrialStanding::Failed => continue,
-            };
-            observed.push((record.parameters.point.clone(), record.parameters.behaviour.clone()));
-            behaviours.push(record.parameters.behaviour.clone());
-            values.push(value);
-        }
-        floor_low_objectives(&mut values);
-        let gp = GaussianProcess::fit(&behaviours, &values, seed_for(plan.seed, number, "fit"))?;
-        Ok(Some(Self { gp, observations: observed.len(), pending, observed }))
-    }
-
-    /// Returns the distinct observed points of the cube by posterior mean, best first.
-    pub(super) fn incumbents(&self) -> Vec<Vec<f64>> {
-        let mut ranked: Vec<(f64, &Vec<f64>)> =
-            self.observed.iter().map(|(point, behaviour)| (self.gp.posterior(behaviour).mean, point)).collect();
-        ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
-        ranked.dedup_by(|a, b| a.1 == b.1);
-        ranked.into_iter().map(|(_, point)| point.clone()).collect()
+        let sampler = self.space.sampler(point).ok()?;
+        let coordinates = self.behaviour.coordinates(&sampler)?;
+        Some((sampler, coordinates))
     }
 }
 
-fn floor_low_objectives(values: &mut [f64]) {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let (median, best) = (sorted[sorted.len() / 2], sorted[sorted.len() - 1]);
-    // When half of all are best there is no scale to go by, and nothing is floored.
-    if best > median {
-        let floor = median - (best - median);
-        values.iter_mut().for_each(|value| *value = value.max(floor));
+impl Domain for Samplers<'_> {
+    fn cube(&self) -> Cube {
+        self.space.cube()
+    }
+
+    fn place(&self, point: &[f64]) -> Option<Vec<f64>> {
+        self.placed(point).map(|(_, coordinates)| coordinates)
     }
 }
 
-fn below_the_worst(objectives: &[f64]) -> f64 {
-    let count = objectives.len() as f64;
-    let mean = objectives.iter().sum::<f64>() / count;
-    let sd = (objectives.iter().map(|y| (y - mean).powi(2)).sum::<f64>() / (count - 1.0)).sqrt();
-    objectives.iter().copied().fold(f64::INFINITY, f64::min) - 0.5 * sd.max(f64::EPSILON)
+pub(super) fn options(plan: &Plan) -> Options {
+    Options { exploration: plan.exploration, initial: plan.initial, budget: plan.trials }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Fits the surrogate to the search trials that ended; `None` while they are too few. A failed trial says nothing.
+pub(super) fn learn(plan: &Plan, records: &[TrialRecord], number: u64) -> Result<Option<Surrogate>, PolicyError> {
+    let observed = |record: &TrialRecord| {
+        let value = match record.standing {
+            TrialStanding::Succeeded(objective) => Some(objective),
+            TrialStanding::Infeasible => None,
+            TrialStanding::Pending | TrialStanding::Failed => return None,
+        };
+        let parameters = &record.parameters;
+        Some(Observation { point: parameters.point.clone(), coordinates: parameters.behaviour.clone(), value })
+    };
+    let search = records.iter().filter(|record| record.parameters.purpose.is_search());
+    let observations: Vec<Observation> = search.filter_map(observed).collect();
+    Ok(Surrogate::learn(&observations, seed_for(plan.seed, number, "fit"))?)
+}
 
-    #[test]
-    fn a_collapsed_trial_does_not_set_the_scale() {
-        let mut values = [0.79, 0.80, 0.81, 0.82, 0.83, 0.44];
-        floor_low_objectives(&mut values);
-        assert!((values[5] - 0.79).abs() < 1e-9, "{values:?}");
-        assert!((values[0] - 0.79).abs() < 1e-9 && (values[4] - 0.83).abs() < 1e-9, "{values:?}");
-        let mut equal = [0.8, 0.8, 0.1];
-        floor_low_objectives(&mut equal);
-        assert!((equal[2] - 0.1).abs() < 1e-9);
-    }
+/// What the search trials under way do.
+pub(super) fn pending(records: &[TrialRecord]) -> Vec<Vec<f64>> {
+    let under_way = |r: &&TrialRecord| r.parameters.purpose.is_search() && r.standing == TrialStanding::Pending;
+    records.iter().filter(under_way).map(|record| record.parameters.behaviour.clone()).collect()
 }
