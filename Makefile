@@ -10,7 +10,7 @@ EXP ?= fashion40
 ENV := source scripts/env;
 TORCH := --features swift-sampler-searcher/torch
 
-.PHONY: help demo test build release check fmt bench experiments clean setup-torch setup-python
+.PHONY: help demo test build release check fmt bench bench-search experiments clean setup-torch setup-python
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -45,6 +45,10 @@ fmt: ## Formats the code
 bench: ## Sets up the peers and measures ours and theirs on this machine: make bench [ONLY=draws,serving]
 	cargo build --release -p swift-sampler-daemon -p swift-sampler-client -p swift-sampler-bench
 	scripts/bench
+
+bench-search: ## Sets up other optimisers and compares the search with them: make bench-search [ONLY=simulator,classical]
+	cargo build --release -p swift-sampler-bench
+	scripts/bench search
 
 experiments: release ## Runs an experiment in full: make experiments EXP=fashion40
 	scripts/experiments $(EXP)

@@ -1,16 +1,14 @@
 """Runs sections: sets up, measures the arms in turns, keeps what is finished, writes table and plots."""
 
-import fcntl
 import shutil
-import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 from bench import environments, machine, plots, sections, table
+from bench.alone import alone
 from bench.environments import CACHE, ENVIRONMENT_OF
 from bench.machine import ROOT
 from bench.measuring import Arm, Context
@@ -94,18 +92,6 @@ class Run:
             notes=context.notes,
             skipped_peers=tuple(sorted(self.skipped_peers & {peer for row in ROWS if row.section == name for peer in row.peers})),
         )
-
-
-@contextmanager
-def alone() -> Iterator[None]:
-    """One run at a time: two would measure each other."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            sys.exit(f"another make bench is running: it holds {CACHE / 'lock'}")
-        yield
 
 
 def in_turns(arms: list[Arm], repeats: int) -> Iterable[tuple[str, Arm]]:

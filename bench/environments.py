@@ -34,7 +34,9 @@ class PeerMissing(Exception):
 def set_up(peers: set[str]) -> None:
     """Installs what the peers need; does nothing for what is installed already."""
     for name in sorted({ENVIRONMENT_OF[peer] for peer in peers if peer in ENVIRONMENT_OF} - {OWN}):
-        _install(name, [peer for peer in peers if ENVIRONMENT_OF.get(peer) == name])
+        installed = sorted(peer for peer in peers if ENVIRONMENT_OF.get(peer) == name)
+        without = f"SKIP_PEERS='{','.join(installed)}'; the table then says so."
+        install(name, REQUIREMENTS / f"requirements-{name}.txt", installed, without)
 
 
 def interpreter(name: str) -> Path:
@@ -54,8 +56,8 @@ def versions(names: set[str]) -> dict[str, str]:
     return found
 
 
-def _install(name: str, peers: list[str]) -> None:
-    requirements = REQUIREMENTS / f"requirements-{name}.txt"
+def install(name: str, requirements: Path, peers: list[str], without: str) -> None:
+    """Installs an environment unless it holds these requirements; `without` tells how to do without its peers."""
     stamp = CACHE / name / "installed"
     digest = hashlib.sha256(requirements.read_bytes()).hexdigest()
     if stamp.exists() and stamp.read_text() == digest:
@@ -67,6 +69,6 @@ def _install(name: str, peers: list[str]) -> None:
     if done.returncode != 0:
         raise PeerMissing(
             f"{', '.join(sorted(peers))} could not be installed from {requirements.relative_to(ROOT)}:\n{done.stderr.strip()}\n"
-            f"To run without: SKIP_PEERS='{','.join(sorted(peers))}'; the table then says so."
+            f"To run without: {without}"
         )
     stamp.write_text(digest)
