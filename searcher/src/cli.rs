@@ -1,6 +1,7 @@
 //! The command line.
 
 mod prepare;
+mod protocol;
 
 use std::path::PathBuf;
 
@@ -17,6 +18,7 @@ use crate::study::TrainingConfig;
 use crate::target::Start;
 
 pub use prepare::PrepareOptions;
+pub use protocol::{Preset, ProtocolOptions};
 
 /// Finds a better sampler for a training set by Bayesian optimisation over short trials, swaps it into the daemon and shows
 /// what it gains.
@@ -61,12 +63,8 @@ pub struct SearchOptions {
     /// Study, whose trials the daemon keeps [default: TARGET-SEED]
     #[arg(long)]
     study: Option<String>,
-    /// Short trials in all, the uniform baseline's 3 included
-    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(5..=10_000))]
-    trials: u32,
-    /// Epochs of a short trial
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    epochs: u32,
+    #[command(flatten)]
+    protocol: ProtocolOptions,
     /// Segments S of the sampler's piecewise linear function
     #[arg(long, default_value_t = 4)]
     segments: usize,
@@ -82,12 +80,6 @@ pub struct SearchOptions {
     /// Epochs of a retraining [default: --start-epochs]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     retrain_epochs: Option<u32>,
-    /// Best samplers of the search that are tried again under fresh seeds
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(0..=100))]
-    finalists: u16,
-    /// Fresh seeds a finalist
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(0..=100))]
-    finalist_seeds: u16,
     /// Weights a short trial starts from: those of the start network after its last epoch or at its best
     #[arg(long, value_enum, default_value_t = CheckpointName::Last)]
     start_from: CheckpointName,
@@ -178,7 +170,8 @@ impl SearchOptions {
         let target = self.prepare.target()?;
         let seed = self.prepare.seed;
         let study = self.study.clone().unwrap_or_else(|| format!("{}-{seed}", target.name()));
-        let (trials, baselines) = (self.trials as usize, 3);
+        let (trials, baselines, epochs) = (self.protocol.trials(), 3, self.protocol.epochs());
+        let retrain_epochs = self.retrain_epochs.unwrap_or(self.prepare.start_epochs);
         let plan = Plan {
             space: Space {
                 features: vec!["loss".to_owned(), "entropy".to_owned()],
@@ -192,18 +185,20 @@ impl SearchOptions {
             baselines,
             initial: 7,
             exploration: self.kappa,
-            finalists: usize::from(self.finalists),
-            finalist_seeds: usize::from(self.finalist_seeds),
+            finalists: self.protocol.finalists(),
+            finalist_seeds: self.protocol.finalist_seeds(),
             retrain_seeds: usize::from(self.confirm),
             seed,
+            epochs,
+            protocol: self.protocol.protocol(retrain_epochs),
         };
         let training = TrainingConfig {
-            epochs: self.epochs,
+            epochs,
             start: match self.start_from {
                 CheckpointName::Best => Start::Best,
                 CheckpointName::Last => Start::Last,
             },
-            retrain_epochs: self.retrain_epochs.unwrap_or(self.prepare.start_epochs),
+            retrain_epochs,
             batch_size: self.prepare.batch_size,
             recipe: self.prepare.recipe(),
         };
@@ -215,6 +210,7 @@ impl SearchOptions {
             target,
             plan,
             training,
+            warm_start: self.protocol.warm_start.clone(),
             jobs: usize::from(self.jobs),
         })
     }

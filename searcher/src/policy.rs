@@ -8,8 +8,10 @@
 //! Every random choice is seeded by (study seed, trial number, purpose), so a study that was interrupted goes on with the
 //! same proposals.
 
+mod protocol;
 mod stage;
 mod surrogate;
+mod trial;
 
 use serde::{Deserialize, Serialize};
 use swift_sampler::SamplerSpec;
@@ -20,8 +22,11 @@ use crate::gp::GpError;
 use crate::optimiser;
 use crate::randomness::seed_for;
 use crate::space::{Space, SpaceError};
+
+pub use protocol::{Confirmation, LABEL_IS_RIGHT, Protocol, Stopping, WarmStart, exact_labels};
 pub use stage::{Standing, Winner, standing};
 pub use surrogate::Samplers;
+pub use trial::{Purpose, TrialParameters, TrialRecord, TrialStanding};
 
 /// What a study searches, and how long.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,85 +50,28 @@ pub struct Plan {
     pub retrain_seeds: usize,
     /// Seeds everything.
     pub seed: u64,
+    /// Epochs of a short trial, which a trial's `stop_below` is planned for; 0 in studies stored before it was known here.
+    #[serde(default, skip_serializing_if = "trial::is_default")]
+    pub epochs: u32,
+    /// How trials are run.
+    #[serde(default, skip_serializing_if = "trial::is_default")]
+    pub protocol: Protocol,
 }
 
-/// Why a trial is run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Purpose {
-    /// Uniform sampler, short.
-    Baseline,
-    /// Sobol point, short.
-    Initial,
-    /// Proposed by the surrogate, short.
-    Search,
-    /// A finalist under a fresh seed, short.
-    Confirm,
-    /// From scratch, full length, with a look at the test set.
-    Retrain,
-}
-
-impl Purpose {
-    /// Returns whether the trial is one of the search's, which the surrogate learns from.
+impl Plan {
+    /// Returns how many samplers networks are retrained under: the uniform one, the one found, the exact one if asked for.
     #[must_use]
-    pub fn is_search(self) -> bool {
-        matches!(self, Self::Baseline | Self::Initial | Self::Search)
+    pub fn retrained_samplers(&self) -> usize {
+        2 + usize::from(self.protocol.exact_labels)
     }
-}
 
-/// What a trial is, as the registry keeps it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TrialParameters {
-    /// Why it is run.
-    pub purpose: Purpose,
-    /// The sampler, canonical.
-    pub sampler: SamplerSpec,
-    /// Its point in the unit cube.
-    pub point: Vec<f64>,
-    /// What it does to the data, as the surrogate sees it.
-    pub behaviour: Vec<f64>,
-    /// Seeds the training and the draws.
-    pub seed: u64,
-    /// The search trial whose sampler this one repeats.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub repeats: Option<u64>,
-    /// Why the daemon refused the sampler; the trial is then infeasible without being trained.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refused: Option<String>,
-}
-
-/// How a trial stands.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum TrialStanding {
-    /// Waiting or running.
-    Pending,
-    /// Has its objective.
-    Succeeded(f64),
-    /// Cannot have an objective; counts as worse than the worst.
-    Infeasible,
-    /// Crashed or lost; says nothing about its sampler.
-    Failed,
-}
-
-/// A trial as the policy sees it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TrialRecord {
-    /// Position in the study.
-    pub number: u64,
-    /// What it is.
-    pub parameters: TrialParameters,
-    /// How it stands.
-    pub standing: TrialStanding,
-}
-
-impl TrialRecord {
-    /// Returns the objective if the trial succeeded.
+    /// Returns how many trials the study has in all, if it finds as many finalists as it looks for.
     #[must_use]
-    pub fn objective(&self) -> Option<f64> {
-        match self.standing {
-            TrialStanding::Succeeded(objective) => Some(objective),
-            _ => None,
-        }
+    pub fn trials_in_all(&self) -> usize {
+        self.trials
+            + stage::confirmations_of(self, self.finalists)
+            + self.retrained_samplers() * self.retrain_seeds
+            + self.protocol.rank_check
     }
 }
 
@@ -188,7 +136,9 @@ fn propose_search(
 ) -> Result<TrialParameters, PolicyError> {
     let position = records.len();
     if position < plan.baselines {
-        return Ok(uniform(plan, behaviour, Purpose::Baseline, seed_for(plan.seed, number, "training")));
+        let seed = seed_for(plan.seed, number, "training");
+        let uniform = uniform(plan, behaviour, Purpose::Baseline, seed);
+        return Ok(TrialParameters { mode: plan.protocol.draws, ..uniform });
     }
     let samplers = Samplers { space: &plan.space, behaviour };
     let surrogate = surrogate::learn(plan, records, number)?;
@@ -198,18 +148,34 @@ fn propose_search(
             let pending = surrogate::pending(records);
             (Purpose::Search, surrogate.propose(&surrogate::options(plan), &samplers, &pending, seed)?)
         }
-        _ => (Purpose::Initial, optimiser::initial(&samplers, (position - plan.baselines) as u64, plan.seed)),
+        _ => (Purpose::Initial, initial_point(plan, &samplers, position - plan.baselines)),
     };
     let (sampler, behaviour) = samplers.placed(&point).expect("only points worth a trial are proposed");
-    let seed = seed_for(plan.seed, number, "training");
-    Ok(TrialParameters { purpose, sampler, point, behaviour, seed, repeats: None, refused: None })
+    // The first replicate of the uniform sampler has number 0: with a common seed it is one of those that are compared.
+    let seed = seed_for(plan.seed, if plan.protocol.common_seed { 0 } else { number }, "training");
+    let stop_below = plan.protocol.stopping.map(|rule| rule.stop_below(records, plan.epochs)).unwrap_or_default();
+    let mode = plan.protocol.draws;
+    let blank = TrialParameters::new(purpose, sampler, seed);
+    Ok(TrialParameters { point, behaviour, mode, stop_below, ..blank })
+}
+
+/// The initial point `index`: a sampler that an earlier study found, then Sobol points.
+fn initial_point(plan: &Plan, samplers: &Samplers<'_>, index: usize) -> Vec<f64> {
+    let found =
+        plan.protocol.warm_start.iter().flat_map(|earlier| &earlier.samplers).filter_map(|sampler| match sampler {
+            SamplerSpec::Swift(spec) => plan.space.point(spec).ok(),
+            SamplerSpec::Uniform {} | SamplerSpec::Column { .. } => None,
+        });
+    let found: Vec<Vec<f64>> = found.filter(|point| samplers.placed(point).is_some()).collect();
+    let sobol = |index: usize| optimiser::initial(samplers, index as u64, plan.seed);
+    found.get(index).cloned().unwrap_or_else(|| sobol(index - found.len().min(index)))
 }
 
 fn uniform(plan: &Plan, behaviour: &Behaviour, purpose: Purpose, seed: u64) -> TrialParameters {
     let sampler = SamplerSpec::Uniform {};
     let coordinates = behaviour.coordinates(&sampler).expect("the uniform sampler draws every example");
     let point = plan.space.uniform_point();
-    TrialParameters { purpose, sampler, point, behaviour: coordinates, seed, repeats: None, refused: None }
+    TrialParameters { point, behaviour: coordinates, ..TrialParameters::new(purpose, sampler, seed) }
 }
 
 #[cfg(test)]

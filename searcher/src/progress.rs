@@ -54,7 +54,7 @@ impl Progress {
     /// Shows the trials that ended since the last call.
     pub fn update(&mut self, plan: &Plan, trials: &[StoredTrial]) {
         if self.total == 0 {
-            self.total = (plan.trials + plan.finalists * plan.finalist_seeds + 2 * plan.retrain_seeds) as u64;
+            self.total = plan.trials_in_all() as u64;
             self.bar = std::io::stderr().is_terminal().then(|| bar(self.total));
         }
         let ended: Vec<&StoredTrial> =

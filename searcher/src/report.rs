@@ -1,6 +1,7 @@
 //! What a study came to: numbers for people and scripts, and pictures.
 
 mod evidence;
+mod ranking;
 mod table;
 
 use std::path::PathBuf;
@@ -12,11 +13,12 @@ use swift_sampler_client::proto;
 
 use crate::error::SearcherError;
 use crate::plot::{History, HistoryPoint, PointKind, SamplerCurve};
-use crate::policy::{Purpose, TrialStanding, standing};
+use crate::policy::{Purpose, TrialStanding, exact_labels, standing};
 use crate::study::{StoredTrial, StudyConfig};
 use crate::work_dir::WorkDir;
 
 pub use evidence::Evidence;
+pub use ranking::RankAgreement;
 pub use table::print as print_table;
 
 /// What a study came to. Accuracies and gains are shares, not percent.
@@ -38,10 +40,16 @@ pub struct Report {
     pub baseline_objective: Option<f64>,
     /// The sampler that was found.
     pub winner: WinnerReport,
-    /// After retraining: the uniform sampler first, then the winner.
+    /// After retraining: the uniform sampler first, then the winner, then perhaps the one that knows the right labels.
     pub samplers: Vec<SamplerReport>,
     /// Mean test accuracy under the winner minus under the uniform sampler, in shares; `None` without retraining.
     pub gain: Option<f64>,
+    /// The gain as a share of that of the sampler that knows which labels are wrong, where networks were retrained under it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share_of_way: Option<f64>,
+    /// Whether short trials rank samplers as training from scratch does, where that was checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranking: Option<RankAgreement>,
     /// Epochs spent.
     pub epochs: EpochsSpent,
     /// Time spent, in seconds.
@@ -66,7 +74,7 @@ pub struct WinnerReport {
 /// How networks retrained from scratch under a sampler.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SamplerReport {
-    /// "uniform" or "found".
+    /// "uniform", "found" or "exact labels".
     pub name: String,
     /// Accuracy on the test set.
     pub test_accuracy: Option<Summary>,
@@ -136,14 +144,19 @@ impl Report {
             .find(|record| record.number == winner.trial)
             .map(|record| record.parameters.sampler.clone())
             .ok_or_else(|| SearcherError::Failed(format!("trial {} is gone", winner.trial)))?;
-        let samplers = vec![
-            evidence.sampler_report("uniform", &SamplerSpec::Uniform {}, trials)?,
-            evidence.sampler_report("found", &found, trials)?,
+        let mut samplers = vec![
+            evidence.sampler_report("uniform", &SamplerSpec::Uniform {}, None, trials)?,
+            evidence.sampler_report("found", &found, Some(winner.trial), trials)?,
         ];
-        let gain = match (&samplers[0].test_accuracy, &samplers[1].test_accuracy) {
-            (Some(uniform), Some(found)) => Some(found.mean - uniform.mean),
-            _ => None,
+        if config.plan.protocol.exact_labels {
+            samplers.push(evidence.sampler_report("exact labels", &exact_labels(), None, trials)?);
+        }
+        let gain_of = |index: usize| {
+            let tested = |index: usize| samplers.get(index)?.test_accuracy.as_ref().map(|tested| tested.mean);
+            Some(tested(index)? - tested(0)?)
         };
+        let (gain, largest) = (gain_of(1), gain_of(2));
+        let share_of_way = gain.zip(largest).filter(|(_, largest)| *largest > 0.0).map(|(gain, most)| gain / most);
         Ok(Self {
             study: study.name.clone(),
             dataset: study.dataset.clone(),
@@ -160,6 +173,8 @@ impl Report {
             },
             samplers,
             gain,
+            share_of_way,
+            ranking: RankAgreement::of(trials),
             epochs: EpochsSpent::of(config, trials, evidence.start_epochs),
             seconds: SecondsSpent {
                 wall: seconds_since(study.created_at_ms),

@@ -3,16 +3,18 @@
 //!
 //! Nothing about a study lives in this process: killed at any time and started again with the same settings, it goes on.
 
+mod dataset;
 mod differences;
 mod promotion;
 mod rounds;
+mod warm_start;
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use swift_sampler_client::blocking::Client;
-use swift_sampler_client::{ClientError, ImportRequest, proto};
+use swift_sampler_client::{ClientError, proto};
 
 use crate::behaviour::Behaviour;
 use crate::error::SearcherError;
@@ -28,8 +30,6 @@ use crate::worker::job_name;
 
 /// Pause between two looks at the trials.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-/// The column of gradient norms that preparations write.
-const GRADIENT_NORM: &str = "grad_norm";
 /// Messages of a preparation that may wait to be shown.
 const PREPARE_MESSAGES_MAX: usize = 64;
 
@@ -48,6 +48,8 @@ pub struct SearchConfig {
     pub plan: Plan,
     /// How trials are trained.
     pub training: TrainingConfig,
+    /// An earlier study to begin with, whose best samplers become the plan's.
+    pub warm_start: Option<String>,
     /// Workers at once.
     pub jobs: usize,
     /// Folder for the start network, features, logs, report and pictures.
@@ -62,6 +64,7 @@ pub fn run(config: &SearchConfig, stop: &Stop, progress: &mut Progress) -> Resul
     config.plan.space.validate().map_err(|error| SearcherError::Config(error.to_string()))?;
     let client = Client::connect(config.daemon.as_str())?;
     // Before hours of preparation: is there a daemon, and is the study's name free for these settings?
+    let config = &SearchConfig { plan: warm_start::plan(&client, config)?, ..config.clone() };
     let existing = find_study(&client, config)?;
     let work_dir = WorkDir::open(&config.work_dir)?;
     if let Some(study) = existing.filter(|study| study.state() == proto::StudyState::Ended) {
@@ -71,7 +74,7 @@ pub fn run(config: &SearchConfig, stop: &Stop, progress: &mut Progress) -> Resul
         return Ok(report);
     }
     let preparation = prepare_watched(config, &work_dir, stop, progress)?;
-    let dataset = import(&client, config, &preparation)?;
+    let dataset = dataset::import(&client, config, &preparation, work_dir.path())?;
     progress.say(&format!("dataset {}: {} examples, {} cells", dataset.name, dataset.rows, dataset.cells));
     let study_config = StudyConfig {
         format: FORMAT,
@@ -156,21 +159,6 @@ fn find_study(client: &Client, config: &SearchConfig) -> Result<Option<proto::St
             "study {:?} exists with other settings: {difference}; use the same ones to go on, or another --study",
             config.study
         ))),
-    }
-}
-
-fn import(client: &Client, config: &SearchConfig, preparation: &Preparation) -> Result<proto::Dataset, SearcherError> {
-    let request = ImportRequest {
-        features: config.plan.space.features.clone(),
-        gradient_norm: Some(GRADIENT_NORM.to_owned()),
-        ..ImportRequest::new(&config.dataset, [preparation.features.clone()])
-    };
-    match client.import_dataset(&request, |_| {}) {
-        Ok(dataset) => Ok(dataset),
-        Err(ClientError::AlreadyExists(reason)) => {
-            Err(SearcherError::Config(format!("{reason}: give another --dataset, or remove the old one")))
-        }
-        Err(error) => Err(error.into()),
     }
 }
 

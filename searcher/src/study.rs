@@ -51,6 +51,7 @@ impl TrainingConfig {
             Purpose::Retrain => (self.retrain_epochs, Start::Scratch),
             _ => (self.epochs, self.start),
         };
+        let (epochs, start) = (parameters.epochs.unwrap_or(epochs), parameters.start.unwrap_or(start));
         TrainingRun { epochs, batch_size: self.batch_size, seed: parameters.seed, start, recipe: self.recipe }
     }
 }
@@ -60,6 +61,9 @@ impl TrainingConfig {
 pub struct TrialReport {
     /// Epochs so far.
     pub epochs: Vec<EpochReport>,
+    /// Whether the trial was ended by its `stop_below`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopped: bool,
     /// Accuracy on the test set, after a retraining.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_accuracy: Option<f64>,
@@ -123,8 +127,9 @@ impl StoredTrial {
             (proto::TrialState::Failed, _) => TrialStanding::Failed,
             _ => TrialStanding::Pending,
         };
+        let accuracies = report.epochs.iter().map(|epoch| epoch.validation_accuracy).collect();
         Ok(Self {
-            record: TrialRecord { number: trial.number, parameters, standing },
+            record: TrialRecord { number: trial.number, parameters, standing, accuracies },
             state: trial.state(),
             version: trial.sampler_version,
             attempt: trial.attempt,

@@ -216,6 +216,9 @@ pub enum Checkpoint {
     Best,
     /// The last epoch.
     Last,
+    /// The mean over all epochs up to the one of the best validation accuracy: how an example fares over several epochs
+    /// says more of its label than how it fares at one.
+    Mean,
 }
 
 impl FromStr for Checkpoint {
@@ -225,6 +228,7 @@ impl FromStr for Checkpoint {
         match name {
             "best" => Ok(Self::Best),
             "last" => Ok(Self::Last),
+            "mean" => Ok(Self::Mean),
             _ => Err(TargetError::UnknownCheckpoint { name: name.to_owned() }),
         }
     }

@@ -16,7 +16,7 @@ use crate::policy::{Purpose, TrialParameters};
 use crate::preparation::open_target;
 use crate::stop::Stop;
 use crate::study::{StudyConfig, TrialReport, read_config};
-use crate::target::{Target, TargetError, TrainingOutcome};
+use crate::target::{EpochReport, Target, TargetError};
 use batches::{DaemonBatches, Waiting};
 use heartbeat::Heartbeat;
 
@@ -141,21 +141,23 @@ impl Worker<'_> {
             Err(error) => return Outcome::Failed(format!("its job cannot be opened: {error}")),
         };
         let evaluate_test = parameters.purpose == Purpose::Retrain;
-        let mut on_epoch = |epoch: &crate::target::EpochReport| {
+        let mut on_epoch = |epoch: &EpochReport| {
             tracing::debug!(trial = trial.number, epoch = epoch.epoch, accuracy = epoch.validation_accuracy, "epoch");
             report.epochs.push(*epoch);
+            report.stopped = epoch.epoch < run.epochs && parameters.stops_at(epoch.epoch, epoch.validation_accuracy);
             report.seconds = started.elapsed().as_secs_f64();
             report.waited_seconds = Some(waited.seconds());
             heartbeat.report(report);
-            if heartbeat.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if report.stopped || heartbeat.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let trained = target.train(&run, &mut batches, evaluate_test, &mut on_epoch);
         report.waited_seconds = Some(waited.seconds());
         match trained {
             Ok(outcome) => {
                 report.test_accuracy = outcome.test_accuracy;
-                judge(&outcome)
+                judge(&outcome.epochs)
             }
+            Err(TargetError::Interrupted) if report.stopped => judge(&report.epochs),
             Err(TargetError::Interrupted) => Outcome::Lost,
             Err(error @ TargetError::Infeasible { .. }) => Outcome::Infeasible(error.to_string()),
             Err(error) => Outcome::Failed(error.to_string()),
@@ -206,12 +208,13 @@ pub fn job_name(study: &str, number: u64) -> String {
     format!("{study}/trial-{number}")
 }
 
-/// The objective of a finished training: the last epoch's validation accuracy, if everything stayed finite.
-fn judge(outcome: &TrainingOutcome) -> Outcome {
-    let Some(last) = outcome.epochs.last() else {
+/// The objective of a training that finished or was stopped early: its last epoch's validation accuracy, if everything
+/// stayed finite.
+fn judge(epochs: &[EpochReport]) -> Outcome {
+    let Some(last) = epochs.last() else {
         return Outcome::Failed("the training had no epochs".to_owned());
     };
-    if let Some(epoch) = outcome.epochs.iter().find(|epoch| !epoch.training_loss.is_finite()) {
+    if let Some(epoch) = epochs.iter().find(|epoch| !epoch.training_loss.is_finite()) {
         return Outcome::Infeasible(format!("the training loss of epoch {} is {}", epoch.epoch, epoch.training_loss));
     }
     if !last.validation_accuracy.is_finite() {

@@ -8,7 +8,7 @@ use swift_sampler_searcher::acquisition::Exploration;
 use swift_sampler_searcher::behaviour::Behaviour;
 use swift_sampler_searcher::features_file;
 use swift_sampler_searcher::landscape;
-use swift_sampler_searcher::policy::{self, Plan, Proposal, Purpose, TrialRecord, TrialStanding};
+use swift_sampler_searcher::policy::{self, Plan, Proposal, Protocol, Purpose, TrialRecord, TrialStanding};
 use swift_sampler_searcher::randomness::Randomness;
 use swift_sampler_searcher::simulated::SimulatedConfig;
 use swift_sampler_searcher::space::Space;
@@ -70,6 +70,8 @@ fn forty_trials_come_close_to_the_best_sampler_on_every_seed() {
             finalist_seeds: 2,
             retrain_seeds: 0,
             seed,
+            epochs: 5,
+            protocol: Protocol::default(),
         };
         let behaviour =
             Behaviour::new(objective.dataset.table().clone(), &plan.space.features, Some("grad_norm")).unwrap();
@@ -78,7 +80,12 @@ fn forty_trials_come_close_to_the_best_sampler_on_every_seed() {
         while let Proposal::Add(parameters) = policy::next(&plan, &behaviour, &records).unwrap() {
             let observed = objective.accuracy(&parameters.sampler) + OBSERVATION_SD * randomness.normal();
             let standing = TrialStanding::Succeeded(observed);
-            records.push(TrialRecord { number: records.len() as u64, parameters: *parameters, standing });
+            records.push(TrialRecord {
+                number: records.len() as u64,
+                parameters: *parameters,
+                standing,
+                accuracies: Vec::new(),
+            });
         }
         let winner = policy::standing(&plan, &records).unwrap().winner.unwrap();
         let found = objective.accuracy(&records[usize::try_from(winner.trial).unwrap()].parameters.sampler);

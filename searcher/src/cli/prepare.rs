@@ -2,14 +2,23 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
-use super::CheckpointName;
 use crate::data::DataConfig;
 use crate::error::SearcherError;
 use crate::preparation::TargetConfig;
 use crate::simulated::SimulatedConfig;
 use crate::target::{Architecture, Checkpoint, PrepareConfig, RecipeOverrides};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FeaturesFrom {
+    /// The checkpoint that is best on validation, before wrong labels are memorised
+    Best,
+    /// The last checkpoint
+    Last,
+    /// The mean over all epochs up to the best on validation
+    Mean,
+}
 
 /// Options that decide the start network and the features.
 #[derive(Debug, Args)]
@@ -35,9 +44,9 @@ pub struct PrepareOptions {
     /// Epochs of the start network
     #[arg(long, default_value_t = PrepareConfig::EPOCHS, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) start_epochs: u32,
-    /// Checkpoint that features come from: the best on validation, before wrong labels are memorised, or the last
-    #[arg(long, value_enum, default_value_t = CheckpointName::Best)]
-    features_from: CheckpointName,
+    /// Where the features come from
+    #[arg(long, value_enum, default_value_t = FeaturesFrom::Best)]
+    features_from: FeaturesFrom,
     /// Examples a batch
     #[arg(long, default_value_t = PrepareConfig::BATCH_SIZE, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) batch_size: u32,
@@ -91,8 +100,9 @@ impl PrepareOptions {
             seed: self.seed,
             recipe: self.recipe(),
             features_from: match self.features_from {
-                CheckpointName::Best => Checkpoint::Best,
-                CheckpointName::Last => Checkpoint::Last,
+                FeaturesFrom::Best => Checkpoint::Best,
+                FeaturesFrom::Last => Checkpoint::Last,
+                FeaturesFrom::Mean => Checkpoint::Mean,
             },
             ..PrepareConfig::new(architecture, data)
         }))

@@ -1,5 +1,6 @@
 //! What follows the search: recommendation, confirmation, retraining.
 
+use super::protocol::exact_labels;
 use super::surrogate;
 use super::{Plan, PolicyError, Proposal, Purpose, TrialParameters, TrialRecord, TrialStanding, uniform};
 use crate::behaviour::Behaviour;
@@ -17,7 +18,8 @@ pub struct Winner {
 /// How a study stands after its search.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Standing {
-    /// Mean objective of the uniform sampler's short trials; `None` if none succeeded.
+    /// Mean objective of the uniform sampler: of its trials beside the finalists where it has such, else of those of the
+    /// search; `None` if none succeeded.
     pub baseline: Option<f64>,
     /// The winner, once every finalist's trials have ended; `None` before.
     pub winner: Option<Winner>,
@@ -28,7 +30,11 @@ pub struct Standing {
 /// # Errors
 /// [`PolicyError::NothingSucceeded`] when the search ended without a success.
 pub fn standing(plan: &Plan, records: &[TrialRecord]) -> Result<Standing, PolicyError> {
-    let baselines = objectives(records, |record| record.parameters.purpose == Purpose::Baseline);
+    let baselines = if plan.protocol.paired_uniform {
+        objectives(records, is_uniform_confirmation)
+    } else {
+        objectives(records, |record| record.parameters.purpose == Purpose::Baseline)
+    };
     let searched = search_trials(records);
     let ended = searched.len() >= plan.trials && !searched.iter().any(|r| r.standing == TrialStanding::Pending);
     let winner = if ended { winner(plan, records)? } else { None };
@@ -47,27 +53,77 @@ pub(super) fn after_search(
     }
     let confirmations = records.iter().filter(|r| r.parameters.purpose == Purpose::Confirm).count();
     let finalists = finalists(plan, records)?;
-    // One seed of each finalist, then the second of each, so that an early end is fair to all.
-    if confirmations < finalists.len() * plan.finalist_seeds {
-        let finalist = finalists[confirmations % finalists.len()].0;
-        let seed = seed_for(plan.seed, number, "training");
-        return Ok(Proposal::Add(Box::new(repeat(finalist, Purpose::Confirm, seed))));
+    if confirmations < confirmations_of(plan, finalists.len()) {
+        return Ok(Proposal::Add(Box::new(confirmation(plan, behaviour, &finalists, confirmations, number))));
     }
     let Some(winner) = winner(plan, records)? else { return Ok(Proposal::Wait) };
     let retrained = records.iter().filter(|r| r.parameters.purpose == Purpose::Retrain).count();
-    if retrained < 2 * plan.retrain_seeds {
-        // Both samplers are retrained under the same seeds, so that their difference is not the seeds'.
-        let seed = seed_for(plan.seed, (retrained / 2) as u64, "retraining");
-        let parameters = if retrained.is_multiple_of(2) {
-            uniform(plan, behaviour, Purpose::Retrain, seed)
-        } else {
-            let found = records.iter().find(|record| record.number == winner.trial);
-            repeat(found.expect("the winner is one of the records"), Purpose::Retrain, seed)
+    let samplers = plan.retrained_samplers();
+    if retrained < samplers * plan.retrain_seeds {
+        // All samplers are retrained under the same seeds, so that their difference is not the seeds'.
+        let seed = seed_for(plan.seed, (retrained / samplers) as u64, "retraining");
+        let parameters = match retrained % samplers {
+            0 => uniform(plan, behaviour, Purpose::Retrain, seed),
+            1 => {
+                let found = records.iter().find(|record| record.number == winner.trial);
+                repeat(found.expect("the winner is one of the records"), Purpose::Retrain, seed)
+            }
+            _ => TrialParameters::new(Purpose::Retrain, exact_labels(), seed),
         };
         return Ok(Proposal::Add(Box::new(parameters)));
     }
+    let checked = retrained - samplers * plan.retrain_seeds;
+    if let Some(record) = rank_checked(plan, records, winner.trial).get(checked) {
+        let seed = seed_for(plan.seed, 0, "rank check");
+        return Ok(Proposal::Add(Box::new(repeat(record, Purpose::Retrain, seed))));
+    }
     let pending = records.iter().any(|record| record.standing == TrialStanding::Pending);
     Ok(if pending { Proposal::Wait } else { Proposal::Finished })
+}
+
+/// The trial number `index` of the confirmation. It goes round the samplers, one seed of each and then the next of each, so
+/// that an early end is fair to all.
+fn confirmation(
+    plan: &Plan,
+    behaviour: &Behaviour,
+    finalists: &[(&TrialRecord, f64)],
+    index: usize,
+    number: u64,
+) -> TrialParameters {
+    let protocol = &plan.protocol;
+    let samplers = finalists.len() + usize::from(protocol.paired_uniform);
+    let seed = if protocol.paired_uniform {
+        seed_for(plan.seed, (index / samplers) as u64, "confirmation")
+    } else {
+        seed_for(plan.seed, number, "training")
+    };
+    let trial = match finalists.get(index % samplers) {
+        Some((finalist, _)) => repeat(finalist, Purpose::Confirm, seed),
+        None => uniform(plan, behaviour, Purpose::Confirm, seed),
+    };
+    let (epochs, start) = (protocol.confirmation.map(|how| how.epochs), protocol.confirmation.map(|how| how.start));
+    TrialParameters { mode: protocol.draws, epochs, start, ..trial }
+}
+
+/// The trials whose samplers check the ranking: evenly spaced by objective from the worst to the best of those that
+/// finished, the uniform sampler and the winner left out.
+fn rank_checked<'a>(plan: &Plan, records: &'a [TrialRecord], winner: u64) -> Vec<&'a TrialRecord> {
+    let mut ranked: Vec<(f64, &TrialRecord)> = search_trials(records)
+        .into_iter()
+        .filter(|record| record.parameters.purpose != Purpose::Baseline && record.number != winner)
+        .filter_map(|record| Some((record.objective()?, record)))
+        .collect();
+    ranked.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.number.cmp(&b.1.number)));
+    let wanted = plan.protocol.rank_check.min(ranked.len());
+    (0..wanted).map(|index| ranked[index * (ranked.len() - 1) / (wanted - 1).max(1)].1).collect()
+}
+
+pub(super) fn confirmations_of(plan: &Plan, finalists: usize) -> usize {
+    if plan.finalists == 0 { 0 } else { (finalists + usize::from(plan.protocol.paired_uniform)) * plan.finalist_seeds }
+}
+
+fn is_uniform_confirmation(record: &TrialRecord) -> bool {
+    record.parameters.purpose == Purpose::Confirm && record.parameters.repeats.is_none()
 }
 
 /// The best search trials by posterior mean, the uniform sampler left out, with that mean.
@@ -101,8 +157,9 @@ fn winner(plan: &Plan, records: &[TrialRecord]) -> Result<Option<Winner>, Policy
     let finalists = finalists(plan, records)?;
     let confirmations: Vec<&TrialRecord> =
         records.iter().filter(|record| record.parameters.purpose == Purpose::Confirm).collect();
-    let expected = if plan.finalists == 0 { 0 } else { finalists.len() * plan.finalist_seeds };
-    if confirmations.len() < expected || confirmations.iter().any(|r| r.standing == TrialStanding::Pending) {
+    if confirmations.len() < confirmations_of(plan, finalists.len())
+        || confirmations.iter().any(|r| r.standing == TrialStanding::Pending)
+    {
         return Ok(None);
     }
     let best = finalists
@@ -120,7 +177,9 @@ fn winner(plan: &Plan, records: &[TrialRecord]) -> Result<Option<Winner>, Policy
 }
 
 fn repeat(record: &TrialRecord, purpose: Purpose, seed: u64) -> TrialParameters {
-    TrialParameters { purpose, seed, repeats: Some(record.number), refused: None, ..record.parameters.clone() }
+    let TrialParameters { sampler, point, behaviour, .. } = record.parameters.clone();
+    let repeats = Some(record.number);
+    TrialParameters { point, behaviour, repeats, ..TrialParameters::new(purpose, sampler, seed) }
 }
 
 fn search_trials(records: &[TrialRecord]) -> Vec<&TrialRecord> {

@@ -13,7 +13,13 @@ fn plan() -> Plan {
         finalist_seeds: 2,
         retrain_seeds: 2,
         seed: 0,
+        epochs: 5,
+        protocol: Protocol::default(),
     }
+}
+
+fn plan_with(protocol: Protocol) -> Plan {
+    Plan { protocol, ..plan() }
 }
 
 fn behaviour() -> Behaviour {
@@ -38,7 +44,7 @@ fn run(plan: &Plan, outcome: impl Fn(u64, &TrialParameters) -> TrialStanding) ->
     while let Proposal::Add(parameters) = next(plan, &records).unwrap() {
         let number = records.len() as u64;
         let standing = outcome(number, &parameters);
-        records.push(TrialRecord { number, parameters: *parameters, standing });
+        records.push(TrialRecord { number, parameters: *parameters, standing, accuracies: Vec::new() });
     }
     records
 }
@@ -123,6 +129,7 @@ fn a_study_in_which_nothing_succeeds_says_so() {
                 ..uniform(&plan, &behaviour(), Purpose::Initial, number)
             },
             standing: TrialStanding::Infeasible,
+            accuracies: Vec::new(),
         })
         .collect();
     assert_eq!(next(&plan, &records), Err(PolicyError::NothingSucceeded(16)));
@@ -134,8 +141,15 @@ fn pending_trials_are_not_proposed_again() {
     let mut records = run(&plan, |_, parameters| TrialStanding::Succeeded(objective(parameters)));
     records.truncate(12);
     let Proposal::Add(first) = next(&plan, &records).unwrap() else { panic!() };
-    records.push(TrialRecord { number: 12, parameters: *first.clone(), standing: TrialStanding::Pending });
+    records.push(TrialRecord {
+        number: 12,
+        parameters: *first.clone(),
+        standing: TrialStanding::Pending,
+        accuracies: Vec::new(),
+    });
     let Proposal::Add(second) = next(&plan, &records).unwrap() else { panic!() };
     let distance = first.point.iter().zip(&second.point).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
     assert!(distance > 0.05, "{distance}");
 }
+
+mod protocol;

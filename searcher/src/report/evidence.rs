@@ -1,12 +1,14 @@
 //! What a report knows of the examples.
 
-use swift_sampler::{Dataset, Sampler, SamplerSpec};
+use std::mem::discriminant;
+
+use swift_sampler::{Dataset, FeatureTable, FeatureTableError, Sampler, SamplerSpec};
 
 use super::{SamplerReport, Summary};
 use crate::behaviour::Behaviour;
 use crate::error::SearcherError;
 use crate::features_file;
-use crate::policy::Purpose;
+use crate::policy::{LABEL_IS_RIGHT, Purpose};
 use crate::preparation::{Preparation, TargetConfig};
 use crate::study::StoredTrial;
 
@@ -25,11 +27,16 @@ impl Evidence {
     /// [`SearcherError::Data`] when either cannot be read.
     pub fn gather(target: &TargetConfig, preparation: &Preparation) -> Result<Self, SearcherError> {
         let data = |error: &dyn std::fmt::Display| SearcherError::Data(error.to_string());
+        let wrong_labels = target.wrong_labels()?;
         let table = features_file::read(&preparation.features).map_err(|error| data(&error))?;
+        let table = match &wrong_labels {
+            Some(wrong) => with_right_labels(&table, wrong).map_err(|error| data(&error))?,
+            None => table,
+        };
         let gradient_norm = table.names().iter().find(|name| *name == "grad_norm").cloned();
         let features = vec!["loss".to_owned(), "entropy".to_owned()];
         let dataset = Dataset::new(table, features, gradient_norm).map_err(|error| data(&error))?;
-        Ok(Self { dataset, wrong_labels: target.wrong_labels()?, start_epochs: preparation.start_epochs })
+        Ok(Self { dataset, wrong_labels, start_epochs: preparation.start_epochs })
     }
 
     /// Returns what describes samplers of these features to the surrogate.
@@ -54,13 +61,15 @@ impl Evidence {
         &self,
         name: &str,
         spec: &SamplerSpec,
+        found_by: Option<u64>,
         trials: &[StoredTrial],
     ) -> Result<SamplerReport, SearcherError> {
         let sampler = self.sampler(spec)?;
         let retrained = || {
             trials.iter().filter(|trial| {
-                let uniform = trial.record.parameters.repeats.is_none();
-                trial.record.parameters.purpose == Purpose::Retrain && uniform == (name == "uniform")
+                let parameters = &trial.record.parameters;
+                let same = discriminant(&parameters.sampler) == discriminant(spec) && parameters.repeats == found_by;
+                parameters.purpose == Purpose::Retrain && same
             })
         };
         Ok(SamplerReport {
@@ -71,4 +80,10 @@ impl Evidence {
             effective_sample_size_ratio: sampler.effective_sample_size() / self.dataset.rows() as f64,
         })
     }
+}
+
+fn with_right_labels(table: &FeatureTable, wrong: &[bool]) -> Result<FeatureTable, FeatureTableError> {
+    let column = (LABEL_IS_RIGHT.to_owned(), wrong.iter().map(|wrong| f64::from(u8::from(!wrong))).collect());
+    let others = table.columns().filter(|(name, _)| *name != LABEL_IS_RIGHT);
+    FeatureTable::new(others.map(|(name, values)| (name.to_owned(), values.to_vec())).chain([column]).collect())
 }

@@ -35,6 +35,16 @@ pub fn print(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     if let Some(gain) = report.gain {
         writeln!(out, "gain          {:+.2} points of test accuracy", 100.0 * gain)?;
     }
+    if let Some(share) = report.share_of_way {
+        writeln!(out, "way           {:.0}% of the way from uniform to exact labels", 100.0 * share)?;
+    }
+    if let Some(ranking) = &report.ranking {
+        writeln!(
+            out,
+            "ranking       Spearman {:+.2} of short trials and training from scratch over {} samplers (by chance: p = {:.3})",
+            ranking.spearman, ranking.samplers, ranking.p
+        )?;
+    }
     match report.winner.activated_version {
         Some(version) => writeln!(out, "active        version {version} of {dataset}")?,
         None => writeln!(out, "active        unchanged: the sampler found does not beat the uniform one")?,

@@ -51,7 +51,7 @@ pub enum TargetError {
         name: String,
     },
     /// No checkpoint has this name.
-    #[error("no checkpoint is named {name:?}: best or last")]
+    #[error("no checkpoint is named {name:?}: best, last or mean")]
     UnknownCheckpoint {
         /// The name.
         name: String,

@@ -50,6 +50,25 @@ pub fn features_of(
 }
 
 impl FeatureColumns {
+    /// Adds those of the same examples at another epoch; to nothing, they are what they are.
+    pub(super) fn add(&mut self, other: &Self) {
+        for (sum, values) in self.columns_mut().into_iter().zip([&other.loss, &other.entropy, &other.grad_norm]) {
+            sum.resize(values.len(), 0.0);
+            sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+        }
+    }
+
+    /// Returns every value times `factor`.
+    pub(super) fn scaled(&self, factor: f64) -> Self {
+        let mut scaled = self.clone();
+        scaled.columns_mut().into_iter().flatten().for_each(|value| *value *= factor);
+        scaled
+    }
+
+    const fn columns_mut(&mut self) -> [&mut Vec<f64>; 3] {
+        [&mut self.loss, &mut self.entropy, &mut self.grad_norm]
+    }
+
     /// Appends the features of one batch, computed in f64: ranks of nearly equal losses then differ as they should.
     fn append(&mut self, activations: &Activations, labels: &Tensor) -> Result<(), TargetError> {
         let logits = activations.logits.to_kind(Kind::Double);

@@ -4,7 +4,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::features::{features_of, write_features};
+use super::features::{FeatureColumns, features_of, write_features};
 use super::images::DeviceImages;
 use super::manifest::Manifest;
 use super::networks::Model;
@@ -38,13 +38,21 @@ pub fn prepare(
         if manifest.has_features(config.features_from, work_dir) {
             return Ok(prepared(manifest, work_dir, true));
         }
-        let target = TorchTarget::new(config, work_dir)?;
-        return extract(&target, manifest, progress);
+        // A mean over epochs is not in the checkpoints: for it the network is trained again.
+        if config.features_from != Checkpoint::Mean {
+            let target = TorchTarget::new(config, work_dir)?;
+            let features = extract(&target, progress)?;
+            return keep(&target, manifest, &features);
+        }
     }
     let target = TorchTarget::new(config, work_dir)?;
     Manifest::remove(work_dir)?;
-    let manifest = train_start_network(&target, stop, progress)?;
-    extract(&target, manifest, progress)
+    let (manifest, mean) = train_start_network(&target, stop, progress)?;
+    let features = match mean {
+        Some(mean) => mean,
+        None => extract(&target, progress)?,
+    };
+    keep(&target, manifest, &features)
 }
 
 fn prepared(manifest: Manifest, work_dir: &Path, reused: bool) -> Prepared {
@@ -62,7 +70,7 @@ fn train_start_network(
     target: &TorchTarget,
     stop: &Stop,
     progress: &mut Progress<'_>,
-) -> Result<Manifest, TargetError> {
+) -> Result<(Manifest, Option<FeatureColumns>), TargetError> {
     let TorchTarget { config, work_dir, train, validation, .. } = target;
     let examples = u32::try_from(train.len()).map_err(|_too_many| TargetError::InvalidRun {
         field: "train_examples",
@@ -78,10 +86,17 @@ fn train_start_network(
     let batches = ShuffledEpochs::new(examples, config.batch_size, config.seed);
     let mut batches = Interruptible { batches, stop };
     let mut best: Option<EpochReport> = None;
+    let mut mean = (config.features_from == Checkpoint::Mean).then(MeanFeatures::default);
     let epochs = training::train(&model, train, validation, &plan, &mut batches, &mut |model, report| {
+        if let Some(mean) = &mut mean {
+            mean.add(&features_of(model, train, target.classes, &mut |_done| Ok(()))?);
+        }
         if best.is_none_or(|best| report.validation_accuracy > best.validation_accuracy) {
             model.save(&work_dir.join(BEST_FILE))?;
             best = Some(*report);
+            if let Some(mean) = &mut mean {
+                mean.keep();
+            }
         }
         tell(progress, PrepareProgress::Epoch { report: *report, epochs: config.epochs })
     })?;
@@ -89,7 +104,27 @@ fn train_start_network(
     let best_epoch = best.map_or(config.epochs, |best| best.epoch);
     let manifest = Manifest::trained(config, epochs, best_epoch);
     manifest.write(work_dir)?;
-    Ok(manifest)
+    Ok((manifest, mean.map(|mean| mean.kept)))
+}
+
+/// Features averaged over epochs.
+#[derive(Debug, Default)]
+struct MeanFeatures {
+    sum: FeatureColumns,
+    epochs: u32,
+    /// The mean when it was last kept.
+    kept: FeatureColumns,
+}
+
+impl MeanFeatures {
+    fn add(&mut self, features: &FeatureColumns) {
+        self.epochs += 1;
+        self.sum.add(features);
+    }
+
+    fn keep(&mut self) {
+        self.kept = self.sum.scaled(1.0 / f64::from(self.epochs));
+    }
 }
 
 /// Batches until asked to stop.
@@ -104,21 +139,25 @@ impl BatchSource for Interruptible<'_> {
     }
 }
 
-fn extract(target: &TorchTarget, manifest: Manifest, progress: &mut Progress<'_>) -> Result<Prepared, TargetError> {
+/// Computes the features at a checkpoint.
+fn extract(target: &TorchTarget, progress: &mut Progress<'_>) -> Result<FeatureColumns, TargetError> {
     let TorchTarget { config, work_dir, train, .. } = target;
     let mut model: Model = target.fresh_model(config.seed);
     model.load(&work_dir.join(match config.features_from {
-        Checkpoint::Best => BEST_FILE,
+        Checkpoint::Best | Checkpoint::Mean => BEST_FILE,
         Checkpoint::Last => START_FILE,
     }))?;
     let total = DeviceImages::len(train);
-    let features = features_of(&model, train, target.classes, &mut |done| {
-        tell(progress, PrepareProgress::Features { done, total })
-    })?;
+    features_of(&model, train, target.classes, &mut |done| tell(progress, PrepareProgress::Features { done, total }))
+}
+
+/// Writes the features and records that they are there.
+fn keep(target: &TorchTarget, manifest: Manifest, features: &FeatureColumns) -> Result<Prepared, TargetError> {
+    let TorchTarget { config, work_dir, .. } = target;
     // While the file is replaced, no manifest may speak of it.
     let manifest = manifest.with_features(None);
     manifest.write(work_dir)?;
-    write_features(&work_dir.join(FEATURES_FILE), &features)?;
+    write_features(&work_dir.join(FEATURES_FILE), features)?;
     let manifest = manifest.with_features(Some(config.features_from));
     manifest.write(work_dir)?;
     Ok(prepared(manifest, work_dir, false))

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+use swift_sampler::Replacement;
 use swift_sampler_client::blocking::{BatchStream, Waited};
 use swift_sampler_client::{BatchesRequest, ClientError, JobConfig, proto};
 
@@ -64,6 +65,7 @@ impl<'a> DaemonBatches<'a> {
         let name = job_name(&trial.study, trial.number);
         let job = JobConfig {
             seed: seed_for(parameters.seed, 0, "draws"),
+            mode: wire_mode(parameters.mode),
             follow: proto::follow_policy::Policy::Pinned(trial.sampler_version),
             ..JobConfig::new(&name, &worker.dataset, worker.study_config.training.batch_size)
         };
@@ -86,6 +88,14 @@ impl<'a> DaemonBatches<'a> {
         let request =
             BatchesRequest { to_step: Some(steps), with_probabilities: false, ..BatchesRequest::new(&name, 0) };
         Ok(worker.client.batches(request))
+    }
+}
+
+const fn wire_mode(mode: Replacement) -> proto::ReplacementMode {
+    match mode {
+        Replacement::Independent => proto::ReplacementMode::Independent,
+        Replacement::Stratified => proto::ReplacementMode::Stratified,
+        Replacement::Distinct => proto::ReplacementMode::Distinct,
     }
 }
 

@@ -1,0 +1,121 @@
+//! Options that decide how many trials there are and how they are run.
+
+use clap::{Args, ValueEnum};
+use swift_sampler::Replacement;
+
+use crate::policy::{Confirmation, Protocol, Stopping};
+use crate::target::Start;
+
+/// How many short trials of how many epochs there are, and what goes with that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Preset {
+    /// 40 trials of 5 epochs, as in the paper, 3 finalists under 2 fresh seeds
+    Paper,
+    /// At most 50 epochs of fine-tuning in all: 40 trials of 1 epoch, 4 finalists and the uniform sampler under 2 fresh seeds
+    Quick,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DrawsName {
+    Independent,
+    Stratified,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ConfirmFrom {
+    /// As the trials of the search: their epochs, their start weights
+    Search,
+    /// From scratch, as long as a retraining
+    Scratch,
+}
+
+/// Options that decide how many trials there are and how they are run.
+#[derive(Debug, Args)]
+pub struct ProtocolOptions {
+    /// What --trials, --epochs, --finalists, --finalist-seeds and --paired-uniform are unless they are given
+    #[arg(long, value_enum, default_value_t = Preset::Paper)]
+    preset: Preset,
+    /// Short trials in all, the uniform baseline's 3 included [default: 40]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(5..=10_000))]
+    trials: Option<u32>,
+    /// Epochs of a short trial [default: the preset's]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    epochs: Option<u32>,
+    /// Best samplers of the search that are tried again under fresh seeds [default: the preset's]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(0..=100))]
+    finalists: Option<u16>,
+    /// Fresh seeds a finalist [default: the preset's]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(0..=100))]
+    finalist_seeds: Option<u16>,
+    /// How the draws of an epoch of a short trial relate to each other; stratified ones make its objective less noisy
+    #[arg(long, value_enum, default_value_t = DrawsName::Stratified)]
+    draws: DrawsName,
+    /// Train all trials of the search under one seed
+    #[arg(long)]
+    common_seed: bool,
+    /// End a trial after an epoch in which it is more than half a point below the median of those before it
+    #[arg(long)]
+    stop_early: bool,
+    /// How finalists are tried again
+    #[arg(long, value_enum, default_value_t = ConfirmFrom::Search)]
+    confirm_from: ConfirmFrom,
+    /// Begin with the best samplers of this earlier study, which the daemon keeps; its network may be another
+    #[arg(long, value_name = "STUDY")]
+    pub(super) warm_start: Option<String>,
+    /// Retrain also under the sampler that knows which labels are wrong, as the best there is; needs --label-noise
+    #[arg(long)]
+    exact_labels: bool,
+    /// Retrain once under each of this many samplers of the search, from the worst to the best, and report whether short
+    /// trials rank them as training from scratch does
+    #[arg(long, value_name = "SAMPLERS", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1000))]
+    rank_check: u16,
+}
+
+impl ProtocolOptions {
+    /// Returns the number of short trials.
+    pub(super) fn trials(&self) -> usize {
+        self.trials.unwrap_or(40) as usize
+    }
+
+    /// Returns the epochs of a short trial.
+    pub(super) fn epochs(&self) -> u32 {
+        self.epochs.unwrap_or(match self.preset {
+            Preset::Paper => 5,
+            Preset::Quick => 1,
+        })
+    }
+
+    /// Returns the number of finalists.
+    pub(super) fn finalists(&self) -> usize {
+        usize::from(self.finalists.unwrap_or(match self.preset {
+            Preset::Paper => 3,
+            Preset::Quick => 4,
+        }))
+    }
+
+    /// Returns the fresh seeds a finalist.
+    pub(super) fn finalist_seeds(&self) -> usize {
+        usize::from(self.finalist_seeds.unwrap_or(2))
+    }
+
+    /// Returns how trials are run, in a study whose retrainings take `retrain_epochs`; what an earlier study found is
+    /// filled in when the daemon is there.
+    pub(super) fn protocol(&self, retrain_epochs: u32) -> Protocol {
+        Protocol {
+            draws: match self.draws {
+                DrawsName::Independent => Replacement::Independent,
+                DrawsName::Stratified => Replacement::Stratified,
+            },
+            common_seed: self.common_seed,
+            stopping: self.stop_early.then_some(Stopping::DEFAULT),
+            confirmation: match self.confirm_from {
+                ConfirmFrom::Search => None,
+                ConfirmFrom::Scratch => Some(Confirmation { epochs: retrain_epochs, start: Start::Scratch }),
+            },
+            paired_uniform: true,
+            warm_start: None,
+            exact_labels: self.exact_labels,
+            rank_check: usize::from(self.rank_check),
+        }
+    }
+}
