@@ -86,6 +86,9 @@ pub struct SearchOptions {
     /// κ of the upper confidence bound μ + κσ, or "brochu" for the growing κ of the paper's reference
     #[arg(long, default_value = "1.8", allow_negative_numbers = true, value_parser = parse_exploration)]
     kappa: Exploration,
+    /// Activate nothing, only say what would be
+    #[arg(long)]
+    dry_run: bool,
     /// Standard output: a table or one JSON object
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
@@ -206,6 +209,7 @@ impl SearchOptions {
             daemon: self.daemon.daemon.clone(),
             dataset: self.dataset.clone().unwrap_or_else(|| study.clone()),
             work_dir: self.prepare.work_dir(&study),
+            dry_run: self.dry_run,
             study,
             target,
             plan,

@@ -13,7 +13,7 @@ use swift_sampler_client::proto;
 
 use crate::error::SearcherError;
 use crate::plot::{History, HistoryPoint, PointKind, SamplerCurve};
-use crate::policy::{Purpose, TrialStanding, exact_labels, standing};
+use crate::policy::{Purpose, TrialStanding, Verdict, exact_labels, standing, verdict};
 use crate::study::{StoredTrial, StudyConfig};
 use crate::work_dir::WorkDir;
 
@@ -65,7 +65,10 @@ pub struct WinnerReport {
     pub trial: u64,
     /// Mean objective under fresh seeds.
     pub objective: f64,
-    /// The version activated in the daemon; `None` if it did not beat the uniform sampler.
+    /// Whether its confirmed gain is enough to be activated; `None` in reports of before this was judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    /// The version activated in the daemon; `None` if the gain was not enough, or in a dry run.
     pub activated_version: Option<u64>,
     /// The sampler.
     pub sampler: SamplerSpec,
@@ -168,6 +171,7 @@ impl Report {
             winner: WinnerReport {
                 trial: winner.trial,
                 objective: winner.objective,
+                verdict: Some(verdict(&records, winner.trial)),
                 activated_version,
                 sampler: found,
             },

@@ -18,7 +18,7 @@ use swift_sampler_client::{ClientError, proto};
 
 use crate::behaviour::Behaviour;
 use crate::error::SearcherError;
-use crate::policy::Plan;
+use crate::policy::{Plan, TrialRecord};
 use crate::preparation::{Preparation, TargetConfig, prepare};
 use crate::progress::Progress;
 use crate::report::{Evidence, Report};
@@ -27,6 +27,7 @@ use crate::study::{FORMAT, StoredTrial, StudyConfig, TrainingConfig};
 use crate::target::PrepareProgress;
 use crate::work_dir::WorkDir;
 use crate::worker::job_name;
+use promotion::Promotion;
 
 /// Pause between two looks at the trials.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -54,6 +55,8 @@ pub struct SearchConfig {
     pub jobs: usize,
     /// Folder for the start network, features, logs, report and pictures.
     pub work_dir: PathBuf,
+    /// Activate nothing, whatever is found.
+    pub dry_run: bool,
 }
 
 /// Runs a search to its end, or goes on with it, or returns the report of one that ended.
@@ -69,7 +72,17 @@ pub fn run(config: &SearchConfig, stop: &Stop, progress: &mut Progress) -> Resul
     let work_dir = WorkDir::open(&config.work_dir)?;
     if let Some(study) = existing.filter(|study| study.state() == proto::StudyState::Ended) {
         progress.say(&format!("study {} has ended; this is its report", config.study));
-        let report = Report::read(&study)?;
+        let mut report = Report::read(&study)?;
+        if report.winner.activated_version.is_none() {
+            // It may have been a dry run, which this is not.
+            let trials = StoredTrial::read_all(&client.list_trials(&config.study)?)?;
+            let promotion = Promotion { config, client: &client };
+            if promotion.promoted(&trials)?.is_none() {
+                let records: Vec<TrialRecord> = trials.iter().map(|trial| trial.record.clone()).collect();
+                promotion.settle(&records, progress)?;
+            }
+            report.winner.activated_version = promotion.promoted(&trials)?;
+        }
         report.write(&work_dir)?;
         return Ok(report);
     }
@@ -93,7 +106,7 @@ pub fn run(config: &SearchConfig, stop: &Stop, progress: &mut Progress) -> Resul
         &study_config,
         &trials,
         &evidence,
-        search.promoted(&trials)?,
+        search.promotion().promoted(&trials)?,
         work_dir.path().to_owned(),
     )?;
     report.write(&work_dir)?;
@@ -191,6 +204,10 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
+    fn promotion(&self) -> Promotion<'_> {
+        Promotion { config: self.config, client: &self.client }
+    }
+
     /// Ends the study; jobs that crashed workers left behind go first, so that the dataset can be removed.
     fn end(&self, trials: &[StoredTrial], report: &Report) -> Result<(), SearcherError> {
         for trial in trials {

@@ -65,6 +65,50 @@ fn a_search_finds_a_better_sampler_and_swaps_it_into_a_running_job() {
     assert_eq!(self::report(&again)["gain"], report["gain"]);
 }
 
+/// Returns the active version of dataset `d`.
+fn active(daemon: &Samplerd) -> u64 {
+    daemon.ctl().one(&["dataset", "show", "d"])["active_version"].as_u64().unwrap()
+}
+
+#[test]
+fn a_dry_run_activates_nothing_the_same_search_then_does_and_a_rollback_takes_it_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Samplerd::start(&folder.path().join("data"));
+    let work_dir = folder.path().join("work");
+    let dry = searcher(&daemon, &work_dir).arg("--dry-run").output().unwrap();
+    let said = String::from_utf8_lossy(&dry.stderr).into_owned();
+    let winner = report(&dry)["winner"].clone();
+    assert_eq!((winner["verdict"]["decision"].as_str(), active(&daemon)), (Some("publish"), 1), "{winner}");
+    assert!(winner["activated_version"].is_null() && said.contains("dry run"), "{winner} {said}");
+    assert!(winner["verdict"]["mean"].as_f64() > winner["verdict"]["standard_error"].as_f64(), "{winner}");
+
+    let activated = report(&searcher(&daemon, &work_dir).output().unwrap())["winner"]["activated_version"].clone();
+    assert_eq!(activated.as_u64(), Some(active(&daemon)));
+    assert!(active(&daemon) > 1);
+    daemon.ctl().one(&["sampler", "rollback", "d"]);
+    assert_eq!(active(&daemon), 1);
+    report(&searcher(&daemon, &work_dir).output().unwrap());
+    assert_eq!(active(&daemon), 1, "a search that has ended does not undo a rollback");
+}
+
+#[test]
+fn a_sampler_that_gains_nothing_is_not_activated() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Samplerd::start(&folder.path().join("data"));
+    // Without wrong labels the uniform sampler is the best there is.
+    let mut command = Command::new(binary("searcher"));
+    command
+        .args(["--target", "simulated", "--study", "s", "--dataset", "d", "--seed", "1", "--label-noise", "0"])
+        .args(["--trials", "12", "--jobs", "2", "--confirm", "0", "--output", "json"])
+        .args(["--daemon", daemon.address(), "--work-dir"])
+        .arg(folder.path().join("work"));
+    let output = command.output().unwrap();
+    let winner = report(&output)["winner"].clone();
+    assert_eq!((winner["verdict"]["decision"].as_str(), active(&daemon)), (Some("within_error"), 1), "{winner}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("is not activated") && said.contains("does not exceed its standard error"), "{said}");
+}
+
 #[test]
 fn a_killed_search_goes_on_where_it_was() {
     let folder = tempfile::tempdir().unwrap();

@@ -46,8 +46,16 @@ pub fn print(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         )?;
     }
     match report.winner.activated_version {
-        Some(version) => writeln!(out, "active        version {version} of {dataset}")?,
-        None => writeln!(out, "active        unchanged: the sampler found does not beat the uniform one")?,
+        Some(version) => {
+            writeln!(
+                out,
+                "active        version {version} of {dataset} (`samplerctl sampler rollback {dataset}` takes it back)"
+            )?;
+        }
+        None => writeln!(out, "active        unchanged")?,
+    }
+    if let Some(verdict) = &report.winner.verdict {
+        writeln!(out, "verdict       {verdict}")?;
     }
     let epochs = &report.epochs;
     writeln!(

@@ -1,31 +1,41 @@
 //! The hot swap: the winner becomes the dataset's active sampler.
 
 use swift_sampler::SamplerSpec;
+use swift_sampler_client::blocking::Client;
 use swift_sampler_client::proto;
 
-use super::Search;
+use super::SearchConfig;
 use crate::error::SearcherError;
-use crate::policy::{TrialRecord, Winner, standing};
+use crate::policy::{Purpose, TrialRecord, Verdict, standing, verdict};
 use crate::progress::Progress;
 use crate::study::StoredTrial;
 
-impl Search<'_> {
-    /// Activates the winner if there is one and it beats the uniform sampler; returns whether that is settled.
-    pub(super) fn promote_winner(&self, records: &[TrialRecord], progress: &Progress) -> Result<bool, SearcherError> {
-        let standing = standing(&self.config.plan, records)?;
-        let Some(winner) = standing.winner else { return Ok(false) };
-        let baseline = standing.baseline;
-        if !beats(&winner, baseline) {
-            progress.say(&format!(
-                "the best sampler found (trial {}, {}) does not beat the uniform one ({}): it stays inactive",
-                winner.trial,
-                percent(Some(winner.objective)),
-                percent(baseline)
-            ));
+/// The active sampler of the search's dataset, for the search to change.
+pub(super) struct Promotion<'a> {
+    /// Which study, which dataset, and whether anything may be changed.
+    pub(super) config: &'a SearchConfig,
+    /// The daemon.
+    pub(super) client: &'a Client,
+}
+
+impl Promotion<'_> {
+    /// Activates the winner if its confirmed gain over the uniform sampler exceeds its standard error; returns whether
+    /// that is settled. A dry run only says what it would do.
+    pub(super) fn settle(&self, records: &[TrialRecord], progress: &Progress) -> Result<bool, SearcherError> {
+        let Some(winner) = standing(&self.config.plan, records)?.winner else { return Ok(false) };
+        let (dataset, found) = (&self.config.dataset, format!("the sampler found by trial {}", winner.trial));
+        let verdict = verdict(records, winner.trial);
+        let Verdict::Publish(gain) = verdict else {
+            progress.say(&format!("{found} is not activated: {verdict}"));
+            return Ok(true);
+        };
+        if self.config.dry_run {
+            progress.say(&format!("a dry run: {found} would be activated, {verdict}"));
             return Ok(true);
         }
-        let dataset = &self.config.dataset;
         let version = match self.promoted_version(winner.trial)? {
+            // Retraining begins once this is settled: whatever is active now was activated since.
+            Some(_) if records.iter().any(|record| record.parameters.purpose == Purpose::Retrain) => return Ok(true),
             Some(version) => version,
             None => {
                 let number = winner.trial;
@@ -38,10 +48,11 @@ impl Search<'_> {
             self.client.activate_sampler(dataset, version)?;
         }
         progress.say(&format!(
-            "activated version {version} of {dataset}: trial {}, validation {} (uniform {})",
+            "activated version {version} of {dataset}: trial {}, validation {}, {} over uniform; \
+             `samplerctl sampler rollback {dataset}` takes it back",
             winner.trial,
-            percent(Some(winner.objective)),
-            percent(baseline)
+            percent(winner.objective),
+            gain
         ));
         Ok(true)
     }
@@ -49,9 +60,10 @@ impl Search<'_> {
     /// Returns the version under which the winner was activated; `None` if it was not.
     pub(super) fn promoted(&self, trials: &[StoredTrial]) -> Result<Option<u64>, SearcherError> {
         let records: Vec<TrialRecord> = trials.iter().map(|trial| trial.record.clone()).collect();
-        let standing = standing(&self.config.plan, &records)?;
-        match standing.winner {
-            Some(winner) if beats(&winner, standing.baseline) => self.promoted_version(winner.trial),
+        match standing(&self.config.plan, &records)?.winner {
+            Some(winner) if !self.config.dry_run && matches!(verdict(&records, winner.trial), Verdict::Publish(_)) => {
+                self.promoted_version(winner.trial)
+            }
             _ => Ok(None),
         }
     }
@@ -82,10 +94,6 @@ impl Search<'_> {
     }
 }
 
-fn beats(winner: &Winner, baseline: Option<f64>) -> bool {
-    baseline.is_some_and(|baseline| winner.objective > baseline)
-}
-
-fn percent(share: Option<f64>) -> String {
-    share.map_or_else(|| "unknown".to_owned(), |share| format!("{:.2}%", 100.0 * share))
+fn percent(share: f64) -> String {
+    format!("{:.2}%", 100.0 * share)
 }

@@ -74,7 +74,7 @@ impl Search<'_> {
         progress.update(&self.config.plan, &trials);
         let records: Vec<TrialRecord> = trials.iter().map(|trial| trial.record.clone()).collect();
         if !self.promotion_settled {
-            self.promotion_settled = self.promote_winner(&records, progress)?;
+            self.promotion_settled = self.promotion().settle(&records, progress)?;
         }
         let under_way = records.iter().filter(|record| record.standing == TrialStanding::Pending).count();
         if under_way < self.config.jobs {
@@ -141,7 +141,7 @@ impl Search<'_> {
     fn add_trial(&self, number: u64, mut parameters: TrialParameters) -> Result<(), SearcherError> {
         let version = match &parameters.sampler {
             SamplerSpec::Uniform {} => UNIFORM_VERSION,
-            sampler => match self.put_sampler(sampler, number, true) {
+            sampler => match self.promotion().put_sampler(sampler, number, true) {
                 Ok(version) => version,
                 Err(SearcherError::Daemon(ClientError::Invalid(reason))) => {
                     parameters.refused = Some(reason);
