@@ -74,6 +74,12 @@ impl ImageShape {
     pub const fn pixels(self) -> usize {
         self.channels * self.height * self.width
     }
+
+    /// Tells whether the examples are vectors, each feature of which is a channel of one pixel.
+    #[must_use]
+    pub const fn is_vector(self) -> bool {
+        self.height == 1 && self.width == 1
+    }
 }
 
 /// Images with the labels that a training run sees, and the labels they had.

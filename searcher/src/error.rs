@@ -24,7 +24,7 @@ pub enum SearcherError {
     )]
     WithoutTorch {
         /// The target asked for.
-        target: &'static str,
+        target: String,
     },
     /// Data is missing or wrong.
     #[error("{0}")]
@@ -92,6 +92,7 @@ impl SearcherError {
             Self::Config(_) | Self::WithoutTorch { .. } | Self::Locked { .. } => 3,
             Self::Daemon(error) => u8::try_from(error.exit_code()).unwrap_or(1),
             Self::Data(_) | Self::Target(TargetError::Data(_) | TargetError::TooFewClasses { .. }) => 5,
+            Self::Target(TargetError::Module { .. } | TargetError::OtherModule { .. }) => 5,
             Self::Target(TargetError::UnknownTarget { .. } | TargetError::InvalidRun { .. }) => 3,
             _ => 1,
         }

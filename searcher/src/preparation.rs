@@ -34,7 +34,7 @@ pub struct Preparation {
 impl TargetConfig {
     /// Returns the target's name on the command line.
     #[must_use]
-    pub const fn name(&self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Self::Simulated(_) => "simulated",
             Self::Network(config) => config.target.name(),
@@ -123,10 +123,10 @@ fn prepare_network(
     _: &Stop,
     _: &mut dyn FnMut(&PrepareProgress) -> ControlFlow<()>,
 ) -> Result<Preparation, SearcherError> {
-    Err(SearcherError::WithoutTorch { target: config.target.name() })
+    Err(SearcherError::WithoutTorch { target: config.target.name().to_owned() })
 }
 
 #[cfg(not(feature = "torch"))]
 fn open_network(config: &PrepareConfig, _: &Path) -> Result<Box<dyn Target>, SearcherError> {
-    Err(SearcherError::WithoutTorch { target: config.target.name() })
+    Err(SearcherError::WithoutTorch { target: config.target.name().to_owned() })
 }

@@ -44,6 +44,10 @@ impl Progress {
                 100.0 * report.validation_accuracy,
                 report.seconds
             )),
+            PrepareProgress::GradientNormOfLogits => self.say(
+                "grad_norm is taken from the logits alone: no last linear layer was found in the module \
+                 (let forward return (logits, h) with that layer's input h to have it in full)",
+            ),
             PrepareProgress::Features { done, total } if done == total => {
                 self.say(&format!("features of {total} examples extracted"));
             }

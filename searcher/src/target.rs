@@ -1,6 +1,7 @@
 //! The seam between the search and the networks it trains: what a trial asks of a target, free of libtorch.
 
 mod error;
+mod network;
 mod shuffled;
 
 use std::ops::ControlFlow;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::DataConfig;
 
 pub use error::TargetError;
+pub use network::{InputScale, ModuleConfig, Network};
 pub use shuffled::ShuffledEpochs;
 pub(crate) use shuffled::{below, shuffle};
 
@@ -29,7 +31,7 @@ pub trait BatchSource {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Start {
-    /// Freshly initialised from the run's seed.
+    /// Freshly initialised from the run's seed; a TorchScript module has the weights of its file.
     Scratch,
     /// The start network after its last epoch. A fine-tuning from here shows what a sampler makes it forget.
     Last,
@@ -44,7 +46,7 @@ pub struct TrainingRun {
     pub epochs: u32,
     /// Examples a batch, which must agree with what the batch source gives.
     pub batch_size: u32,
-    /// Seed of the initial weights; a run from a checkpoint draws no random numbers of its own.
+    /// Seed of the initial weights, and of what a module draws (dropout); otherwise a run from a checkpoint draws nothing.
     pub seed: u64,
     /// The weights to start from.
     pub start: Start,
@@ -238,7 +240,7 @@ impl FromStr for Checkpoint {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PrepareConfig {
     /// The network.
-    pub target: Architecture,
+    pub target: Network,
     /// The data and how it is split.
     pub data: DataConfig,
     /// Epochs of the start network.
@@ -251,6 +253,9 @@ pub struct PrepareConfig {
     pub recipe: RecipeOverrides,
     /// The checkpoint that the features come from.
     pub features_from: Checkpoint,
+    /// How the data's values become the network's input.
+    #[serde(default, skip_serializing_if = "InputScale::is_default")]
+    pub input: InputScale,
 }
 
 impl PrepareConfig {
@@ -261,15 +266,16 @@ impl PrepareConfig {
 
     /// Returns the default preparation of `target` on `data`.
     #[must_use]
-    pub fn new(target: Architecture, data: DataConfig) -> Self {
+    pub fn new(target: impl Into<Network>, data: DataConfig) -> Self {
         Self {
-            target,
+            target: target.into(),
             data,
             epochs: Self::EPOCHS,
             batch_size: Self::BATCH_SIZE,
             seed: 0,
             recipe: RecipeOverrides::default(),
             features_from: Checkpoint::default(),
+            input: InputScale::default(),
         }
     }
 }
@@ -301,6 +307,8 @@ pub enum PrepareProgress {
         /// How many there will be.
         epochs: u32,
     },
+    /// The input of the last linear layer is not to be had, so that `grad_norm` is taken from the logits alone.
+    GradientNormOfLogits,
     /// Features of `done` of `total` examples are computed.
     Features {
         /// Examples done.

@@ -8,6 +8,7 @@ mod features;
 mod images;
 mod layers;
 mod manifest;
+mod module;
 mod networks;
 mod prepare;
 mod training;
@@ -17,8 +18,10 @@ use std::path::{Path, PathBuf};
 
 use tch::Device;
 
+use crate::randomness::seed_for;
 use crate::target::{
-    BatchSource, EpochReport, PrepareConfig, Start, Target, TargetError, TrainingOutcome, TrainingRun,
+    BatchSource, Checkpoint, EpochReport, Network, PrepareConfig, Start, Target, TargetError, TrainingOutcome,
+    TrainingRun,
 };
 
 pub use features::{FeatureColumns, features_of, write_features};
@@ -29,10 +32,17 @@ pub use prepare::prepare;
 /// Threads that libtorch uses within one operation on the CPU.
 const INTRA_OP_THREADS: i32 = 1;
 
-/// The start network after its last epoch, in the work folder.
-const START_FILE: &str = "start.safetensors";
-/// The start network at its best validation accuracy.
-const BEST_FILE: &str = "best.safetensors";
+/// Returns the file in the work folder that holds the start network as it was at a checkpoint; a mean ends
+/// with the best one.
+const fn checkpoint_file(network: &Network, checkpoint: Checkpoint) -> &'static str {
+    match (network, checkpoint) {
+        (Network::BuiltIn(_), Checkpoint::Last) => "start.safetensors",
+        (Network::BuiltIn(_), Checkpoint::Best | Checkpoint::Mean) => "best.safetensors",
+        (Network::Module(_), Checkpoint::Last) => "start.pt",
+        (Network::Module(_), Checkpoint::Best | Checkpoint::Mean) => "best.pt",
+    }
+}
+
 /// One row of features a training example.
 const FEATURES_FILE: &str = "features.parquet";
 
@@ -62,6 +72,11 @@ pub fn open_target(config: &PrepareConfig, work_dir: &Path) -> Result<Box<dyn Ta
     Ok(Box::new(TorchTarget::new(config, work_dir)?))
 }
 
+/// Seeds what modules draw while they train, such as the units that dropout leaves out.
+fn seed_dropout(seed: u64) {
+    tch::manual_seed(seed_for(seed, 0, "dropout").cast_signed());
+}
+
 /// A network with its data on one device.
 struct TorchTarget {
     config: PrepareConfig,
@@ -77,15 +92,25 @@ impl TorchTarget {
     fn new(config: &PrepareConfig, work_dir: &Path) -> Result<Self, TargetError> {
         let device = device();
         let split = config.data.load()?;
-        let train = DeviceImages::new(&split.train, None, device);
-        let validation = DeviceImages::new(&split.validation, Some(&train), device);
-        let test = DeviceImages::new(&split.test, Some(&train), device);
+        let train = DeviceImages::new(&split.train, config.input, device);
+        let validation = DeviceImages::like(&split.validation, &train);
+        let test = DeviceImages::like(&split.test, &train);
         let (config, work_dir) = (config.clone(), work_dir.to_owned());
         Ok(Self { config, work_dir, device, classes: split.classes(), train, validation, test })
     }
 
-    fn fresh_model(&self, seed: u64) -> Model {
-        Model::new(self.config.target, self.train.shape(), self.classes, seed, self.device)
+    /// The network from scratch: initial weights of `seed`, or the weights of the user's file.
+    fn fresh_model(&self, seed: u64) -> Result<Model, TargetError> {
+        let (shape, classes, device) = (self.train.shape(), self.classes, self.device);
+        match &self.config.target {
+            Network::BuiltIn(architecture) => Ok(Model::new(*architecture, shape, classes, seed, device)),
+            Network::Module(module) => Model::of_module(module, shape, classes, device),
+        }
+    }
+
+    /// The network as the preparation left it at a checkpoint.
+    fn load(&self, model: &mut Model, checkpoint: Checkpoint) -> Result<(), TargetError> {
+        model.load(&self.work_dir.join(checkpoint_file(&self.config.target, checkpoint)))
     }
 }
 
@@ -101,12 +126,13 @@ impl Target for TorchTarget {
         evaluate_test: bool,
         on_epoch: &mut dyn FnMut(&EpochReport) -> ControlFlow<()>,
     ) -> Result<TrainingOutcome, TargetError> {
-        let mut model = self.fresh_model(run.seed);
+        let mut model = self.fresh_model(run.seed)?;
         match run.start {
             Start::Scratch => {}
-            Start::Last => model.load(&self.work_dir.join(START_FILE))?,
-            Start::Best => model.load(&self.work_dir.join(BEST_FILE))?,
+            Start::Last => self.load(&mut model, Checkpoint::Last)?,
+            Start::Best => self.load(&mut model, Checkpoint::Best)?,
         }
+        seed_dropout(run.seed);
         let recipe = run.recipe.apply(self.config.target.recipe());
         let plan = training::Plan { epochs: run.epochs, batch_size: run.batch_size, recipe };
         let epochs =
@@ -116,7 +142,7 @@ impl Target for TorchTarget {
                 ControlFlow::Continue(()) => Ok(()),
                 ControlFlow::Break(()) => Err(TargetError::Interrupted),
             })?;
-        let test_accuracy = evaluate_test.then(|| training::accuracy(&model, &self.test));
+        let test_accuracy = evaluate_test.then(|| training::accuracy(&model, &self.test)).transpose()?;
         Ok(TrainingOutcome { epochs, test_accuracy })
     }
 }

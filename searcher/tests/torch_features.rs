@@ -7,7 +7,7 @@ use std::fs::File;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::RowAccessor;
 use swift_sampler_searcher::data::{LabelledImages, synthetic};
-use swift_sampler_searcher::target::{Architecture, TargetError};
+use swift_sampler_searcher::target::{Architecture, InputScale, TargetError};
 use swift_sampler_searcher::torch::{DeviceImages, FeatureColumns, Model, features_of, write_features};
 use tch::{Device, Kind, Tensor};
 
@@ -23,7 +23,7 @@ fn model(architecture: Architecture) -> Model {
 }
 
 fn features(model: &Model) -> FeatureColumns {
-    let images = DeviceImages::new(&images(), None, Device::Cpu);
+    let images = DeviceImages::new(&images(), InputScale::Standardised, Device::Cpu);
     features_of(model, &images, CLASSES, &mut |_| Ok(())).unwrap()
 }
 
@@ -53,10 +53,12 @@ fn every_feature_is_what_its_formula_says() {
     for architecture in [Architecture::Mlp, Architecture::Cnn] {
         let model = model(architecture);
         let ours = features(&model);
-        let activations = model.forward(&normalised(), false);
+        let activations = model.forward(&normalised(), false).unwrap();
         let labels = images().labels;
         let mut naive = FeatureColumns::default();
-        for ((logits, hidden), &label) in rows(&activations.logits).iter().zip(rows(&activations.hidden)).zip(&labels) {
+        for ((logits, hidden), &label) in
+            rows(&activations.logits).iter().zip(rows(activations.hidden.as_ref().unwrap())).zip(&labels)
+        {
             let label = usize::from(label);
             let total: f64 = logits.iter().map(|z| z.exp()).sum();
             let p: Vec<f64> = logits.iter().map(|z| z.exp() / total).collect();
@@ -81,7 +83,7 @@ fn the_gradient_norm_is_that_of_automatic_differentiation() {
     let (weight, bias) = (model.tensor("fc3.weight").unwrap(), model.tensor("fc3.bias").unwrap());
     let (pixels, labels) = (normalised(), images().labels);
     for row in (0..300).step_by(37) {
-        let logits = model.forward(&pixels.get(row).unsqueeze(0), false).logits;
+        let logits = model.forward(&pixels.get(row).unsqueeze(0), false).unwrap().logits;
         let label = Tensor::from_slice(&[i64::from(labels[usize::try_from(row).unwrap()])]);
         let loss = logits.cross_entropy_for_logits(&label);
         let gradients = Tensor::run_backward(&[loss], &[&weight, &bias], false, false);
@@ -117,7 +119,9 @@ fn an_overconfident_network_still_has_finite_features() {
 fn two_classes_are_refused() {
     let images = synthetic::blobs(10, 2, 0);
     let model = Model::new(Architecture::Mlp, images.shape, 2, 0, Device::Cpu);
-    let error = features_of(&model, &DeviceImages::new(&images, None, Device::Cpu), 2, &mut |_| Ok(())).unwrap_err();
+    let error =
+        features_of(&model, &DeviceImages::new(&images, InputScale::Standardised, Device::Cpu), 2, &mut |_| Ok(()))
+            .unwrap_err();
     assert!(matches!(error, TargetError::TooFewClasses { classes: 2 }), "{error}");
 }
 
@@ -128,7 +132,7 @@ fn the_parquet_file_holds_the_columns_to_the_last_bit() {
     let features = features(&model(Architecture::Mlp));
     write_features(&path, &features).unwrap();
     let reader = SerializedFileReader::new(File::open(&path).unwrap()).unwrap();
-    let mut read = FeatureColumns::default();
+    let mut read = FeatureColumns { gradient_norm_with_hidden: true, ..FeatureColumns::default() };
     for row in reader.get_row_iter(None).unwrap() {
         let row = row.unwrap();
         read.loss.push(row.get_double(0).unwrap());

@@ -8,7 +8,7 @@ use crate::data::DataConfig;
 use crate::error::SearcherError;
 use crate::preparation::TargetConfig;
 use crate::simulated::SimulatedConfig;
-use crate::target::{Architecture, Checkpoint, PrepareConfig, RecipeOverrides};
+use crate::target::{Architecture, Checkpoint, InputScale, ModuleConfig, Network, PrepareConfig, RecipeOverrides};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum FeaturesFrom {
@@ -23,8 +23,14 @@ enum FeaturesFrom {
 /// Options that decide the start network and the features.
 #[derive(Debug, Args)]
 pub struct PrepareOptions {
-    /// What to train: mlp, cnn, resnet18 (these need libtorch), or simulated (a closed formula, for trying things out)
-    #[arg(long, required = true)]
+    /// What to train: mlp, cnn, resnet18, the file of a TorchScript module such as model.pt (all of these need libtorch), or
+    /// simulated (a closed formula, for trying things out)
+    ///
+    /// A module is made by torch.jit.script(model).save("model.pt"), or by tracing. It takes float images N×C×H×W, or
+    /// vectors N×F, and returns logits N×classes or a tuple (logits, h), h being the input of its last linear layer. Its
+    /// parameters with requires_grad are trained. What trains "from scratch" (the start network and the retrainings at the
+    /// end) starts from the weights in the file, since TorchScript cannot make new ones.
+    #[arg(long, required = true, value_name = "NAME|FILE")]
     target: Option<String>,
     /// Folder with the training data: the four IDX files of MNIST or Fashion-MNIST
     #[arg(long)]
@@ -53,9 +59,19 @@ pub struct PrepareOptions {
     /// Learning rate [default: the target's]
     #[arg(long)]
     learning_rate: Option<f64>,
+    /// How values of the data become the network's input: less mean, by standard deviation, of each channel over the training
+    /// set; or as stored (bytes divided by 255, floats unchanged), for networks that scale their input themselves
+    #[arg(long, value_enum, default_value_t = InputScaleName::Standardised)]
+    input_scale: InputScaleName,
     /// Folder for start network, features, logs, report and pictures [default: searcher-work/STUDY]
     #[arg(long)]
     work_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum InputScaleName {
+    Standardised,
+    Stored,
 }
 
 impl PrepareOptions {
@@ -75,11 +91,9 @@ impl PrepareOptions {
                 seed: self.seed,
             }));
         }
-        let architecture: Architecture = name.parse().map_err(|_unknown| {
-            SearcherError::Config(format!("no target is named {name:?}: mlp, cnn, resnet18 or simulated"))
-        })?;
+        let network = self.network(name)?;
         if cfg!(not(feature = "torch")) {
-            return Err(SearcherError::WithoutTorch { target: architecture.name() });
+            return Err(SearcherError::WithoutTorch { target: network.name().to_owned() });
         }
         let Some(path) = &self.data else {
             return Err(SearcherError::Config(format!(
@@ -104,8 +118,26 @@ impl PrepareOptions {
                 FeaturesFrom::Last => Checkpoint::Last,
                 FeaturesFrom::Mean => Checkpoint::Mean,
             },
-            ..PrepareConfig::new(architecture, data)
+            input: match self.input_scale {
+                InputScaleName::Standardised => InputScale::Standardised,
+                InputScaleName::Stored => InputScale::Stored,
+            },
+            ..PrepareConfig::new(network, data)
         }))
+    }
+
+    fn network(&self, name: &str) -> Result<Network, SearcherError> {
+        if Network::is_file_name(name) {
+            let module = ModuleConfig::of_file(name)
+                .map_err(|error| SearcherError::Config(format!("--target {error}: a TorchScript module's file")))?;
+            return Ok(Network::Module(module));
+        }
+        let architecture: Architecture = name.parse().map_err(|_unknown| {
+            SearcherError::Config(format!(
+                "no target is named {name:?}: mlp, cnn, resnet18, simulated, or a file that ends in .pt"
+            ))
+        })?;
+        Ok(architecture.into())
     }
 
     /// Returns the work folder.

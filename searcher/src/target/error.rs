@@ -45,10 +45,30 @@ pub enum TargetError {
         expected: &'static str,
     },
     /// No architecture has this name.
-    #[error("no target is named {name:?}: the targets are mlp, cnn and resnet18")]
+    #[error(
+        "no target is named {name:?}: the targets are mlp, cnn, resnet18, or the file of a TorchScript module (model.pt)"
+    )]
     UnknownTarget {
         /// The name.
         name: String,
+    },
+    /// The file is not a TorchScript module that can be trained on the data.
+    #[error("{}: {reason}", path.display())]
+    Module {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
+    /// The module's file is not the one that the study was made with.
+    #[error("{}: the study was made with another file (SHA-256 {expected}, this one has {found})", path.display())]
+    OtherModule {
+        /// The file.
+        path: PathBuf,
+        /// The study's hash.
+        expected: String,
+        /// The file's hash.
+        found: String,
     },
     /// No checkpoint has this name.
     #[error("no checkpoint is named {name:?}: best, last or mean")]

@@ -20,8 +20,11 @@ pub struct FeatureColumns {
     pub loss: Vec<f64>,
     /// Entropy of the prediction over the classes other than the label (eq. 11), in nats.
     pub entropy: Vec<f64>,
-    /// Euclidean norm of the loss's gradient by weight and bias of the last linear layer.
+    /// Euclidean norm of the loss's gradient by weight and bias of the last linear layer; by the logits, which is the
+    /// factor of it that is no activation's, where the layer's input is not to be had.
     pub grad_norm: Vec<f64>,
+    /// Whether the layer's input was to be had.
+    pub gradient_norm_with_hidden: bool,
 }
 
 /// Computes the features of all `images` in order, in evaluation mode, calling `progress` with the examples done.
@@ -38,12 +41,11 @@ pub fn features_of(
     if classes < CLASSES_MIN {
         return Err(TargetError::TooFewClasses { classes });
     }
-    let mut columns = FeatureColumns::default();
+    let mut columns = FeatureColumns { gradient_norm_with_hidden: true, ..FeatureColumns::default() };
     for (start, end) in chunks(images.len()) {
-        no_grad(|| {
-            let (pixels, labels) = images.range(start, end);
-            columns.append(&model.forward(&pixels, false), &labels)
-        })?;
+        let (pixels, labels) = images.range(start, end);
+        let activations = model.forward_with_hidden(&pixels)?;
+        no_grad(|| columns.append(&activations, &labels))?;
         progress(end)?;
     }
     Ok(columns)
@@ -56,6 +58,7 @@ impl FeatureColumns {
             sum.resize(values.len(), 0.0);
             sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
         }
+        self.gradient_norm_with_hidden = other.gradient_norm_with_hidden;
     }
 
     /// Returns every value times `factor`.
@@ -72,7 +75,6 @@ impl FeatureColumns {
     /// Appends the features of one batch, computed in f64: ranks of nearly equal losses then differ as they should.
     fn append(&mut self, activations: &Activations, labels: &Tensor) -> Result<(), TargetError> {
         let logits = activations.logits.to_kind(Kind::Double);
-        let hidden = activations.hidden.to_kind(Kind::Double);
         let labels = labels.unsqueeze(1);
 
         let log_probabilities = logits.log_softmax(1, Kind::Double);
@@ -86,7 +88,15 @@ impl FeatureColumns {
         let one = Tensor::ones_like(&labels).to_kind(Kind::Double);
         let residual = log_probabilities.exp().scatter_add(1, &labels, &-one);
         let squared_norm = |tensor: &Tensor| tensor.square().sum_dim_intlist(1, false, Kind::Double);
-        extend(&mut self.grad_norm, &(squared_norm(&residual) * (squared_norm(&hidden) + 1.0)).sqrt())
+        let squared_residual = squared_norm(&residual);
+        let squared_gradient = match &activations.hidden {
+            Some(hidden) => squared_residual * (squared_norm(&hidden.to_kind(Kind::Double)) + 1.0),
+            None => {
+                self.gradient_norm_with_hidden = false;
+                squared_residual
+            }
+        };
+        extend(&mut self.grad_norm, &squared_gradient.sqrt())
     }
 }
 

@@ -3,6 +3,7 @@
 use tch::{Device, IndexOp, Kind, Tensor};
 
 use crate::data::{ImageShape, LabelledImages};
+use crate::target::InputScale;
 
 /// Added to the standard deviation of the pixels, so that a constant image set stays finite.
 const STANDARD_DEVIATION_FLOOR: f64 = 1e-6;
@@ -17,27 +18,37 @@ pub struct DeviceImages {
     pixels: Tensor,
     /// i64, n.
     labels: Tensor,
-    /// f32, 1 × channels × 1 × 1, of pixels scaled to 0..=1.
-    mean: Tensor,
-    /// As `mean`.
-    standard_deviation: Tensor,
+    /// Mean and standard deviation of each channel, of pixels scaled to 0..=1: f32, 1 × channels × 1 × 1.
+    normalisation: Option<(Tensor, Tensor)>,
     len: usize,
 }
 
 impl DeviceImages {
-    /// Copies `images` to `device`, to be normalised as `like` is, or else by their own mean and standard deviation.
+    /// Copies `images` to `device`, to be scaled as `scale` says, by their own mean and standard deviation.
     #[must_use]
-    pub fn new(images: &LabelledImages, like: Option<&Self>, device: Device) -> Self {
+    pub fn new(images: &LabelledImages, scale: InputScale, device: Device) -> Self {
+        let normalisation = match scale {
+            InputScale::Standardised => Some(normalisation(images, device)),
+            InputScale::Stored => None,
+        };
+        Self::scaled(images, normalisation, device)
+    }
+
+    /// Copies `images` to where `other` is, to be scaled as it is.
+    #[must_use]
+    pub fn like(images: &LabelledImages, other: &Self) -> Self {
+        let normalisation =
+            other.normalisation.as_ref().map(|(mean, deviation)| (mean.shallow_clone(), deviation.shallow_clone()));
+        Self::scaled(images, normalisation, other.pixels.device())
+    }
+
+    fn scaled(images: &LabelledImages, normalisation: Option<(Tensor, Tensor)>, device: Device) -> Self {
         let ImageShape { channels, height, width } = images.shape;
         let size = [images.len(), channels, height, width].map(to_i64);
         let pixels = Tensor::from_data_size(&images.pixels, &size, Kind::Uint8).to_device(device);
         let labels: Vec<i64> = images.labels.iter().map(|&label| i64::from(label)).collect();
-        let (mean, standard_deviation) = match like {
-            Some(like) => (like.mean.shallow_clone(), like.standard_deviation.shallow_clone()),
-            None => normalisation(images, device),
-        };
         let labels = Tensor::from_slice(&labels).to_device(device);
-        Self { shape: images.shape, pixels, labels, mean, standard_deviation, len: images.len() }
+        Self { shape: images.shape, pixels, labels, normalisation, len: images.len() }
     }
 
     /// Returns the shape of an image.
@@ -74,8 +85,10 @@ impl DeviceImages {
     fn normalise(&self, pixels: &Tensor) -> Tensor {
         let mut floats = pixels.to_kind(Kind::Float);
         floats /= PIXEL_MAX;
-        floats -= &self.mean;
-        floats /= &self.standard_deviation;
+        if let Some((mean, standard_deviation)) = &self.normalisation {
+            floats -= mean;
+            floats /= standard_deviation;
+        }
         floats
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BEST_FILE, FEATURES_FILE, START_FILE};
+use super::{FEATURES_FILE, checkpoint_file};
 use crate::target::{Checkpoint, EpochReport, PrepareConfig, TargetError};
 
 const MANIFEST_FILE: &str = "manifest.json";
@@ -40,8 +40,9 @@ impl Manifest {
     /// Reads the manifest of `work_dir` if its start network is the one that `config` describes and is still there.
     pub(super) fn matching(config: &PrepareConfig, work_dir: &Path) -> Result<Option<Self>, TargetError> {
         let Some(manifest) = Self::read(work_dir)? else { return Ok(None) };
-        let there = |name| work_dir.join(name).is_file();
-        Ok((manifest.trains_as(config) && there(START_FILE) && there(BEST_FILE)).then_some(manifest))
+        let there = |checkpoint| work_dir.join(checkpoint_file(&config.target, checkpoint)).is_file();
+        let both = there(Checkpoint::Last) && there(Checkpoint::Best);
+        Ok((manifest.trains_as(config) && both).then_some(manifest))
     }
 
     /// Tells whether the feature file is that of `checkpoint`.

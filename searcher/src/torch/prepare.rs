@@ -9,7 +9,7 @@ use super::images::DeviceImages;
 use super::manifest::Manifest;
 use super::networks::Model;
 use super::training::{self, Plan};
-use super::{BEST_FILE, FEATURES_FILE, START_FILE, TorchTarget};
+use super::{FEATURES_FILE, TorchTarget, checkpoint_file, seed_dropout};
 use crate::stop::Stop;
 use crate::target::{
     BatchSource, Checkpoint, EpochReport, PrepareConfig, PrepareProgress, Prepared, ShuffledEpochs, TargetError,
@@ -36,13 +36,13 @@ pub fn prepare(
         .map_err(|source| TargetError::File { path: work_dir.to_owned(), reason: source.to_string() })?;
     if let Some(manifest) = Manifest::matching(config, work_dir)? {
         if manifest.has_features(config.features_from, work_dir) {
-            return Ok(prepared(manifest, work_dir, true));
+            return Ok(prepared(manifest, config, work_dir, true));
         }
         // A mean over epochs is not in the checkpoints: for it the network is trained again.
         if config.features_from != Checkpoint::Mean {
             let target = TorchTarget::new(config, work_dir)?;
             let features = extract(&target, progress)?;
-            return keep(&target, manifest, &features);
+            return keep(&target, manifest, &features, progress);
         }
     }
     let target = TorchTarget::new(config, work_dir)?;
@@ -52,13 +52,13 @@ pub fn prepare(
         Some(mean) => mean,
         None => extract(&target, progress)?,
     };
-    keep(&target, manifest, &features)
+    keep(&target, manifest, &features, progress)
 }
 
-fn prepared(manifest: Manifest, work_dir: &Path, reused: bool) -> Prepared {
+fn prepared(manifest: Manifest, config: &PrepareConfig, work_dir: &Path, reused: bool) -> Prepared {
     Prepared {
-        start: work_dir.join(START_FILE),
-        best: work_dir.join(BEST_FILE),
+        start: work_dir.join(checkpoint_file(&config.target, Checkpoint::Last)),
+        best: work_dir.join(checkpoint_file(&config.target, Checkpoint::Best)),
         features: work_dir.join(FEATURES_FILE),
         best_epoch: manifest.best_epoch,
         epochs: manifest.epochs,
@@ -77,12 +77,13 @@ fn train_start_network(
         value: train.len().to_string(),
         expected: "fewer than 2^32 are needed",
     })?;
-    let model = target.fresh_model(config.seed);
+    let model = target.fresh_model(config.seed)?;
     let plan = Plan {
         epochs: config.epochs,
         batch_size: config.batch_size,
         recipe: config.recipe.apply(config.target.recipe()),
     };
+    seed_dropout(config.seed);
     let batches = ShuffledEpochs::new(examples, config.batch_size, config.seed);
     let mut batches = Interruptible { batches, stop };
     let mut best: Option<EpochReport> = None;
@@ -92,7 +93,7 @@ fn train_start_network(
             mean.add(&features_of(model, train, target.classes, &mut |_done| Ok(()))?);
         }
         if best.is_none_or(|best| report.validation_accuracy > best.validation_accuracy) {
-            model.save(&work_dir.join(BEST_FILE))?;
+            model.save(&work_dir.join(checkpoint_file(&config.target, Checkpoint::Best)))?;
             best = Some(*report);
             if let Some(mean) = &mut mean {
                 mean.keep();
@@ -100,7 +101,7 @@ fn train_start_network(
         }
         tell(progress, PrepareProgress::Epoch { report: *report, epochs: config.epochs })
     })?;
-    model.save(&work_dir.join(START_FILE))?;
+    model.save(&work_dir.join(checkpoint_file(&config.target, Checkpoint::Last)))?;
     let best_epoch = best.map_or(config.epochs, |best| best.epoch);
     let manifest = Manifest::trained(config, epochs, best_epoch);
     manifest.write(work_dir)?;
@@ -141,26 +142,31 @@ impl BatchSource for Interruptible<'_> {
 
 /// Computes the features at a checkpoint.
 fn extract(target: &TorchTarget, progress: &mut Progress<'_>) -> Result<FeatureColumns, TargetError> {
-    let TorchTarget { config, work_dir, train, .. } = target;
-    let mut model: Model = target.fresh_model(config.seed);
-    model.load(&work_dir.join(match config.features_from {
-        Checkpoint::Best | Checkpoint::Mean => BEST_FILE,
-        Checkpoint::Last => START_FILE,
-    }))?;
+    let TorchTarget { config, train, .. } = target;
+    let mut model: Model = target.fresh_model(config.seed)?;
+    target.load(&mut model, config.features_from)?;
     let total = DeviceImages::len(train);
     features_of(&model, train, target.classes, &mut |done| tell(progress, PrepareProgress::Features { done, total }))
 }
 
 /// Writes the features and records that they are there.
-fn keep(target: &TorchTarget, manifest: Manifest, features: &FeatureColumns) -> Result<Prepared, TargetError> {
+fn keep(
+    target: &TorchTarget,
+    manifest: Manifest,
+    features: &FeatureColumns,
+    progress: &mut Progress<'_>,
+) -> Result<Prepared, TargetError> {
     let TorchTarget { config, work_dir, .. } = target;
+    if !features.gradient_norm_with_hidden {
+        tell(progress, PrepareProgress::GradientNormOfLogits)?;
+    }
     // While the file is replaced, no manifest may speak of it.
     let manifest = manifest.with_features(None);
     manifest.write(work_dir)?;
     write_features(&work_dir.join(FEATURES_FILE), features)?;
     let manifest = manifest.with_features(Some(config.features_from));
     manifest.write(work_dir)?;
-    Ok(prepared(manifest, work_dir, false))
+    Ok(prepared(manifest, config, work_dir, false))
 }
 
 fn tell(progress: &mut Progress<'_>, event: PrepareProgress) -> Result<(), TargetError> {

@@ -73,7 +73,7 @@ pub(super) fn train(
             let (images, labels) = train.gather(&indices);
             let done = u64::from(epoch - 1) * steps + step;
             optimizer.set_lr(learning_rate * schedule.factor(done, steps * u64::from(plan.epochs)));
-            let loss = model.forward(&images, true).logits.cross_entropy_for_logits(&labels);
+            let loss = model.forward(&images, true)?.logits.cross_entropy_for_logits(&labels);
             optimizer.backward_step(&loss);
             total += loss.detach();
             if step % STEPS_BETWEEN_LOSS_CHECKS == 0 {
@@ -81,7 +81,7 @@ pub(super) fn train(
             }
         }
         let training_loss = finite(&total, epoch, steps)? / steps as f64;
-        let validation_accuracy = accuracy(model, validation);
+        let validation_accuracy = accuracy(model, validation)?;
         let seconds = started.elapsed().as_secs_f64();
         let report = EpochReport { epoch, training_loss, validation_accuracy, seconds };
         reports.push(report);
@@ -91,22 +91,16 @@ pub(super) fn train(
 }
 
 /// Returns the share of `images` that the model classifies correctly.
-pub(super) fn accuracy(model: &Model, images: &DeviceImages) -> f64 {
-    let correct: i64 = no_grad(|| {
-        chunks(images.len())
-            .map(|(start, end)| {
-                let (pixels, labels) = images.range(start, end);
-                model
-                    .forward(&pixels, false)
-                    .logits
-                    .argmax(1, false)
-                    .eq_tensor(&labels)
-                    .sum(Kind::Int64)
-                    .int64_value(&[])
-            })
-            .sum()
-    });
-    correct as f64 / images.len() as f64
+pub(super) fn accuracy(model: &Model, images: &DeviceImages) -> Result<f64, TargetError> {
+    let mut correct = 0;
+    for (start, end) in chunks(images.len()) {
+        correct += no_grad(|| -> Result<i64, TargetError> {
+            let (pixels, labels) = images.range(start, end);
+            let predicted = model.forward(&pixels, false)?.logits.argmax(1, false);
+            Ok(predicted.eq_tensor(&labels).sum(Kind::Int64).int64_value(&[]))
+        })?;
+    }
+    Ok(correct as f64 / images.len() as f64)
 }
 
 /// Splits `0..len` into ranges of [`EVALUATION_BATCH`].

@@ -31,6 +31,6 @@ impl Mlp {
 impl Network for Mlp {
     fn forward(&self, images: &Tensor, _training: bool) -> Activations {
         let hidden = self.layers.iter().fold(images.flatten(1, -1), |input, layer| layer.forward(&input).relu());
-        Activations { logits: self.classifier.forward(&hidden), hidden }
+        Activations { logits: self.classifier.forward(&hidden), hidden: Some(hidden) }
     }
 }

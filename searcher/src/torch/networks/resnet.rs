@@ -69,6 +69,6 @@ impl Network for Resnet {
         }
         let maps = self.blocks.iter().fold(maps, |maps, block| block.forward(&maps, training));
         let hidden = maps.adaptive_avg_pool2d([1, 1]).flatten(1, -1);
-        Activations { logits: self.classifier.forward(&hidden), hidden }
+        Activations { logits: self.classifier.forward(&hidden), hidden: Some(hidden) }
     }
 }
