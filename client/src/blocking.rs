@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use swift_sampler_proto::v1;
+use swift_sampler_proto::v1::tell_trial_request::Outcome;
 use tokio::runtime::Runtime;
 
-use crate::{Batch, BatchesRequest, ClientConfig, ClientError, ImportProgress, ImportRequest, JobConfig};
+use crate::{Batch, BatchesRequest, ClientConfig, ClientError, ImportProgress, ImportRequest, JobConfig, TrialRequest};
 
 /// A client whose calls wait. Cheap to clone; clones share connections and one background thread.
 ///
@@ -92,6 +93,23 @@ impl Client {
         self.background.runtime().block_on(self.client.import_dataset(request, progress))
     }
 
+    /// Leases a trial and keeps the lease in the background, whatever this thread does.
+    pub fn lease(&self, request: &TrialRequest) -> Result<Leased, ClientError> {
+        self.background.runtime().block_on(self.client.lease(request)).map(|leased| self.waited_for(leased))
+    }
+
+    /// Makes the answer to an async call, made on this client's runtime, one whose calls wait.
+    #[must_use]
+    pub fn waited_for(&self, leased: crate::Leased) -> Leased {
+        match leased {
+            crate::Leased::Trial(lease) => {
+                Leased::Trial(TrialLease { lease, background: Arc::clone(&self.background) })
+            }
+            crate::Leased::NoneNow => Leased::NoneNow,
+            crate::Leased::StudyEnded => Leased::StudyEnded,
+        }
+    }
+
     waiting! {
         /// Opens a job, creating it if it is new.
         fn open_job(config: &JobConfig) -> v1::Job;
@@ -141,6 +159,67 @@ impl Client {
         fn tell_trial(request: v1::TellTrialRequest) -> v1::Trial;
         /// Lists a study's trials in order of number.
         fn list_trials(study: &str) -> Vec<v1::Trial>;
+    }
+}
+
+/// The answer to a worker that asks for a trial.
+#[derive(Debug)]
+pub enum Leased {
+    /// A trial, which is the worker's until it tells how it ended.
+    Trial(TrialLease),
+    /// None is to be had now: ask again.
+    NoneNow,
+    /// None will come any more.
+    StudyEnded,
+}
+
+/// A leased trial; see [`crate::TrialLease`].
+#[derive(Debug)]
+pub struct TrialLease {
+    lease: Box<crate::TrialLease>,
+    background: Arc<Background>,
+}
+
+/// See [`crate::TrialLease`] for the failures of each call.
+#[allow(clippy::missing_errors_doc, reason = "as the async lease's method of the same name")]
+impl TrialLease {
+    /// Returns the trial as it was leased.
+    #[must_use]
+    pub fn trial(&self) -> &v1::Trial {
+        self.lease.trial()
+    }
+
+    /// Tells whether to give up: another worker has the trial, or the study has ended.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.lease.is_lost()
+    }
+
+    /// Notes that the trial does not hang.
+    pub fn note_progress(&self) {
+        self.lease.note_progress();
+    }
+
+    /// Records progress and tells whether to go on.
+    pub fn report(&self, report_json: &str) -> Result<bool, ClientError> {
+        self.background.runtime().block_on(self.lease.report(report_json))
+    }
+
+    /// Tells how the attempt ended; an empty report leaves the last.
+    pub fn tell(&self, outcome: Outcome, report_json: &str) -> Result<v1::Trial, ClientError> {
+        self.background.runtime().block_on(self.lease.tell(outcome, report_json))
+    }
+
+    /// Returns the async lease that this one waits for; it works on this client's runtime only.
+    #[must_use]
+    pub fn inner(&self) -> &crate::TrialLease {
+        &self.lease
+    }
+
+    /// Returns the runtime that keeps the lease, for calls that are to be waited for in other ways.
+    #[must_use]
+    pub fn runtime(&self) -> &Runtime {
+        self.background.runtime()
     }
 }
 

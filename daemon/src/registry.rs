@@ -38,7 +38,7 @@ pub use records::{
 pub use redis::{RedisUrl, RedisUrlError};
 pub use sqlite::Sqlite;
 pub use studies::NewStudy;
-pub use trials::{LEASE_DEFAULT_MS, LEASE_RANGE_MS, Lease, NewTrial, Outcome, Report};
+pub use trials::{LEASE_DEFAULT_MS, LEASE_RANGE_MS, LEASE_WAIT_MAX_MS, Lease, NewTrial, Outcome, Report};
 
 /// How often a rule is tried against other writers before the caller is told to come again.
 const COMMIT_ATTEMPTS_MAX: u32 = 100;

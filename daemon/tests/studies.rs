@@ -152,6 +152,25 @@ fn a_trial_fails_when_its_attempts_are_used_up() {
 }
 
 #[test]
+fn a_released_trial_is_to_be_had_at_once_and_its_attempt_does_not_count() {
+    let setup = setup(1);
+    let release = |attempt, worker| {
+        setup.registry.tell_trial(&report(0, attempt, worker), &Outcome::Released("preempted".into())).unwrap()
+    };
+    for attempt in 1..=3 {
+        assert_eq!(leased(&setup, "a"), (0, attempt), "more often than the study has attempts");
+        let told = release(attempt, "a");
+        assert_eq!((told.state, told.reason.as_str()), (TrialState::Pending, "preempted"));
+        assert_eq!(release(attempt, "a"), told, "the first report stands");
+    }
+    for (attempt, state) in [(4, TrialState::Pending), (5, TrialState::Failed)] {
+        assert_eq!(leased(&setup, "b"), (0, attempt));
+        let told = setup.registry.tell_trial(&report(0, attempt, "b"), &Outcome::Failed("crashed".into())).unwrap();
+        assert_eq!(told.state, state, "both attempts of this study are still there");
+    }
+}
+
+#[test]
 fn the_first_report_of_an_attempt_stands() {
     let setup = setup(1);
     leased(&setup, "a");
@@ -270,7 +289,7 @@ async fn a_study_runs_over_the_wire() {
     studies.add_trial(add.clone()).await.unwrap();
     let other = v1::AddTrialRequest { parameters_json: "[0.6]".into(), ..add };
     assert_eq!(studies.add_trial(other).await.unwrap_err().code(), Code::Aborted);
-    let lease = v1::LeaseTrialRequest { study: "s".into(), worker: "w".into(), lease_ms: 0 };
+    let lease = v1::LeaseTrialRequest { study: "s".into(), worker: "w".into(), lease_ms: 0, wait_ms: 0 };
     let trial = studies.lease_trial(lease.clone()).await.unwrap().into_inner().trial.unwrap();
     let heartbeat = v1::HeartbeatTrialRequest {
         study: "s".into(),
@@ -294,5 +313,45 @@ async fn a_study_runs_over_the_wire() {
     assert_eq!((trials.len(), trials[0].objective, trials[0].report_json.as_str()), (1, Some(0.25), "{\"epoch\":1}"));
     studies.end_study(v1::EndStudyRequest { name: "s".into(), result_json: "{}".into() }).await.unwrap();
     assert!(studies.lease_trial(lease).await.unwrap().into_inner().study_ended);
+    server.stopped().await;
+}
+
+#[tokio::test]
+async fn a_worker_waits_at_the_daemon_for_a_trial() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = server_with_dataset(directory.path(), 100).await;
+    let mut studies = server.studies();
+    let create = v1::CreateStudyRequest { name: "s".into(), dataset: "d".into(), ..Default::default() };
+    studies.create_study(v1::CreateStudyRequest { config_json: "{}".into(), ..create }).await.unwrap();
+    let lease = v1::LeaseTrialRequest { study: "s".into(), worker: "w".into(), lease_ms: 0, wait_ms: 30_000 };
+    let long = v1::LeaseTrialRequest { wait_ms: 30_001, ..lease.clone() };
+    let status = studies.lease_trial(long).await.unwrap_err();
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::InvalidArgument, "wait_ms is 30001: it must be at most 30000")
+    );
+    let short = v1::LeaseTrialRequest { wait_ms: 50, ..lease.clone() };
+    assert!(studies.lease_trial(short).await.unwrap().into_inner().trial.is_none());
+
+    let mut waiting = server.studies();
+    let mut waiter = std::pin::pin!(waiting.lease_trial(lease.clone()));
+    let add = v1::AddTrialRequest { study: "s".into(), number: 0, parameters_json: "{}".into(), sampler_version: 1 };
+    tokio::select! {
+        biased;
+        answer = &mut waiter => panic!("there is no trial yet: {answer:?}"),
+        added = studies.add_trial(add) => assert_eq!(added.unwrap().into_inner().number, 0),
+    }
+    // The trial was added after the waiter had asked, and comes without being asked for again.
+    assert_eq!(waiter.await.unwrap().into_inner().trial.unwrap().number, 0);
+
+    let other = v1::LeaseTrialRequest { worker: "v".into(), ..lease };
+    let mut others = server.studies();
+    let mut waiter = std::pin::pin!(others.lease_trial(other));
+    tokio::select! {
+        biased;
+        answer = &mut waiter => panic!("no other trial is to be had: {answer:?}"),
+        ended = studies.end_study(v1::EndStudyRequest { name: "s".into(), result_json: "{}".into() }) => drop(ended.unwrap()),
+    }
+    assert!(waiter.await.unwrap().into_inner().study_ended);
     server.stopped().await;
 }

@@ -180,6 +180,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_report_without_a_training_loss_is_read() {
+        let json =
+            r#"{"epochs":[{"epoch":1,"training_loss":null,"validation_accuracy":0.5,"seconds":1.0}],"seconds":1.0}"#;
+        let report: TrialReport = serde_json::from_str(json).unwrap();
+        assert!(report.epochs[0].training_loss.is_nan());
+        assert_eq!(serde_json::to_string(&report).unwrap(), json);
+    }
+
+    #[test]
     fn a_report_of_before_waiting_was_measured_is_read_and_has_no_share() {
         let old: TrialReport = serde_json::from_str(r#"{"epochs":[],"seconds":8.0}"#).unwrap();
         assert_eq!((old.seconds, old.waited_share()), (8.0, None));

@@ -120,12 +120,18 @@ impl RecipeOverrides {
 pub struct EpochReport {
     /// Number of the epoch, from 1.
     pub epoch: u32,
-    /// Mean cross-entropy of the batches, in nats, as the weights moved.
+    /// Mean cross-entropy of the batches, in nats, as the weights moved; NaN, null in JSON, where it is not known.
+    #[serde(deserialize_with = "null_is_nan")]
     pub training_loss: f64,
     /// Share of the validation set that is classified correctly after the epoch.
     pub validation_accuracy: f64,
     /// Wall-clock time of the epoch with its validation.
     pub seconds: f64,
+}
+
+/// JSON has no NaN; a user's own script may know no training loss.
+fn null_is_nan<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 /// What a training run came to.

@@ -22,8 +22,10 @@ use heartbeat::Heartbeat;
 
 /// A trial whose worker has not been heard of for this long is given to another.
 const LEASE: Duration = Duration::from_secs(30);
-/// Pause before asking again when no trial is to be had.
-const IDLE_PAUSE: Duration = Duration::from_millis(200);
+/// How long to wait at the daemon for a trial before looking whether to stop, in milliseconds.
+const LEASE_WAIT_MS: u32 = 500;
+/// How long a worker that is to stop may take to give its trial back; after that its lease runs out.
+const RELEASE_DEADLINE: Duration = Duration::from_secs(3);
 
 /// Where a worker works.
 #[derive(Debug, Clone)]
@@ -58,6 +60,7 @@ enum Outcome {
 /// Runs trials until the study ends or `stop` is set.
 ///
 /// # Errors
+/// [`SearcherError::Interrupted`] when it was to stop: whoever started it, Kubernetes or Slurm, then knows that the study goes on.
 /// [`SearcherError`] when the daemon stays unreachable, the study is unknown or the target cannot be opened; a trial that
 /// fails is told and does not end the worker, but one that panics does, because its target is in an unknown state.
 pub fn run(config: &WorkerConfig, stop: &Stop) -> Result<(), SearcherError> {
@@ -68,19 +71,22 @@ pub fn run(config: &WorkerConfig, stop: &Stop) -> Result<(), SearcherError> {
     let worker = Worker { config, client, dataset: study.dataset, study_config };
     tracing::info!(study = config.study, worker = config.name, "worker ready");
     while !stop.is_set() {
+        let (asked, lease_wait) = (Instant::now(), Duration::from_millis(u64::from(LEASE_WAIT_MS)));
         let lease = worker.client.lease_trial(proto::LeaseTrialRequest {
             study: config.study.clone(),
             worker: config.name.clone(),
             lease_ms: lease_ms(),
+            wait_ms: LEASE_WAIT_MS,
         })?;
         match lease.trial {
             Some(trial) => worker.run_trial(&trial, target.as_mut(), stop)?,
             None if lease.study_ended => return Ok(()),
-            None if stop.wait_timeout(IDLE_PAUSE) => return Ok(()),
+            // A daemon that goes down answers at once.
+            None if stop.wait_timeout(lease_wait.saturating_sub(asked.elapsed())) => break,
             None => {}
         }
     }
-    Ok(())
+    Err(SearcherError::Interrupted)
 }
 
 struct Worker<'a> {
@@ -102,8 +108,12 @@ impl Worker<'_> {
         let outcome = attempted.unwrap_or_else(|panic| Outcome::Failed(panic_message(panic.as_ref())));
         report.seconds = started.elapsed().as_secs_f64();
         match outcome {
+            _ if lost => return Ok(()),
+            Outcome::Lost | Outcome::Failed(_) if stop.is_set() => {
+                self.release(trial);
+                return Ok(());
+            }
             Outcome::Lost => return Ok(()),
-            _ if lost || stop.is_set() => return Ok(()),
             outcome => {
                 // A result that was not taken is another worker's trial by now, and so is the job.
                 if self.tell(trial, outcome, &report)? && !panicked {
@@ -190,6 +200,26 @@ impl Worker<'_> {
                 Ok(false)
             }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Gives the trial back, so that another worker has it at once instead of when the lease runs out.
+    fn release(&self, trial: &proto::Trial) {
+        let request = proto::TellTrialRequest {
+            study: trial.study.clone(),
+            number: trial.number,
+            attempt: trial.attempt,
+            worker: self.config.name.clone(),
+            outcome: Some(proto::tell_trial_request::Outcome::Released(format!(
+                "worker {:?} was told to stop",
+                self.config.name
+            ))),
+            report_json: String::new(),
+        };
+        let config = ClientConfig { retry_deadline: Some(RELEASE_DEADLINE), ..ClientConfig::new(&self.config.daemon) };
+        match Client::new(config).and_then(|client| client.tell_trial(request)) {
+            Ok(_) => tracing::info!(trial = trial.number, attempt = trial.attempt, "given back"),
+            Err(error) => tracing::warn!(trial = trial.number, %error, "not given back: its lease will run out"),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Studies and trials.
 
+mod waiting;
+
 use std::sync::Arc;
 
 use swift_sampler_proto::v1;
@@ -79,12 +81,9 @@ impl Studies for StudiesService {
         &self,
         request: Request<v1::LeaseTrialRequest>,
     ) -> Result<Response<v1::LeaseTrialResponse>, Status> {
-        let v1::LeaseTrialRequest { study, worker, lease_ms } = request.into_inner();
-        self.with(move |registry| {
-            let lease = registry.lease_trial(&study, &worker, lease_ms)?;
-            Ok(v1::LeaseTrialResponse { trial: lease.trial.map(convert::trial), study_ended: lease.study_ended })
-        })
-        .await
+        let lease = waiting::lease(&self.daemon, request.into_inner()).await?;
+        let trial = lease.trial.map(convert::trial);
+        Ok(Response::new(v1::LeaseTrialResponse { trial, study_ended: lease.study_ended }))
     }
 
     async fn heartbeat_trial(
@@ -103,8 +102,9 @@ impl Studies for StudiesService {
             Some(OutcomeMessage::Objective(objective)) => Outcome::Objective(objective),
             Some(OutcomeMessage::Infeasible(reason)) => Outcome::Infeasible(reason),
             Some(OutcomeMessage::Failed(reason)) => Outcome::Failed(reason),
+            Some(OutcomeMessage::Released(reason)) => Outcome::Released(reason),
             None => {
-                let message = "outcome is missing: give objective, infeasible or failed";
+                let message = "outcome is missing: give objective, infeasible, failed or released";
                 return Err(Error::Invalid(message.into()).into());
             }
         };

@@ -204,6 +204,9 @@ pub struct TrialRecord {
     pub attempt: u32,
     /// Attempts that were reported on.
     pub told: Vec<u32>,
+    /// Attempts that were given back, which do not count.
+    #[serde(default, skip_serializing_if = "is_none_released")]
+    pub released: u32,
     /// Who holds or last held the lease.
     pub worker: String,
     /// What is maximised, once succeeded.
@@ -218,6 +221,11 @@ pub struct TrialRecord {
     pub ended_at_ms: u64,
     /// When the lease runs out, Unix time; 0 unless running.
     pub lease_expires_at_ms: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn is_none_released(number: &u32) -> bool {
+    *number == 0
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]

@@ -13,6 +13,8 @@ use super::{Decision, Read, Registry, RegistryError, sampler_key, trial_key, tri
 pub const LEASE_DEFAULT_MS: u32 = 30_000;
 /// How long a lease may last, in milliseconds.
 pub const LEASE_RANGE_MS: RangeInclusive<u32> = 1_000..=3_600_000;
+/// Longest wait for a trial, in milliseconds.
+pub const LEASE_WAIT_MAX_MS: u32 = 30_000;
 /// Most trials of a study.
 const TRIALS_MAX: u64 = 100_000;
 /// Longest name of a worker, in bytes.
@@ -64,6 +66,8 @@ pub enum Outcome {
     Infeasible(String),
     /// Not at all, for this reason.
     Failed(String),
+    /// Given back by a worker that has to go, for this reason: to be had at once, and the attempt does not count.
+    Released(String),
 }
 
 impl TrialRecord {
@@ -82,7 +86,7 @@ impl TrialRecord {
     fn attempt_lost(&mut self, now_ms: u64, attempts_max: u32, reason: String) {
         self.lease_expires_at_ms = 0;
         self.reason = reason;
-        if self.attempt < attempts_max {
+        if self.attempt - self.released < attempts_max {
             self.state = TrialState::Pending;
         } else {
             self.end(TrialState::Failed, now_ms);
@@ -153,6 +157,7 @@ impl Registry {
                 state: TrialState::Pending,
                 attempt: 0,
                 told: Vec::new(),
+                released: 0,
                 worker: String::new(),
                 objective: None,
                 reason: String::new(),
@@ -265,6 +270,10 @@ impl Registry {
                     trial.end(TrialState::Infeasible, now);
                 }
                 Outcome::Failed(reason) => trial.attempt_lost(now, attempts_max, reason.clone()),
+                Outcome::Released(reason) => {
+                    trial.released += 1;
+                    trial.attempt_lost(now, attempts_max, reason.clone());
+                }
             }
             Ok(Decision::Commit(vec![read.put(&trial)], trial))
         })
