@@ -18,17 +18,18 @@ use crate::exceptions::{InvalidArgument, exception};
 use crate::numbers::{BatchSize, EpochDraws, FirstRow, FromStep, Rank, Seed, Steps, ToStep, Version, WorldSize};
 use crate::process::ProcessBound;
 use crate::records::{ActiveSampler, Dataset, Follow, Job, Sampler, Stats};
+use crate::studies::Studies;
 use crate::waiting::wait;
 
 /// A connection, of the process that made it.
 #[pyclass(frozen, module = "swift_sampler._native")]
 pub(crate) struct Connection {
-    client: ProcessBound<blocking::Client>,
+    pub(crate) client: ProcessBound<blocking::Client>,
 }
 
 impl Connection {
     /// Waits for a call.
-    fn call<T: Send, F>(&self, py: Python<'_>, call: impl FnOnce(Client) -> F) -> PyResult<T>
+    pub(crate) fn call<T: Send, F>(&self, py: Python<'_>, call: impl FnOnce(Client) -> F) -> PyResult<T>
     where
         F: Future<Output = Result<T, ClientError>> + Send,
     {
@@ -217,12 +218,17 @@ impl Connection {
         self.call(py, |client| async move { client.remove_job(name).await })
     }
 
+    fn studies(&self) -> PyResult<Studies> {
+        Ok(Studies::over(self.client.get()?))
+    }
+
     fn stats(&self, py: Python<'_>) -> PyResult<Stats> {
         self.call(py, |client| async move { client.get_stats().await }).map(Stats::from)
     }
 }
 
-fn seconds(name: &str, value: f64) -> PyResult<Duration> {
+/// Reads a number of seconds.
+pub(crate) fn seconds(name: &str, value: f64) -> PyResult<Duration> {
     Duration::try_from_secs_f64(value)
         .map_err(|error| InvalidArgument::new_err(format!("{name}: {value} is no number of seconds: {error}")))
 }

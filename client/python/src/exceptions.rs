@@ -6,7 +6,12 @@ use swift_sampler_client::ClientError;
 
 pyo3::create_exception!(swift_sampler, Error, PyException, "Anything that went wrong between here and samplerd.");
 pyo3::create_exception!(swift_sampler, Unavailable, Error, "samplerd could not be reached until the retries ran out.");
-pyo3::create_exception!(swift_sampler, NotFound, Error, "A dataset, sampler version or job does not exist.");
+pyo3::create_exception!(
+    swift_sampler,
+    NotFound,
+    Error,
+    "A dataset, sampler version, job, study or trial does not exist."
+);
 pyo3::create_exception!(swift_sampler, InvalidArgument, Error, "A value, or the content of a file, is refused.");
 pyo3::create_exception!(swift_sampler, AlreadyExists, Error, "The name is taken by something different.");
 pyo3::create_exception!(

@@ -13,6 +13,8 @@ mod exceptions;
 mod numbers;
 mod process;
 mod records;
+mod studies;
+mod study_records;
 mod view;
 mod waiting;
 
@@ -33,4 +35,8 @@ mod _native {
     };
     #[pymodule_export]
     use crate::records::{ActiveSampler, Dataset, Job, Sampler, Stats};
+    #[pymodule_export]
+    use crate::studies::{Studies, TrialLease};
+    #[pymodule_export]
+    use crate::study_records::{Study, Trial};
 }

@@ -56,6 +56,12 @@ whole_numbers! {
     Rank: u32, "rank", from 0;
     /// Into how many shares each global batch is divided.
     WorldSize: u32, "world_size", from 1;
+    /// A trial's number.
+    TrialNumber: u64, "number", from 0;
+    /// An attempt at a trial.
+    Attempt: u32, "attempt", from 0;
+    /// Attempts that a study gives a trial; 0: as many as the daemon does unless told.
+    Attempts: u32, "attempts_max", from 0;
     /// An epoch.
     Epoch: u64, "epoch", from 0;
 }

@@ -134,3 +134,16 @@ SHARED_COLUMNS = random_columns(1000, seed=1)
 def job(request: pytest.FixtureRequest) -> str:
     """A job name of the test's own."""
     return re.sub(r"[^A-Za-z0-9._/-]", "_", request.node.name)[:128]
+
+
+def searched_again(client: swift_sampler.Client, name: str, work_dir: Path) -> list[swift_sampler.Trial]:
+    """Runs a small search, closed formula for a network, and adds its trials to a new study; returns how they ended."""
+    search = [BINARIES / "searcher", "--target", "simulated", "--train-examples", "1000", "--study", "local", "--trials", "5", "--epochs", "2"]
+    search += ["--confirm", "1", "--finalists", "0", "--jobs", "1", "--daemon", client.address, "--work-dir", work_dir]
+    subprocess.run(search, check=True, stdout=subprocess.DEVNULL)
+    local, ended = client.study("local"), client.trials("local")
+    client.create_study(name, local.dataset, local.config)
+    for trial in ended:
+        version = client.put_sampler(local.dataset, trial.parameters["sampler"]).version
+        client.add_trial(name, trial.number, trial.parameters, version)
+    return ended

@@ -14,7 +14,7 @@ RIGHT = """
 import numpy as np
 import numpy.typing as npt
 import swift_sampler
-from swift_sampler import features
+from swift_sampler import features, trial
 from swift_sampler.grain import DrawSampler
 from swift_sampler.torch import BatchSampler
 
@@ -35,6 +35,18 @@ row: int = draws[5]
 rows: npt.NDArray[np.uint32 | np.uint64] = draws[5:10]
 numbers: list[int] = list(draws)
 records = DrawSampler(draws)
+study: swift_sampler.Study = client.create_study("s", "d", {"seed": 0})
+lease = client.ask("s", "w")
+if lease is not None:
+    told: swift_sampler.Trial = lease.tell("objective", 0.5, "")
+
+
+def train(t: trial.RunningTrial) -> float:
+    sampler: BatchSampler = t.batch_sampler()
+    return 0.5 if t.report(1, 0.5) else 0.0
+
+
+ran: int = trial.worker("s", train, daemon=client, trials_max=1)
 try:
     client.datasets()
 except swift_sampler.NotFound as error:
@@ -48,6 +60,7 @@ WRONG = {
     "swift_sampler.Draws('train')": "Client",
     "torch.BatchSampler(client, 'train', 'd', batch_size=8, indices='tuple')": "indices",
     "text: str = client.datasets()[0].rows": "str",
+    "client.tell('s', 0, 1, 'w', objective='good')": "objective",
 }
 
 

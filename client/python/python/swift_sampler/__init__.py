@@ -2,7 +2,7 @@
 
 ``Client`` speaks to ``samplerd``; ``Engine`` computes the same batches in the process; ``Draws`` is either's job as a
 sequence; ``features`` computes what samplers look at; ``torch`` and ``grain`` adapt batches and draws to the loaders of
-PyTorch and JAX programs. Nothing starts at import.
+PyTorch and JAX programs; ``trial`` makes a training of one's own a trial of a search. Nothing starts at import.
 """
 
 from swift_sampler import features
@@ -21,9 +21,12 @@ from swift_sampler._native import (
     ResourceExhausted,
     Sampler,
     Stats,
+    Study,
+    Trial,
+    TrialLease,
     Unavailable,
 )
-from swift_sampler.client import Client
+from swift_sampler.client import Client, StudyEnded
 from swift_sampler.draws import Draws
 from swift_sampler.engine import Engine
 
@@ -45,6 +48,10 @@ __all__ = [
     "ResourceExhausted",
     "Sampler",
     "Stats",
+    "Study",
+    "StudyEnded",
+    "Trial",
+    "TrialLease",
     "Unavailable",
     "features",
 ]

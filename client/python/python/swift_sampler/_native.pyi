@@ -1,5 +1,6 @@
 """The native half; use it through ``swift_sampler``."""
 
+import builtins
 from collections.abc import Callable
 from typing import Any, final
 
@@ -13,7 +14,7 @@ class Unavailable(Error):
     """samplerd could not be reached until the retries ran out."""
 
 class NotFound(Error):
-    """A dataset, sampler version or job does not exist."""
+    """A dataset, sampler version, job, study or trial does not exist."""
 
 class InvalidArgument(Error):
     """A value, or the content of a file, is refused."""
@@ -193,6 +194,112 @@ class Stats:
     def swaps(self) -> int: ...
 
 @final
+class Study:
+    """A study."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def dataset(self) -> str: ...
+    @property
+    def config(self) -> Any:
+        """The policy's config."""
+    @property
+    def config_json(self) -> str: ...
+    @property
+    def ended(self) -> bool:
+        """Whether no trial will come any more."""
+    @property
+    def result(self) -> Any:
+        """The policy's result; None until it ends, or if it has none."""
+    @property
+    def result_json(self) -> str: ...
+    @property
+    def created_at_ms(self) -> int: ...
+    @property
+    def attempts_max(self) -> int:
+        """Attempts a trial has."""
+    @property
+    def trials(self) -> int:
+        """Trials added so far."""
+
+@final
+class Trial:
+    """A trial."""
+
+    @property
+    def study(self) -> str: ...
+    @property
+    def number(self) -> int: ...
+    @property
+    def parameters(self) -> Any:
+        """The policy's parameters."""
+    @property
+    def parameters_json(self) -> str: ...
+    @property
+    def sampler_version(self) -> int:
+        """The candidate it trains under."""
+    @property
+    def state(self) -> str:
+        """``"pending"``, ``"running"``, ``"succeeded"``, ``"infeasible"`` or ``"failed"``."""
+    @property
+    def attempt(self) -> int:
+        """Attempts leased so far; the present one while running."""
+    @property
+    def worker(self) -> str:
+        """Who holds or last held it."""
+    @property
+    def objective(self) -> float | None:
+        """What is maximised, once succeeded."""
+    @property
+    def reason(self) -> str:
+        """Why it is infeasible, has failed or was given back."""
+    @property
+    def report(self) -> Any:
+        """The worker's last report, parsed; None if there is none."""
+    @property
+    def report_json(self) -> str: ...
+    @property
+    def added_at_ms(self) -> int: ...
+    @property
+    def ended_at_ms(self) -> int: ...
+    @property
+    def lease_expires_at_ms(self) -> int: ...
+
+@final
+class TrialLease:
+    """A leased trial, whose lease is kept in the background; of the process that leased it."""
+
+    @property
+    def trial(self) -> Trial: ...
+    @property
+    def lost(self) -> bool: ...
+    def note_progress(self) -> None: ...
+    def report(self, report_json: str) -> bool: ...
+    def tell(self, kind: str, told: float | str, report_json: str) -> Trial: ...
+
+@final
+class Studies:
+    """The calls of the Studies service."""
+
+    def create(self, name: str, dataset: str, config_json: str, attempts_max: int) -> Study: ...
+    def get(self, name: str) -> Study: ...
+    def list(self) -> list[Study]: ...
+    def end(self, name: str, result_json: str) -> Study: ...
+    def remove(self, name: str) -> None: ...
+    def add_trial(self, study: str, number: int, parameters_json: str, sampler_version: int) -> Trial: ...
+    def trials(self, study: str) -> builtins.list[Trial]: ...
+    def lease(
+        self, study: str, worker: str, lease: float, wait_max: float, hang_timeout: float | None
+    ) -> TrialLease | bool: ...
+    def heartbeat(
+        self, study: str, number: int, attempt: int, worker: str, lease: float, report_json: str
+    ) -> bool: ...
+    def tell(
+        self, study: str, number: int, attempt: int, worker: str, kind: str, told: float | str, report_json: str
+    ) -> Trial: ...
+
+@final
 class Connection:
     """A connection, of the process that made it."""
 
@@ -261,6 +368,7 @@ class Connection:
     def jobs(self) -> list[Job]: ...
     def job(self, name: str) -> Job: ...
     def remove_job(self, name: str) -> None: ...
+    def studies(self) -> Studies: ...
     def stats(self) -> Stats: ...
 
 @final

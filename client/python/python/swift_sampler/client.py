@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Union
@@ -18,6 +19,10 @@ at most once."""
 
 Follow = Union[Literal["step", "epoch"], int]
 """When a job takes up a newly activated sampler: at the next step, at the next epoch, or never (a version)."""
+
+
+class StudyEnded(_native.Error):
+    """A study has ended: no trial will come any more."""
 
 
 class Client:
@@ -242,6 +247,135 @@ class Client:
         """Activates the version that was active before."""
         return self._here().rollback(dataset)
 
+    # Studies: what a policy (`searcher`) and its workers do; `swift_sampler.trial` is made of it
+
+    def create_study(self, name: str, dataset: str, config: Any, *, attempts_max: int = 3) -> _native.Study:
+        """Creates a study, or returns the one there is if its config is equal.
+
+        Args:
+            name: 1 to 128 characters of ``[A-Za-z0-9._-]``.
+            dataset: The dataset whose samplers are searched.
+            config: The policy's, anything that JSON can hold. ``searcher`` refuses studies whose config is not its own.
+            attempts_max: Attempts that a trial has, 1 to 100.
+        """
+        return self._here().studies().create(name, dataset, _json(config), attempts_max)
+
+    def study(self, name: str) -> _native.Study:
+        """Returns a study."""
+        return self._here().studies().get(name)
+
+    def studies(self) -> list[_native.Study]:
+        """Lists the studies."""
+        return self._here().studies().list()
+
+    def end_study(self, name: str, result: Any = None) -> _native.Study:
+        """Ends a study: workers stop, and its candidates are collected, but for those that were activated.
+
+        Args:
+            name: The study.
+            result: The policy's, anything that JSON can hold; None: none.
+        """
+        return self._here().studies().end(name, "" if result is None else _json(result))
+
+    def remove_study(self, name: str) -> None:
+        """Removes a study and its trials; ``FailedPrecondition`` while one is running."""
+        self._here().studies().remove(name)
+
+    def add_trial(self, study: str, number: int, parameters: Any, sampler_version: int) -> _native.Trial:
+        """Adds a study's next trial, or returns the one there is if its content is equal.
+
+        ``Aborted``: another policy added this number with other content; list the trials and propose again.
+
+        Args:
+            study: The study.
+            number: The number of trials so far.
+            parameters: The policy's, anything that JSON can hold.
+            sampler_version: The sampler that the trial trains under.
+        """
+        return self._here().studies().add_trial(study, number, _json(parameters), sampler_version)
+
+    def trials(self, study: str) -> list[_native.Trial]:
+        """Lists a study's trials, in order of number."""
+        return self._here().studies().trials(study)
+
+    def ask(
+        self,
+        study: str,
+        worker: str,
+        *,
+        lease: float = 30.0,
+        wait_max: float = 2.0,
+        hang_timeout: float | None = None,
+    ) -> _native.TrialLease | None:
+        """Leases a trial and keeps the lease in the background until it is told; None: there is none to be had now.
+
+        A worker that asks again while it holds a trial gets the same one back. A worker that vanishes loses its trial to
+        another when the lease runs out. Raises ``StudyEnded`` when no trial will come any more.
+
+        Args:
+            study: The study.
+            worker: The worker's name, unique among those of the study; 1 to 128 characters.
+            lease: How long a worker that is not heard of keeps its trial, in seconds, 1 to 3600.
+            wait_max: How long to wait for a trial, in seconds, at most 30; below ``stall_timeout`` where there are replicas.
+            hang_timeout: Gives the trial up when this long has passed, in seconds, since the last ``note_progress`` or
+                ``report``; None: never.
+        """
+        leased = self._here().studies().lease(study, worker, lease, wait_max, hang_timeout)
+        if isinstance(leased, bool):
+            if leased:
+                raise StudyEnded(f"study {study!r} has ended: no trial will come any more")
+            return None
+        return leased
+
+    def heartbeat(
+        self, study: str, number: int, attempt: int, worker: str, *, lease: float = 30.0, report: Any = None
+    ) -> bool:
+        """Extends the lease of an attempt that another process leased, and records progress; True: the study has ended.
+
+        ``FailedPrecondition``: the attempt no longer holds the lease, the worker stops.
+        """
+        json_text = "" if report is None else _json(report)
+        return self._here().studies().heartbeat(study, number, attempt, worker, lease, json_text)
+
+    def tell(
+        self,
+        study: str,
+        number: int,
+        attempt: int,
+        worker: str,
+        *,
+        objective: float | None = None,
+        infeasible: str | None = None,
+        failed: str | None = None,
+        released: str | None = None,
+        report: Any = None,
+    ) -> _native.Trial:
+        """Tells how an attempt ended, exactly one way: the first telling of an attempt stands.
+
+        Args:
+            study: The study.
+            number: The trial.
+            attempt: The attempt that was leased.
+            worker: Who leased it.
+            objective: What is maximised; not finite: infeasible.
+            infeasible: Why it cannot have an objective; it is not tried again.
+            failed: Why the attempt failed; the trial is tried again while it has attempts.
+            released: Why it is given back: it is to be had at once, and the attempt does not count.
+            report: Final metrics, anything that JSON can hold; None: the last report stays.
+        """
+        ways = {"objective": objective, "infeasible": infeasible, "failed": failed, "released": released}
+        given = [(kind, told) for kind, told in ways.items() if told is not None]
+        if len(given) != 1:
+            raise ValueError(f"an attempt ends in one way: give one of {', '.join(ways)}")
+        kind, told = given[0]
+        json_text = "" if report is None else _json(report)
+        return self._here().studies().tell(study, number, attempt, worker, kind, told, json_text)
+
     def stats(self) -> _native.Stats:
         """Returns the daemon's counters since it started."""
         return self._here().stats()
+
+
+def _json(value: Any) -> str:
+    """JSON as the daemon takes it: without NaN and infinities, which are none."""
+    return json.dumps(value, allow_nan=False)
