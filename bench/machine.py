@@ -10,6 +10,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 GIB = 1 << 30
 KIB = 1 << 10
+RESULTS = ("*.svg", "*results.json", "*RESULTS.md")
+"""What the benchmarks write, in bench/."""
 
 
 def describe() -> dict[str, Any]:
@@ -30,7 +32,7 @@ def memory_available_bytes() -> int:
 def commit() -> str:
     """Returns the commit, marked where the checkout differs from it outside of the results."""
     revision = _git("rev-parse", "--short=12", "HEAD")
-    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!bench/*.svg", ":!bench/results.json", ":!bench/RESULTS.md")
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *(f":!bench/{name}" for name in RESULTS))
     return f"{revision}, changed" if changed else revision
 
 

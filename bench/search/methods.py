@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.environments import interpreter
-from bench.machine import ROOT
+from bench.machine import ROOT, commit
 from bench.rows import SWIFT
 
 FOLDER = ROOT / "bench" / "search" / "peers"
@@ -32,6 +32,8 @@ class Method:
     module: str = ""
     argument: str = ""
     packages: tuple[str, ...] = ()
+    replayable: bool = False
+    """Takes observations of points that it has not suggested."""
 
     @property
     def ours(self) -> bool:
@@ -66,7 +68,9 @@ class Method:
         return digest.hexdigest()[:12]
 
     def installed(self) -> dict[str, str]:
-        """Returns the versions of its packages."""
+        """Returns the versions of its packages, of ours the commit."""
+        if self.ours:
+            return {"commit": commit()}
         if not self.packages:
             return {}
         code = "import sys; from importlib.metadata import version; print(*map(version, sys.argv[1:]))"
@@ -104,6 +108,7 @@ METHODS = (
         "bayesian-optimization",
         "bayes_opt_loop",
         packages=("bayesian-optimization", "scikit-learn"),
+        replayable=True,
     ),
     Method(
         "botorch-qlognei",
@@ -114,6 +119,7 @@ METHODS = (
         "botorch_loop",
         "qlognei",
         ("botorch", "gpytorch", "torch"),
+        replayable=True,
     ),
     Method(
         "botorch-ucb",
@@ -123,6 +129,7 @@ METHODS = (
         "botorch_loop",
         "ucb",
         ("botorch", "gpytorch", "torch"),
+        replayable=True,
     ),
     Method(
         "vizier",

@@ -268,3 +268,14 @@ def test_the_page_says_what_the_record_holds(tmp_path: Path) -> None:
     assert "| **Swift Sampler** | 1 | 3 | 2026-01-01 00:00 UTC, 2 cores of a CPU |" in text
     assert "| bbob-noisy-f101 | own | 0.2 (1) |" in text
     assert (tmp_path / "ranks.svg").exists() and (tmp_path / "times.svg").exists()
+
+
+def test_peers_take_observations_of_points_that_they_did_not_suggest() -> None:
+    talk = Pipe(method("random").command())
+    try:
+        talk.ask({"dimension": 2, "budget": 4, "seed": 1, "domain": "cube"})
+        assert len(talk.ask({"observations": [([0.1, 0.1], 0.5), ([0.2, 0.2], 0.9)]})["point"]) == 2
+        talk.ask({"value": 0.7})
+        assert talk.ask({"recommend": True}) == {"index": 1}
+    finally:
+        talk.close()

@@ -1,5 +1,8 @@
 """The peers' side of the protocol: lines of JSON on standard input and output, as `swift-sampler-bench optimise` speaks it.
 
+A line with `observations`, pairs of points and values, is peers' own: it spares them their first suggestions where only the time of
+the last ones is measured.
+
 A line with `dimension` begins a run; a peer that has just been started and one that has ended a run are the same to it, so one
 process serves many runs and imports its libraries once.
 """
@@ -18,7 +21,7 @@ class Peer(Protocol):
         """Returns the next point; everything that was told counts."""
 
     def tell(self, point: list[float], value: float) -> None:
-        """Takes what the last suggested point was worth."""
+        """Takes what a point was worth, the last suggested one unless the peer's method is `replayable`."""
 
     def recommend(self) -> int:
         """Returns the index of the point that the peer would choose of those evaluated."""
@@ -40,6 +43,11 @@ def serve(peer_of: Callable[[int, int], Peer]) -> None:
         elif "value" in message:
             peer.tell(point, message["value"])
             left -= 1
+        elif "observations" in message:
+            # What was suggested and not told does not count.
+            for point, value in message["observations"]:
+                peer.tell(point, value)
+            left -= len(message["observations"])
         else:
             say({"index": int(peer.recommend())})
             continue
