@@ -10,7 +10,7 @@ EXP ?= fashion40
 ENV := source scripts/env;
 TORCH := --features swift-sampler-searcher/torch
 
-.PHONY: help demo test build release check fmt bench bench-search experiments clean setup-torch setup-python
+.PHONY: help demo test build release check fmt bench bench-search experiments pictures clean setup-torch setup-python
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -52,6 +52,10 @@ bench-search: ## Sets up other optimisers and compares the search with them: mak
 
 experiments: release ## Runs an experiment in full: make experiments EXP=fashion40
 	scripts/experiments $(EXP)
+
+pictures: ## Draws the pictures of docs/search anew
+	cargo build --release -p swift-sampler-daemon -p swift-sampler-searcher
+	scripts/pictures
 
 clean: ## Removes what was built and downloaded
 	rm -rf target .cache .venv

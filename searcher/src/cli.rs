@@ -2,6 +2,7 @@
 
 mod prepare;
 mod protocol;
+mod study;
 
 use std::path::PathBuf;
 
@@ -19,6 +20,7 @@ use crate::target::Start;
 
 pub use prepare::PrepareOptions;
 pub use protocol::{Preset, ProtocolOptions};
+pub use study::{ExportOptions, Format, PlotOptions, ShowOptions, StudiesOptions};
 
 /// Finds a better sampler for a training set by Bayesian optimisation over short trials, swaps it into the daemon and shows
 /// what it gains.
@@ -44,8 +46,12 @@ pub enum Command {
     Worker(WorkerOptions),
     /// Show a study and its trials
     Show(ShowOptions),
-    /// Write a study's trials as CSV to standard output
-    Export(StudyOptions),
+    /// List the studies of a daemon
+    Studies(StudiesOptions),
+    /// Write a study's trials to standard output, as CSV, as JSON or for Optuna
+    Export(ExportOptions),
+    /// Draw what a study found so far, at any time
+    Plot(PlotOptions),
     /// Remove a study and its trials; samplers that were activated stay
     Remove(StudyOptions),
 }
@@ -120,17 +126,6 @@ pub struct WorkerOptions {
     /// End when standard input closes, as it does when the process that started this one dies
     #[arg(long)]
     pub until_stdin_closes: bool,
-}
-
-/// Options of `show`.
-#[derive(Debug, Args)]
-pub struct ShowOptions {
-    /// The study.
-    #[command(flatten)]
-    pub study: StudyOptions,
-    /// Standard output: a table or one JSON object
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    pub output: Output,
 }
 
 /// Names a study.

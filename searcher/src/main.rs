@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use swift_sampler_client::blocking::Client;
-use swift_sampler_searcher::cli::{Cli, Command, Output, PrepareOptions, WorkerOptions};
+use swift_sampler_searcher::cli::{Cli, Command, Format, Output, PlotOptions, PrepareOptions, WorkerOptions};
 use swift_sampler_searcher::error::SearcherError;
-use swift_sampler_searcher::listing::Listing;
+use swift_sampler_searcher::listing::{Listing, Studies};
+use swift_sampler_searcher::pictures::Pictures;
 use swift_sampler_searcher::preparation::prepare;
 use swift_sampler_searcher::progress::Progress;
 use swift_sampler_searcher::report::print_table;
@@ -52,10 +53,22 @@ fn run(cli: &Cli) -> Result<(), SearcherError> {
                 Output::Table => written(listing.print(&mut std::io::stdout().lock())),
             }
         }
-        Some(Command::Export(options)) => {
-            let listing = Listing::fetch(&Client::connect(&options.daemon.daemon)?, &options.study)?;
-            written(listing.export(&mut std::io::stdout().lock()))
+        Some(Command::Studies(options)) => {
+            let studies = Studies::fetch(&Client::connect(&options.daemon.daemon)?)?;
+            match options.output {
+                Output::Json => print_json(&studies.json()),
+                Output::Table => written(studies.print(&mut std::io::stdout().lock())),
+            }
         }
+        Some(Command::Export(options)) => {
+            let listing = Listing::fetch(&Client::connect(&options.study.daemon.daemon)?, &options.study.study)?;
+            match options.format {
+                Format::Csv => written(listing.write_csv(&mut std::io::stdout().lock())),
+                Format::Json => print_json(&listing.json()),
+                Format::Optuna => written(listing.write_optuna(&mut std::io::stdout().lock())),
+            }
+        }
+        Some(Command::Plot(options)) => plot(options),
         Some(Command::Remove(options)) => {
             Client::connect(&options.daemon.daemon)?.remove_study(&options.study)?;
             Ok(())
@@ -73,6 +86,14 @@ fn features(options: &PrepareOptions, stop: &Stop) -> Result<(), SearcherError> 
         std::ops::ControlFlow::Continue(())
     })?;
     print_json(&serde_json::json!({ "features": preparation.features, "reused": preparation.reused }))
+}
+
+fn plot(options: &PlotOptions) -> Result<(), SearcherError> {
+    let listing = Listing::fetch(&Client::connect(&options.study.daemon.daemon)?, &options.study.study)?;
+    let work_dir = options.work_dir();
+    let pictures = Pictures::of(&listing, &work_dir)?;
+    let written = pictures.write(options.dir.as_deref().unwrap_or(&work_dir))?;
+    print_json(&serde_json::json!({ "pictures": written, "left_out": pictures.left_out() }))
 }
 
 fn work(options: &WorkerOptions, stop: &Stop) -> Result<(), SearcherError> {

@@ -1,11 +1,17 @@
 //! Pictures of what a search found, as SVG.
 
 mod history;
+mod importance;
+mod parallel;
 mod sampler_curve;
+mod slices;
 mod style;
 
 pub use history::{History, HistoryPoint, PointKind};
+pub use importance::ImportanceBars;
+pub use parallel::{Parallel, ParallelLine};
 pub use sampler_curve::{FeatureCurve, SamplerCurve};
+pub use slices::{Slice, SlicePoint, Slices};
 
 /// Why a picture cannot be drawn.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

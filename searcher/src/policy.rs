@@ -8,6 +8,7 @@
 //! Every random choice is seeded by (study seed, trial number, purpose), so a study that was interrupted goes on with the
 //! same proposals.
 
+mod belief;
 mod gain;
 mod protocol;
 mod stage;
@@ -24,6 +25,7 @@ use crate::optimiser;
 use crate::randomness::seed_for;
 use crate::space::{Space, SpaceError};
 
+pub use belief::Belief;
 pub use gain::{Gain, Verdict, verdict};
 pub use protocol::{Confirmation, LABEL_IS_RIGHT, Protocol, Stopping, WarmStart, exact_labels};
 pub use stage::{Standing, Winner, standing};

@@ -1,36 +1,62 @@
 //! What a person sees while a search runs: a bar on a terminal, plain lines elsewhere, both on standard error.
 
-use std::collections::HashSet;
+mod course;
+mod fate;
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::io::{IsTerminal, Write};
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use swift_sampler_client::proto::TrialState;
 
-use crate::policy::{Plan, Purpose, TrialStanding};
 use crate::study::StoredTrial;
 use crate::target::PrepareProgress;
 
+pub use course::Course;
+pub use fate::Best;
+
 /// Progress of a search.
 pub struct Progress {
+    out: RefCell<Box<dyn Write>>,
+    terminal: bool,
     bar: Option<ProgressBar>,
     /// Trials whose end was shown.
     shown: HashSet<u64>,
-    best: f64,
-    total: u64,
-    quiet_about_the_past: bool,
+    /// Lost attempts that were shown, by trial.
+    lost: HashMap<u64, u32>,
+    best: Option<Best>,
+    began: bool,
 }
 
 impl Progress {
-    /// Starts a bar over all trials of a plan if standard error is a terminal.
+    /// Shows progress on standard error.
     #[must_use]
     pub fn new() -> Self {
-        Self { bar: None, shown: HashSet::new(), best: f64::NEG_INFINITY, total: 0, quiet_about_the_past: true }
+        Self::on(Box::new(std::io::stderr()), std::io::stderr().is_terminal())
+    }
+
+    /// Shows progress elsewhere: as lines, with a bar below them where that is a terminal.
+    #[must_use]
+    pub fn on(out: Box<dyn Write>, terminal: bool) -> Self {
+        Self {
+            out: RefCell::new(out),
+            terminal,
+            bar: None,
+            shown: HashSet::new(),
+            lost: HashMap::new(),
+            best: None,
+            began: false,
+        }
     }
 
     /// Shows a line.
     pub fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.println(line),
-            None => print_line(line),
+            // With nobody reading there is nobody to tell.
+            None => drop(writeln!(self.out.borrow_mut(), "{line}")),
         }
     }
 
@@ -55,33 +81,31 @@ impl Progress {
         }
     }
 
-    /// Shows the trials that ended since the last call.
-    pub fn update(&mut self, plan: &Plan, trials: &[StoredTrial]) {
-        if self.total == 0 {
-            self.total = plan.trials_in_all() as u64;
-            self.bar = std::io::stderr().is_terminal().then(|| bar(self.total));
+    /// Shows what became of trials since the last call: which ended, and which attempts were lost.
+    pub fn update(&mut self, course: &Course, trials: &[StoredTrial]) {
+        let ended = trials.iter().filter(|trial| trial.is_over()).count();
+        if !self.began {
+            self.began = true;
+            self.bar = self.terminal.then(bar);
+            self.pass_over(course, trials, ended);
         }
-        let ended: Vec<&StoredTrial> =
-            trials.iter().filter(|trial| trial.record.standing != TrialStanding::Pending).collect();
-        if self.quiet_about_the_past {
-            self.quiet_about_the_past = false;
-            self.shown.extend(ended.iter().map(|trial| trial.record.number));
-            ended.iter().for_each(|trial| self.note_best(trial));
-            if !ended.is_empty() {
-                self.say(&format!("going on: {} of {} trials are done", ended.len(), self.total));
-            }
-        }
-        for trial in &ended {
-            if self.shown.insert(trial.record.number) {
-                self.note_best(trial);
-                self.say(&self.line(trial));
+        for trial in trials {
+            self.show_lost_attempts(course, trial);
+            if trial.is_over() && self.shown.insert(trial.record.number) {
+                Best::note(&mut self.best, trial);
+                let (done, total) = (self.shown.len(), course.total(trials));
+                let best = self.best.map_or_else(String::new, |best| format!(", best {best}"));
+                let left =
+                    course.left(trials).map_or_else(String::new, |left| format!(", about {} left", duration(left)));
+                self.say(&format!("[{done}/{total}] {}{best}{left}", fate::ended(course, trial)));
             }
         }
         if let Some(bar) = &self.bar {
-            bar.set_position(ended.len() as u64);
-            if self.best.is_finite() {
-                bar.set_message(format!("best {:.2}%", 100.0 * self.best));
-            }
+            bar.set_length(course.total(trials));
+            bar.set_position(ended as u64);
+            let best = self.best.map_or_else(String::new, |best| format!("best {best}"));
+            let left = course.left(trials).map_or_else(String::new, |left| format!(", about {} left", duration(left)));
+            bar.set_message(best + &left);
         }
     }
 
@@ -92,24 +116,32 @@ impl Progress {
         }
     }
 
-    fn note_best(&mut self, trial: &StoredTrial) {
-        if trial.record.parameters.purpose.is_search()
-            && let Some(objective) = trial.record.objective()
-        {
-            self.best = self.best.max(objective);
+    /// Sums up what ended before this process began.
+    fn pass_over(&mut self, course: &Course, trials: &[StoredTrial], ended: usize) {
+        for trial in trials {
+            self.lost.insert(trial.record.number, lost_attempts(trial));
+            if trial.is_over() {
+                self.shown.insert(trial.record.number);
+                Best::note(&mut self.best, trial);
+            }
+        }
+        if ended > 0 {
+            let best = self.best.map_or_else(String::new, |best| format!(", best {best}"));
+            self.say(&format!("going on: {ended} of {} trials are done{best}", course.total(trials)));
         }
     }
 
-    fn line(&self, trial: &StoredTrial) -> String {
-        let (number, done) = (trial.record.number, self.shown.len());
-        let what = describe(trial);
-        let outcome = match trial.record.objective() {
-            Some(objective) => format!("{:.2}%", 100.0 * objective),
-            None => format!("{} ({})", trial.state_name(), trial.reason),
-        };
-        let test = trial.report.test_accuracy.map(|test| format!(", test {:.2}%", 100.0 * test)).unwrap_or_default();
-        let best = if self.best.is_finite() { format!(", best {:.2}%", 100.0 * self.best) } else { String::new() };
-        format!("[{done}/{}] trial {number}: {what} {outcome}{test} in {:.1} s{best}", self.total, trial.report.seconds)
+    fn show_lost_attempts(&mut self, course: &Course, trial: &StoredTrial) {
+        let lost = lost_attempts(trial);
+        let shown = self.lost.get(&trial.record.number).copied().unwrap_or(0);
+        if lost <= shown {
+            return;
+        }
+        self.lost.insert(trial.record.number, lost);
+        // Once the next attempt has begun, the reason of the one before is gone.
+        let waits = trial.state == TrialState::Pending;
+        let reason = if waits { trial.reason.as_str() } else { "" };
+        self.say(&fate::lost(course, trial, lost, reason));
     }
 }
 
@@ -119,24 +151,31 @@ impl Default for Progress {
     }
 }
 
-fn describe(trial: &StoredTrial) -> String {
-    match (trial.record.parameters.purpose, trial.record.parameters.repeats) {
-        (Purpose::Baseline, _) => "uniform".to_owned(),
-        (Purpose::Initial, _) => "Sobol".to_owned(),
-        (Purpose::Search, _) => "surrogate".to_owned(),
-        (Purpose::Confirm, Some(repeats)) => format!("confirming trial {repeats}"),
-        (Purpose::Retrain, Some(repeats)) => format!("retraining under trial {repeats}"),
-        (Purpose::Confirm | Purpose::Retrain, None) => "retraining uniformly".to_owned(),
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.finish();
     }
 }
 
-fn bar(total: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:32} {pos}/{len} trials  {msg}  {elapsed_precise} (left {eta})")
-        .unwrap_or_else(|_malformed| ProgressStyle::default_bar());
-    ProgressBar::new(total).with_style(style)
+/// Attempts that came to nothing: those before the present one, and the present one where the trial waits for another.
+fn lost_attempts(trial: &StoredTrial) -> u32 {
+    if trial.state == TrialState::Pending { trial.attempt } else { trial.attempt.saturating_sub(1) }
 }
 
-fn print_line(line: &str) {
-    // A closed standard error leaves nobody to tell.
-    drop(writeln!(std::io::stderr(), "{line}"));
+fn bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:32} {pos}/{len} trials  {msg}  {elapsed_precise}")
+        .unwrap_or_else(|_malformed| ProgressStyle::default_bar());
+    ProgressBar::new(0).with_style(style)
 }
+
+/// A duration in its largest units: 45 s, 12 min, 3 h 20 min.
+fn duration(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..100 => format!("{} s", seconds.max(1)),
+        seconds @ 100..5400 => format!("{} min", (seconds + 30) / 60),
+        seconds => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests;

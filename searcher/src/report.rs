@@ -12,8 +12,7 @@ use swift_sampler::SamplerSpec;
 use swift_sampler_client::proto;
 
 use crate::error::SearcherError;
-use crate::plot::{History, HistoryPoint, PointKind, SamplerCurve};
-use crate::policy::{Purpose, TrialStanding, Verdict, exact_labels, standing, verdict};
+use crate::policy::{Purpose, Verdict, exact_labels, standing, verdict};
 use crate::study::{StoredTrial, StudyConfig};
 use crate::work_dir::WorkDir;
 
@@ -207,36 +206,10 @@ impl Report {
         let json = serde_json::to_string_pretty(self).map_err(|error| SearcherError::Failed(error.to_string()))?;
         work_dir.write("report.json", &(json + "\n"))
     }
-
-    /// Draws `sampler.svg` and `history.svg`.
-    ///
-    /// # Errors
-    /// [`SearcherError`] when a picture cannot be drawn or written.
-    pub fn draw(
-        &self,
-        work_dir: &WorkDir,
-        config: &StudyConfig,
-        trials: &[StoredTrial],
-        evidence: &Evidence,
-    ) -> Result<(), SearcherError> {
-        let failed = |error: &dyn std::fmt::Display| SearcherError::Failed(error.to_string());
-        let sampler = evidence.sampler(&self.winner.sampler)?;
-        let title = format!("Sampler found by study {} (trial {})", self.study, self.winner.trial);
-        let features = &config.plan.space.features;
-        let curve =
-            SamplerCurve::measure(title, &sampler, &evidence.dataset, features, evidence.wrong_labels.as_deref())
-                .map_err(|error| failed(&error))?;
-        work_dir.write("sampler.svg", &curve.svg().map_err(|error| failed(&error))?)?;
-        let history = History {
-            title: format!("Study {}: {} trials of {} epochs", self.study, self.trials, self.epochs_a_trial),
-            points: trials.iter().filter_map(history_point).collect(),
-        };
-        work_dir.write("history.svg", &history.svg().map_err(|error| failed(&error))?)
-    }
 }
 
 impl Summary {
-    fn of(values: Vec<f64>) -> Option<Self> {
+    pub(crate) fn of(values: Vec<f64>) -> Option<Self> {
         if values.is_empty() {
             return None;
         }
@@ -260,18 +233,6 @@ impl EpochsSpent {
         let with_search = start + search + confirmation + training;
         Self { start, search, confirmation, training, with_search, without_search: training }
     }
-}
-
-fn history_point(trial: &StoredTrial) -> Option<HistoryPoint> {
-    let kind = match (trial.record.parameters.purpose, trial.record.standing) {
-        (Purpose::Retrain, _) | (_, TrialStanding::Failed | TrialStanding::Pending) => return None,
-        (_, TrialStanding::Infeasible) => PointKind::Infeasible,
-        (Purpose::Baseline, _) => PointKind::Baseline,
-        (Purpose::Initial, _) => PointKind::Initial,
-        (Purpose::Search, _) => PointKind::Search,
-        (Purpose::Confirm, _) => PointKind::Confirm,
-    };
-    Some(HistoryPoint { number: trial.record.number, kind, objective: trial.record.objective() })
 }
 
 fn seconds_since(unix_ms: u64) -> f64 {

@@ -18,9 +18,10 @@ use swift_sampler_client::{ClientError, proto};
 
 use crate::behaviour::Behaviour;
 use crate::error::SearcherError;
+use crate::pictures::Pictures;
 use crate::policy::{Plan, TrialRecord};
 use crate::preparation::{Preparation, TargetConfig, prepare};
-use crate::progress::Progress;
+use crate::progress::{Course, Progress};
 use crate::report::{Evidence, Report};
 use crate::stop::Stop;
 use crate::study::{FORMAT, StoredTrial, StudyConfig, TrainingConfig};
@@ -99,7 +100,13 @@ pub fn run(config: &SearchConfig, stop: &Stop, progress: &mut Progress) -> Resul
     let study = create_study(&client, config, &study_config)?;
     let evidence = Evidence::gather(&config.target, &preparation)?;
     let behaviour = evidence.behaviour(&config.plan.space.features)?;
-    let mut search = Search { config, client, behaviour, promotion_settled: false };
+    let course = Course {
+        plan: config.plan.clone(),
+        training: config.training.clone(),
+        jobs: config.jobs,
+        attempts_max: study.attempts_max,
+    };
+    let mut search = Search { config, client, behaviour, course, promotion_settled: false };
     let trials = search.run_trials(&work_dir, stop, progress)?;
     let report = Report::compute(
         &study,
@@ -110,7 +117,7 @@ pub fn run(config: &SearchConfig, stop: &Stop, progress: &mut Progress) -> Resul
         work_dir.path().to_owned(),
     )?;
     report.write(&work_dir)?;
-    report.draw(&work_dir, &study_config, &trials, &evidence)?;
+    Pictures::draw(&config.study, &study_config, &trials, Ok(&evidence))?.write(work_dir.path())?;
     search.end(&trials, &report)?;
     Ok(report)
 }
@@ -199,6 +206,7 @@ struct Search<'a> {
     config: &'a SearchConfig,
     client: Client,
     behaviour: Behaviour,
+    course: Course,
     /// Whether the winner is active, or known to stay inactive.
     promotion_settled: bool,
 }

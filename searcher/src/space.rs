@@ -1,9 +1,13 @@
 //! The search space: samplers as points of a unit cube.
 
+mod parameters;
+
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use swift_sampler::{SamplerSpec, SpecError, SwiftSpec, Transform};
+
+pub use parameters::Parameter;
 
 /// Features at most; the Sobol sequence has 256 dimensions.
 pub const FEATURES_MAX: usize = 16;

@@ -100,6 +100,8 @@ pub struct StoredTrial {
     pub reason: String,
     /// The worker's report.
     pub report: TrialReport,
+    /// Unix time in milliseconds when it was added.
+    pub added_at_ms: u64,
     /// Unix time in milliseconds, 0 until it ends.
     pub ended_at_ms: u64,
 }
@@ -136,6 +138,7 @@ impl StoredTrial {
             worker: trial.worker.clone(),
             reason: trial.reason.clone(),
             report,
+            added_at_ms: trial.added_at_ms,
             ended_at_ms: trial.ended_at_ms,
         })
     }
@@ -146,6 +149,12 @@ impl StoredTrial {
     /// As [`Self::read`].
     pub fn read_all(trials: &[proto::Trial]) -> Result<Vec<Self>, SearcherError> {
         trials.iter().map(Self::read).collect()
+    }
+
+    /// Returns whether the trial has ended, however it did.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.record.standing != TrialStanding::Pending
     }
 
     /// Returns the state's name in tables and JSON.

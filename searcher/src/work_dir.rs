@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::SearcherError;
@@ -47,12 +48,23 @@ impl WorkDir {
     /// # Errors
     /// [`SearcherError::File`].
     pub fn write(&self, name: &str, content: &str) -> Result<(), SearcherError> {
-        let path = self.path.join(name);
-        let mut file = tempfile::NamedTempFile::new_in(&self.path).map_err(SearcherError::file(&path))?;
-        file.write_all(content.as_bytes()).map_err(SearcherError::file(&path))?;
-        file.persist(&path).map_err(|error| SearcherError::File { path, source: error.error })?;
-        Ok(())
+        replace_file(&self.path, name, content)
     }
+}
+
+/// Writes a file of a folder, replacing it at once or not at all.
+///
+/// # Errors
+/// [`SearcherError::File`].
+pub fn replace_file(folder: &Path, name: &str, content: &str) -> Result<(), SearcherError> {
+    let path = folder.join(name);
+    // As readable as any new file, not only to its owner.
+    let mut builder = tempfile::Builder::new();
+    builder.permissions(std::fs::Permissions::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder).map_err(SearcherError::file(&path))?;
+    file.write_all(content.as_bytes()).map_err(SearcherError::file(&path))?;
+    file.persist(&path).map_err(|error| SearcherError::File { path, source: error.error })?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -66,6 +66,7 @@ fn the_history_shows_every_trial() {
                 3..10 => (PointKind::Initial, 0.76),
                 17 => (PointKind::Infeasible, 0.0),
                 10..40 => (PointKind::Search, 0.80 + 0.001 * number as f64),
+                44.. => (PointKind::UniformAgain, 0.79),
                 _ => (PointKind::Confirm, 0.83),
             };
             let objective = (kind != PointKind::Infeasible).then(|| level + 0.01 * randomness.normal());
@@ -73,7 +74,12 @@ fn the_history_shows_every_trial() {
         })
         .collect();
     let svg = History { title: "Study mlp".to_owned(), points }.svg().expect("a picture");
-    assert!(svg.contains("best so far") && svg.contains("fresh seed") && svg.contains("infeasible"));
+    assert!(
+        svg.contains("best so far")
+            && svg.contains("fresh seed")
+            && svg.contains("uniform, fresh")
+            && svg.contains("infeasible")
+    );
     keep("history.svg", &svg);
     assert!(matches!(History { title: String::new(), points: vec![] }.svg(), Err(PlotError::Empty(_))));
 }

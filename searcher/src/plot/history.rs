@@ -4,7 +4,7 @@ use plotters::coord::Shift;
 use plotters::prelude::{
     ChartBuilder, Circle, Cross, DrawingArea, IntoDrawingArea, LineSeries, PathElement, Rectangle, SVGBackend,
 };
-use plotters::style::{Color, RGBColor, WHITE};
+use plotters::style::{Color, RGBColor, ShapeStyle, WHITE};
 
 use super::PlotError;
 use super::style::{
@@ -26,12 +26,15 @@ pub enum PointKind {
     Search,
     /// A finalist under a fresh seed.
     Confirm,
+    /// The uniform sampler under a fresh seed.
+    UniformAgain,
     /// Has no objective.
     Infeasible,
 }
 
 impl PointKind {
-    const ALL: [Self; 5] = [Self::Baseline, Self::Initial, Self::Search, Self::Confirm, Self::Infeasible];
+    const ALL: [Self; 6] =
+        [Self::Baseline, Self::Initial, Self::Search, Self::Confirm, Self::UniformAgain, Self::Infeasible];
 
     const fn label(self) -> &'static str {
         match self {
@@ -39,18 +42,24 @@ impl PointKind {
             Self::Initial => "Sobol",
             Self::Search => "surrogate",
             Self::Confirm => "fresh seed",
+            Self::UniformAgain => "uniform, fresh",
             Self::Infeasible => "infeasible",
         }
     }
 
     const fn colour(self) -> RGBColor {
         match self {
-            Self::Baseline => MUTED,
+            Self::Baseline | Self::UniformAgain => MUTED,
             Self::Initial => SKY,
             Self::Search => BLUE,
             Self::Confirm => GREEN,
             Self::Infeasible => VERMILION,
         }
+    }
+
+    /// What has a fresh seed and a colour of before is hollow.
+    fn style(self) -> ShapeStyle {
+        if self == Self::UniformAgain { self.colour().stroke_width(2) } else { self.colour().filled() }
     }
 }
 
@@ -125,7 +134,7 @@ impl History {
                 let x = point.number as f64;
                 match point.objective {
                     Some(y) => {
-                        chart.draw_series([Circle::new((x, 100.0 * y), 5, point.kind.colour().filled())])?;
+                        chart.draw_series([Circle::new((x, 100.0 * y), 5, point.kind.style())])?;
                     }
                     None => {
                         let bottom = lowest + 0.03 * (highest - lowest);
@@ -160,7 +169,9 @@ impl History {
     fn best_so_far(&self, last: f64) -> Vec<(f64, f64)> {
         let mut steps: Vec<(f64, f64)> = Vec::new();
         let mut best = f64::NEG_INFINITY;
-        for point in self.points.iter().filter(|point| point.kind != PointKind::Confirm) {
+        for point in
+            self.points.iter().filter(|point| !matches!(point.kind, PointKind::Confirm | PointKind::UniformAgain))
+        {
             let Some(y) = point.objective.map(|y| 100.0 * y) else { continue };
             if y > best {
                 if best.is_finite() {
@@ -186,7 +197,7 @@ impl History {
             if kind == PointKind::Infeasible {
                 area.draw(&Cross::new((left, TOP_PX), 5, kind.colour().stroke_width(2)))?;
             } else {
-                area.draw(&Circle::new((left, TOP_PX), 5, kind.colour().filled()))?;
+                area.draw(&Circle::new((left, TOP_PX), 5, kind.style()))?;
             }
             area.draw_text(kind.label(), &style, (left + 11, TOP_PX))?;
             left += ENTRY_WIDTH_PX;

@@ -144,7 +144,7 @@ impl SamplerCurve {
             .draw()?;
         chart.draw_series(LineSeries::new([(0.0, 1.0), (1.0, 1.0)], MUTED.stroke_width(1)))?;
         chart.draw_series(LineSeries::new(self.curve.iter().copied(), BLUE.stroke_width(3)))?;
-        let mut entries = vec![("sampler", BLUE), ("uniform", MUTED), ("examples", HISTOGRAM)];
+        let mut entries = vec![("found", BLUE), ("before: uniform", MUTED), ("examples", HISTOGRAM)];
         if self.noisy.is_some() {
             entries.push(("of which mislabelled", NOISY));
         }
@@ -218,13 +218,17 @@ fn bars(shares: &[f64], scale: f64, colour: RGBColor) -> impl Iterator<Item = Re
 }
 
 fn draw_legend(area: &DrawingArea<SVGBackend<'_>, Shift>, entries: &[(&str, RGBColor)]) -> Result<(), PlotError> {
-    const ENTRY_WIDTH_PX: i32 = 110;
+    /// Swatch, gap and space to the next entry.
+    const AROUND_PX: i32 = 24 + 22;
+    /// A character of a label, about.
+    const CHARACTER_PX: i32 = 7;
+    let width = |label: &str| AROUND_PX + CHARACTER_PX * i32::try_from(label.len()).unwrap_or(0);
     let style = left_middle(&text(LABEL_PX, INK));
-    let mut left = 600 - ENTRY_WIDTH_PX * (i32::try_from(entries.len()).unwrap_or(0) - 3);
+    let mut left = i32::try_from(WIDTH_PX).unwrap_or(0) - entries.iter().map(|(label, _)| width(label)).sum::<i32>();
     for (label, colour) in entries {
         area.draw(&PathElement::new(vec![(left, 60), (left + 18, 60)], colour.stroke_width(4)))?;
         area.draw_text(label, &style, (left + 24, 60))?;
-        left += ENTRY_WIDTH_PX;
+        left += width(label);
     }
     Ok(())
 }

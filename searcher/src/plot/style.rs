@@ -32,3 +32,29 @@ pub(super) fn bold(size_px: u32) -> TextStyle<'static> {
 pub(super) fn left_middle(style: &TextStyle<'static>) -> TextStyle<'static> {
     style.pos(Pos::new(HPos::Left, VPos::Center))
 }
+
+pub(super) fn centre_middle(style: &TextStyle<'static>) -> TextStyle<'static> {
+    style.pos(Pos::new(HPos::Center, VPos::Center))
+}
+
+pub(super) fn right_middle(style: &TextStyle<'static>) -> TextStyle<'static> {
+    style.pos(Pos::new(HPos::Right, VPos::Center))
+}
+
+/// The worst and the best of what is told apart by colour: one hue, so that darker is better to every reader.
+const WORST: RGBColor = RGBColor(205, 222, 238);
+const BEST: RGBColor = RGBColor(0, 66, 122);
+
+/// Returns the colour of a share of the way from worst to best.
+pub(super) fn graded(share: f64) -> RGBColor {
+    let share = share.clamp(0.0, 1.0);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between two bytes")]
+    let mixed = |worst: u8, best: u8| (f64::from(worst) + share * (f64::from(best) - f64::from(worst))).round() as u8;
+    RGBColor(mixed(WORST.0, BEST.0), mixed(WORST.1, BEST.1), mixed(WORST.2, BEST.2))
+}
+
+/// Pixels of a drawing.
+#[allow(clippy::cast_possible_truncation, reason = "a drawing has some thousand pixels")]
+pub(super) fn px(position: f64) -> i32 {
+    position.round() as i32
+}

@@ -15,8 +15,8 @@ use crate::study::StoredTrial;
 /// The dataset as it is at hand, for what a report says of samplers.
 #[derive(Debug)]
 pub struct Evidence {
-    pub(super) dataset: Dataset,
-    pub(super) wrong_labels: Option<Vec<bool>>,
+    pub(crate) dataset: Dataset,
+    pub(crate) wrong_labels: Option<Vec<bool>>,
     pub(super) start_epochs: u32,
 }
 
@@ -48,7 +48,7 @@ impl Evidence {
             .map_err(|error| SearcherError::Data(error.to_string()))
     }
 
-    pub(super) fn sampler(&self, spec: &SamplerSpec) -> Result<Sampler, SearcherError> {
+    pub(crate) fn sampler(&self, spec: &SamplerSpec) -> Result<Sampler, SearcherError> {
         Sampler::build(spec, &self.dataset).map_err(|error| SearcherError::Data(error.to_string()))
     }
 

@@ -70,7 +70,7 @@ pub fn print(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     )?;
     let spec = serde_json::to_string(&report.winner.sampler).map_err(io::Error::other)?;
     writeln!(out, "sampler       {spec}")?;
-    writeln!(out, "files         {}: report.json, sampler.svg, history.svg", report.work_dir.display())
+    writeln!(out, "files         {}: report.json, pictures *.svg", report.work_dir.display())
 }
 
 fn label(report: &Report, sampler: &SamplerReport) -> String {

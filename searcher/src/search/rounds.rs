@@ -71,7 +71,7 @@ impl Search<'_> {
         progress: &mut Progress,
     ) -> Result<Round, SearcherError> {
         let trials = self.trials()?;
-        progress.update(&self.config.plan, &trials);
+        progress.update(&self.course, &trials);
         let records: Vec<TrialRecord> = trials.iter().map(|trial| trial.record.clone()).collect();
         if !self.promotion_settled {
             self.promotion_settled = self.promotion().settle(&records, progress)?;
@@ -91,7 +91,7 @@ impl Search<'_> {
             None => *workers = Some(WorkerPool::start(self.pool_config(work_dir))?),
             Some(workers) => {
                 for crashed in workers.supervise()? {
-                    self.fail_trials_of(&crashed, progress)?;
+                    self.fail_trials_of(&crashed)?;
                 }
             }
         }
@@ -100,13 +100,12 @@ impl Search<'_> {
 
     /// Tells the trials of a crashed worker as failed. Its successor has its name and would get them back as they were,
     /// again and again if it is the trial that crashes it.
-    fn fail_trials_of(&self, crashed: &CrashedWorker, progress: &Progress) -> Result<(), SearcherError> {
+    fn fail_trials_of(&self, crashed: &CrashedWorker) -> Result<(), SearcherError> {
         for trial in self.trials()? {
             if trial.worker != crashed.name || trial.state != proto::TrialState::Running {
                 continue;
             }
             let (number, reason) = (trial.record.number, format!("its worker crashed: {}", crashed.status));
-            progress.say(&format!("trial {number}, attempt {}: {reason}", trial.attempt));
             let request = proto::TellTrialRequest {
                 study: self.config.study.clone(),
                 number,

@@ -1,0 +1,113 @@
+//! A study as a table.
+
+use std::io::{self, Write};
+
+use swift_sampler_client::proto::TrialState;
+
+use super::{Listing, purpose_name, state_name};
+use crate::policy::Verdict;
+use crate::report::Summary;
+use crate::study::StoredTrial;
+
+impl Listing {
+    /// Writes a table of the trials, and how the study stands.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Self { study, trials, .. } = self;
+        let count = |state| trials.iter().filter(|trial| trial.state == state).count();
+        let (running, pending) = (count(TrialState::Running), count(TrialState::Pending));
+        writeln!(
+            out,
+            "study {} on dataset {}: {}, {} trials, {running} running, {pending} pending",
+            study.name,
+            study.dataset,
+            state_name(study),
+            trials.len()
+        )?;
+        writeln!(
+            out,
+            "{:>5}  {:<8}  {:>7}  {:<10}  {:>8}  {:>10}  {:>7}  {:>7}  {:>7}  {:<WORKER_WIDTH$}  note",
+            "trial", "purpose", "version", "state", "attempts", "objective", "test", "seconds", "waiting", "worker"
+        )?;
+        let best = self.best_so_far();
+        for trial in trials {
+            let star = if best.contains(&trial.record.number) { "*" } else { " " };
+            let line = format!(
+                "{:>5}  {:<8}  {:>7}  {:<10}  {:>8}  {:>9}{star}  {:>7}  {:>7.1}  {:>7}  {:<WORKER_WIDTH$}  {}",
+                trial.record.number,
+                purpose_name(trial.record.parameters.purpose),
+                trial.version,
+                trial.state_name(),
+                format!("{} of {}", trial.attempt, study.attempts_max),
+                percent(trial.record.objective()),
+                percent(trial.report.test_accuracy),
+                trial.report.seconds,
+                percent(trial.report.waited_share()),
+                shortened(&trial.worker),
+                self.note(trial),
+            );
+            writeln!(out, "{}", line.trim_end())?;
+        }
+        self.print_standing(out)
+    }
+
+    /// What cells cannot say: what it repeats, how far it is, why it ended.
+    fn note(&self, trial: &StoredTrial) -> String {
+        let (parameters, epochs) = (&trial.record.parameters, &trial.report.epochs);
+        let planned = self.config.training.run(parameters).epochs;
+        let mut notes = Vec::new();
+        notes.extend(parameters.repeats.map(|repeats| format!("repeats {repeats}")));
+        if trial.state == TrialState::Running
+            && let Some(last) = epochs.last()
+        {
+            notes.push(format!("epoch {} of {planned}: {}", last.epoch, percent(Some(last.validation_accuracy))));
+        }
+        if trial.report.stopped {
+            notes.push(format!("stopped after {} of {planned} epochs", epochs.len()));
+        }
+        if !trial.reason.is_empty() {
+            notes.push(trial.reason.lines().collect::<Vec<_>>().join(" / "));
+        }
+        notes.join(", ")
+    }
+
+    fn print_standing(&self, out: &mut dyn Write) -> io::Result<()> {
+        let standing = self.standing();
+        if let Some(uniform) = &standing.uniform {
+            writeln!(out, "uniform       {} (trials: {})", mean_and_sd(uniform), uniform.values.len())?;
+        }
+        if let Some(best) = &standing.best {
+            writeln!(out, "best so far*  {} by trial {}", percent(Some(best.objective)), best.trial)?;
+        }
+        let Some(winner) = &standing.winner else { return Ok(()) };
+        writeln!(out, "winner        {} under fresh seeds: trial {}", percent(Some(winner.objective)), winner.trial)?;
+        let decision = match winner.verdict {
+            Verdict::Publish(_) => "to be active",
+            Verdict::WithinError(_) | Verdict::Unconfirmed => "not to be active",
+        };
+        writeln!(out, "verdict       {decision}: {}", winner.verdict)
+    }
+}
+
+/// Widest worker's name that is shown whole, in characters.
+const WORKER_WIDTH: usize = 16;
+
+/// A long name's ends, which tell workers of one host apart, and hosts.
+fn shortened(name: &str) -> String {
+    let length = name.chars().count();
+    if length <= WORKER_WIDTH {
+        return name.to_owned();
+    }
+    let (head, tail) = (WORKER_WIDTH / 2, WORKER_WIDTH - WORKER_WIDTH / 2 - 1);
+    name.chars().take(head).chain(['…']).chain(name.chars().skip(length - tail)).collect()
+}
+
+fn percent(share: Option<f64>) -> String {
+    share.map_or_else(|| "-".to_owned(), |share| format!("{:.2}%", 100.0 * share))
+}
+
+fn mean_and_sd(summary: &Summary) -> String {
+    format!("{:.2} ± {:.2}%", 100.0 * summary.mean, 100.0 * summary.sd)
+}
