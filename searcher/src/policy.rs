@@ -63,6 +63,12 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Returns whether the plan is of a study that began before plans had protocols.
+    #[must_use]
+    pub fn precedes_protocols(&self) -> bool {
+        self.epochs == 0
+    }
+
     /// Returns how many samplers networks are retrained under: the uniform one, the one found, the exact one if asked for.
     #[must_use]
     pub fn retrained_samplers(&self) -> usize {

@@ -68,7 +68,7 @@ pub fn run(config: &SearchConfig, stop: &Stop, progress: &mut Progress) -> Resul
     config.plan.space.validate().map_err(|error| SearcherError::Config(error.to_string()))?;
     let client = Client::connect(config.daemon.as_str())?;
     // Before hours of preparation: is there a daemon, and is the study's name free for these settings?
-    let config = &SearchConfig { plan: warm_start::plan(&client, config)?, ..config.clone() };
+    let config = &SearchConfig { plan: warm_start::plan(&client, config, progress)?, ..config.clone() };
     let existing = find_study(&client, config)?;
     let work_dir = WorkDir::open(&config.work_dir)?;
     if let Some(study) = existing.filter(|study| study.state() == proto::StudyState::Ended) {

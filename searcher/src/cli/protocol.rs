@@ -53,7 +53,7 @@ pub struct ProtocolOptions {
     /// Train all trials of the search under one seed
     #[arg(long)]
     common_seed: bool,
-    /// End a trial after an epoch in which it is more than half a point below the median of those before it
+    /// End a trial after an epoch in which it is more than a point below the median of those before it
     #[arg(long)]
     stop_early: bool,
     /// How finalists are tried again
@@ -117,5 +117,48 @@ impl ProtocolOptions {
             exact_labels: self.exact_labels,
             rank_check: usize::from(self.rank_check),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::super::Cli;
+    use crate::study::StudyConfig;
+
+    /// Trials that fine-tune, and their epochs in all.
+    fn fine_tuning(arguments: &[&str]) -> (usize, u32) {
+        let cli = Cli::try_parse_from(["searcher", "--target", "simulated"].iter().chain(arguments)).unwrap();
+        let config = cli.search.config().unwrap();
+        let retrained = config.plan.retrained_samplers() * config.plan.retrain_seeds;
+        let trials = config.plan.trials_in_all() - retrained;
+        (trials, u32::try_from(trials).unwrap() * config.training.epochs)
+    }
+
+    #[test]
+    fn the_quick_preset_fine_tunes_for_fifty_epochs_and_the_papers_for_forty_times_five_and_confirmations() {
+        assert_eq!(fine_tuning(&["--preset", "quick"]), (50, 50));
+        assert_eq!(fine_tuning(&[]), (40 + (3 + 1) * 2, 5 * 48));
+        assert_eq!(
+            fine_tuning(&["--preset", "quick", "--trials", "20", "--epochs", "2", "--finalists", "0"]),
+            (20, 40)
+        );
+    }
+
+    #[test]
+    fn a_studys_config_reads_back_as_it_was_written() {
+        let arguments =
+            ["searcher", "--target", "simulated", "--stop-early", "--common-seed", "--confirm-from", "scratch"];
+        let config = Cli::try_parse_from(arguments).unwrap().search.config().unwrap();
+        let stored = StudyConfig {
+            format: crate::study::FORMAT,
+            target: config.target,
+            dataset_hash: "0".to_owned(),
+            plan: config.plan,
+            training: config.training,
+        };
+        let text = serde_json::to_string(&stored).unwrap();
+        assert_eq!(serde_json::from_str::<StudyConfig>(&text).unwrap(), stored);
     }
 }

@@ -70,12 +70,17 @@ impl fmt::Display for Verdict {
 /// difference of means over a and b trials.
 #[must_use]
 pub fn verdict(records: &[TrialRecord], trial: u64) -> Verdict {
-    let found = observations(records, |record| {
+    let confirms = |record: &TrialRecord| {
         record.parameters.purpose == Purpose::Confirm && record.parameters.repeats == Some(trial)
-    });
+    };
+    let found = observations(records, confirms);
+    // A trial from scratch and one from a checkpoint, or of more epochs, do not compare.
+    let trained = |record: &TrialRecord| (record.parameters.epochs, record.parameters.start);
+    let alike = records.iter().find(|record| confirms(record)).map(trained);
     let uniform = observations(records, |record| {
         matches!(record.parameters.sampler, SamplerSpec::Uniform {})
             && matches!(record.parameters.purpose, Purpose::Baseline | Purpose::Confirm)
+            && Some(trained(record)) == alike
     });
     match paired(&found, &uniform).or_else(|| pooled(&found, &uniform)) {
         Some(gain) if gain.mean > gain.standard_error => Verdict::Publish(gain),
@@ -178,6 +183,17 @@ mod tests {
         assert!((gain.mean - 0.01).abs() < 1e-12 && gain.standard_error < 0.001, "{gain:?}");
         let unpaired = [(4, 0.610), (5, 0.711), (6, 0.809)];
         assert!(matches!(verdict(&study(&uniform, &unpaired), 7), Verdict::WithinError(_)));
+    }
+
+    #[test]
+    fn short_trials_of_the_uniform_sampler_are_no_measure_of_confirmations_from_scratch() {
+        let mut records = study(&[(1, 0.80), (2, 0.81), (3, 0.79), (4, 0.88), (5, 0.89)], &[(4, 0.85), (5, 0.86)]);
+        for record in &mut records[3..] {
+            record.parameters.purpose = Purpose::Confirm;
+            record.parameters.epochs = Some(20);
+        }
+        let verdict = verdict(&records, 7);
+        assert!(matches!(verdict, Verdict::WithinError(gain) if (gain.mean + 0.03).abs() < 1e-12), "{verdict:?}");
     }
 
     #[test]

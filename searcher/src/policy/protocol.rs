@@ -78,8 +78,9 @@ pub struct Stopping {
 }
 
 impl Stopping {
-    /// The rule of `--stop-early`: below the median of at least 8 trials by more than half a percent.
-    pub const DEFAULT: Self = Self { after_trials: 8, keep: 0.5, margin: 0.005 };
+    /// The rule of `--stop-early`: below the median of at least 8 trials by more than a point. With half a point it would have
+    /// ended, after its first epoch, one of the five best of ten samplers on Fashion-MNIST with 40% wrong labels.
+    pub const DEFAULT: Self = Self { after_trials: 8, keep: 0.5, margin: 0.01 };
 
     /// Returns the least accuracies of a trial of `epochs` epochs after each but the last, as far as the trials so far
     /// can tell.

@@ -30,7 +30,7 @@ pub struct Standing {
 /// # Errors
 /// [`PolicyError::NothingSucceeded`] when the search ended without a success.
 pub fn standing(plan: &Plan, records: &[TrialRecord]) -> Result<Standing, PolicyError> {
-    let baselines = if plan.protocol.paired_uniform {
+    let baselines = if plan.protocol.paired_uniform && confirmations_of(plan, plan.finalists) > 0 {
         objectives(records, is_uniform_confirmation)
     } else {
         objectives(records, |record| record.parameters.purpose == Purpose::Baseline)

@@ -1,4 +1,4 @@
-//! What an earlier study gives a new one to begin with.
+//! What a study begins with: an earlier study's samplers, or, where it began before, what it began with.
 
 use swift_sampler::SamplerSpec;
 use swift_sampler_client::ClientError;
@@ -6,7 +6,8 @@ use swift_sampler_client::blocking::Client;
 
 use super::SearchConfig;
 use crate::error::SearcherError;
-use crate::policy::{Plan, TrialRecord, WarmStart};
+use crate::policy::{Plan, Protocol, TrialRecord, WarmStart};
+use crate::progress::Progress;
 use crate::space::Space;
 use crate::study::{StoredTrial, read_config};
 
@@ -15,20 +16,31 @@ const SAMPLERS_MAX: usize = 4;
 
 /// Returns the plan with the best samplers of the earlier study it is to begin with.
 ///
-/// A study that exists keeps those it began with, whatever became of the earlier one.
-pub(super) fn plan(client: &Client, config: &SearchConfig) -> Result<Plan, SearcherError> {
+/// A study that exists keeps those it began with, whatever became of the earlier one; one that began before there were
+/// protocols keeps having none, which is said.
+pub(super) fn plan(client: &Client, config: &SearchConfig, progress: &Progress) -> Result<Plan, SearcherError> {
+    let begun = begun(client, config)?;
     let mut plan = config.plan.clone();
+    if begun.as_ref().is_some_and(Plan::precedes_protocols) {
+        progress.say(&format!(
+            "study {} was begun by an older searcher: its trials go on with independent draws and unpaired finalists",
+            config.study
+        ));
+        (plan.epochs, plan.protocol) = (0, Protocol::default());
+        return Ok(plan);
+    }
     let Some(earlier) = &config.warm_start else { return Ok(plan) };
-    plan.protocol.warm_start = Some(match begun_with(client, config)?.filter(|stored| stored.study == *earlier) {
+    let stored = begun.and_then(|begun| begun.protocol.warm_start).filter(|stored| stored.study == *earlier);
+    plan.protocol.warm_start = Some(match stored {
         Some(stored) => stored,
         None => WarmStart { study: earlier.clone(), samplers: best_samplers(client, &plan.space, earlier)? },
     });
     Ok(plan)
 }
 
-fn begun_with(client: &Client, config: &SearchConfig) -> Result<Option<WarmStart>, SearcherError> {
+fn begun(client: &Client, config: &SearchConfig) -> Result<Option<Plan>, SearcherError> {
     match client.get_study(&config.study) {
-        Ok(study) => Ok(read_config(&study)?.plan.protocol.warm_start),
+        Ok(study) => Ok(Some(read_config(&study)?.plan)),
         Err(ClientError::NotFound(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }

@@ -90,6 +90,14 @@ fn the_uniform_sampler_is_confirmed_under_the_finalists_seeds_and_is_their_measu
 }
 
 #[test]
+fn without_confirmations_the_uniform_trials_of_the_search_are_the_measure() {
+    let plan = Plan { finalists: 0, ..plan_with(Protocol { paired_uniform: true, ..Protocol::default() }) };
+    let records = run(&plan, |_, parameters| TrialStanding::Succeeded(objective(parameters)));
+    assert!(records.iter().all(|record| record.parameters.purpose != Purpose::Confirm));
+    assert!(standing(&plan, &records).unwrap().baseline.is_some());
+}
+
+#[test]
 fn networks_are_retrained_under_exact_labels_with_the_seeds_of_the_others() {
     let plan = plan_with(Protocol { exact_labels: true, ..Protocol::default() });
     let records = run(&plan, |_, parameters| {
@@ -141,7 +149,8 @@ fn plans_and_trials_stored_before_protocols_are_read_as_what_they_were() {
     let stored = r#"{"space":{"features":["loss","entropy"],"segments":4,"transform":"cgf"},"trials":40,"baselines":3,"initial":7,
         "exploration":{"kappa":1.8},"finalists":3,"finalist_seeds":2,"retrain_seeds":3,"seed":0}"#;
     let old: Plan = serde_json::from_str(stored).unwrap();
-    assert_eq!((old.protocol.clone(), old.epochs), (Protocol::default(), 0));
+    assert!(old.precedes_protocols() && !plan().precedes_protocols());
+    assert_eq!(old.protocol, Protocol::default());
     let again = serde_json::to_value(&old).unwrap();
     assert_eq!(again, serde_json::from_str::<serde_json::Value>(stored).unwrap(), "and written as they were");
     let trial: TrialParameters = serde_json::from_str(
