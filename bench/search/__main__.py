@@ -1,7 +1,7 @@
 """`make bench-search`: see CONTRIBUTING.md.
 
 Environment: ONLY=simulator,levy10 runs these groups or problems, `all` every one, `times` measures the time of a suggestion,
-`table` writes the page again; METHODS=swift,random; NOISES=0,0.3; SEEDS=20 runs seeds 1 to 20; BUDGET=100 evaluations; JOBS=2
+`table` writes the page again; METHODS=swift,random runs these, `all` Vizier too; NOISES=0,0.3; SEEDS=20 runs seeds 1 to 20; BUDGET=100 evaluations; JOBS=2
 runs at a time. What is stored is not run again.
 """
 
@@ -19,7 +19,9 @@ from bench.search.problems import CLASSICAL, GROUPS, NOISES, PROBLEMS, SIMULATOR
 
 TIMES, TABLE, ALL = "times", "table", "all"
 DEFAULT_ONLY = [SIMULATOR, CLASSICAL]
-"""With one seed and 40 evaluations, about an hour on two cores."""
+"""With one seed and 40 evaluations, about half an hour of a core."""
+SLOW = ("vizier",)
+"""Run only where METHODS names it: it traces and compiles its program again for every suggestion, some 13 s of a core."""
 
 
 class Usage(Exception):
@@ -70,9 +72,11 @@ def _problems(only: list[str]) -> tuple[Problem, ...]:
 
 
 def _methods() -> tuple[Method, ...]:
-    wanted = _list("METHODS") or [method.key for method in METHODS]
-    if unknown := [key for key in wanted if key not in {method.key for method in METHODS}]:
-        raise Usage(f"METHODS names no method {unknown[0]!r}: the methods are {', '.join(method.key for method in METHODS)}")
+    keys = [method.key for method in METHODS]
+    wanted = _list("METHODS") or [key for key in keys if key not in SLOW]
+    wanted = keys if wanted == [ALL] else wanted
+    if unknown := [key for key in wanted if key not in keys]:
+        raise Usage(f"METHODS names no method {unknown[0]!r}: the methods are {ALL}, or {', '.join(keys)}")
     return tuple(method for method in METHODS if method.key in wanted)
 
 
