@@ -32,6 +32,7 @@ ABOUT = {
     "constant, so the noise-free value is the one that is met twice",
     BBOB: "COCO's 24 noise-free functions in 10 dimensions, one instance a seed, to which noise is added",
 }
+ALL = "all"
 RANKED_SHARE = 0.25
 """A method is ranked in a group if it was run on at least this share of the group's cells."""
 TIME_TARGET_MS = 10
@@ -63,7 +64,8 @@ def render(store: Store) -> str:
 RANKS_NOTE = """\
 Methods are ranked within each problem, noise and seed, equal regrets sharing their ranks; a column is the mean over the runs that
 all its methods have made, in brackets the 95% interval of seeds drawn with replacement (none of one seed). A method that was run on
-less than a quarter of a group's problems and noises is not ranked there. *Swift Sampler, cube* is ranked in the place of ours.
+less than a quarter of a group's problems and noises is not ranked there; in
+*all* those are ranked that are ranked in a group, over the runs that all of them have made. *Swift Sampler, cube* is ranked in the place of ours.
 """
 AGAINST_NOTE = """\
 The share of the runs that both have made in which ours has the smaller regret, ties halved, with the number of runs.
@@ -75,13 +77,24 @@ def group_of(cell: str) -> str:
     return GROUP_OF[cell.split("@")[0]]
 
 
-def ranked(regrets: Regrets) -> dict[str, Estimate]:
-    """Returns the average ranks of the methods that were run on enough of the cells; ours on the cube in place of ours."""
+def ranked(columns: dict[str, Regrets]) -> dict[str, dict[str, Estimate]]:
+    """Returns the average ranks in each group of the methods that were run on enough of its cells, and in all groups those of
+    the methods that are ranked in any."""
+    enough = {name: _enough(regrets) for name, regrets in columns.items() if name != ALL}
+    anywhere = {key for keys in enough.values() for key in keys} - {CUBE}
+    return {name: _average(regrets, enough.get(name, anywhere)) for name, regrets in columns.items()}
+
+
+def _enough(regrets: Regrets) -> set[str]:
     cells = {block.cell for block in regrets}
     run_on = {method.key: {block.cell for block, of in regrets.items() if method.key in of} for method in METHODS}
-    enough = [key for key, of in run_on.items() if of and len(of) >= RANKED_SHARE * len(cells)]
+    return {key for key, of in run_on.items() if of and len(of) >= RANKED_SHARE * len(cells)}
+
+
+def _average(regrets: Regrets, enough: set[str]) -> dict[str, Estimate]:
+    """Returns average ranks, with ours on the cube in place of ours."""
     found = average_ranks(regrets, [key for key in enough if key != CUBE])
-    if CUBE in enough:
+    if CUBE in enough and SWIFT in enough:
         found |= {CUBE: of for key, of in average_ranks(regrets, [key for key in enough if key != SWIFT]).items() if key == CUBE}
     return found
 
@@ -95,13 +108,12 @@ def _columns(store: Store, budget: int) -> dict[str, Regrets]:
     columns = {group: _of(store, budget, (group,)) for group in GROUPS}
     columns = {group: regrets for group, regrets in columns.items() if regrets}
     if len(columns) > 1:
-        columns["all"] = _of(store, budget, GROUPS)
+        columns[ALL] = _of(store, budget, GROUPS)
     return columns
 
 
 def _ranks(store: Store, budget: int) -> str:
-    columns = {name: ranked(regrets) for name, regrets in _columns(store, budget).items()}
-    columns = {name: of for name, of in columns.items() if of}
+    columns = {name: of for name, of in ranked(_columns(store, budget)).items() if of}
     if not columns:
         return "Not measured yet.\n"
     counts = {name: next(iter(of.values())) for name, of in columns.items()}
@@ -197,8 +209,7 @@ def _plots(store: Store) -> dict[str, list[Panel]]:
     panels = []
     for budget in BUDGETS:
         groups = []
-        for name, regrets in _columns(store, budget).items():
-            found = ranked(regrets)
+        for name, found in ranked(_columns(store, budget)).items():
             bars = [
                 Bar(method.name, SWIFT if method.ours else method.key, _whisker(found[method.key]))
                 for method in sorted(METHODS, key=lambda method: found[method.key].mean if method.key in found else 0)

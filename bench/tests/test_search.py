@@ -279,3 +279,15 @@ def test_peers_take_observations_of_points_that_they_did_not_suggest() -> None:
         assert talk.ask({"recommend": True}) == {"index": 1}
     finally:
         talk.close()
+
+
+def test_in_all_groups_those_are_ranked_that_are_ranked_in_any() -> None:
+    both = {Block(f"levy10@{noise}", 40, 1): {SWIFT: 1.0, "vizier": 2.0} for noise in ("0", "0.1")}
+    few = {Block(f"bbob-f{number}@0", 40, 1): {SWIFT: 2.0, "random": 1.0} for number in range(1, 9)}
+    few[Block("bbob-f1@0", 40, 1)]["vizier"] = 3.0
+    few[Block("levy10@0", 40, 1)] = both[Block("levy10@0", 40, 1)] | {"random": 0.5}
+    columns = {"classical": both, "bbob": {block: of for block, of in few.items() if block.cell != "levy10@0"}, "all": both | few}
+    found = page.ranked(columns)
+    assert {key: of.mean for key, of in found["classical"].items()} == {SWIFT: 1.0, "vizier": 2.0}
+    assert set(found["bbob"]) == {SWIFT, "random"}, "one of eight is too few"
+    assert {key: (of.mean, of.blocks) for key, of in found["all"].items()} == {SWIFT: (2.0, 2), "random": (1.0, 2), "vizier": (3.0, 2)}
