@@ -110,6 +110,11 @@ impl Client {
         }
     }
 
+    /// Writes a dataset's columns to a safetensors file.
+    pub fn fetch_columns(&self, hash: &str, path: &std::path::Path) -> Result<(), ClientError> {
+        self.background.runtime().block_on(self.client.fetch_columns(hash, path))
+    }
+
     waiting! {
         /// Opens a job, creating it if it is new.
         fn open_job(config: &JobConfig) -> v1::Job;

@@ -78,6 +78,11 @@ impl Client {
         &self.shared.config
     }
 
+    /// Returns how many replicas are known.
+    pub(crate) fn replica_count(&self) -> usize {
+        self.shared.replicas.count()
+    }
+
     /// Starts a call to the next replica.
     pub(crate) async fn call(&self) -> Result<Call, Lost> {
         self.shared.replicas.call().await

@@ -19,6 +19,7 @@
 mod batch;
 pub mod blocking;
 mod client;
+mod columns;
 mod config;
 mod error;
 mod import;

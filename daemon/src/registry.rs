@@ -4,6 +4,7 @@
 //! and `studies` read what a rule needs, decide, and commit against the revisions they read, again and again until no
 //! other writer came between. Calls block; asynchronous callers move them off the runtime.
 
+mod askers;
 mod backend;
 pub mod conformance;
 mod datasets;
@@ -226,6 +227,10 @@ fn job_key(name: &str) -> String {
 
 fn study_key(name: &str) -> String {
     format!("study/{name}")
+}
+
+fn askers_key(study: &str) -> String {
+    format!("askers/{study}")
 }
 
 fn trial_key(study: &str, number: u64) -> String {

@@ -355,3 +355,25 @@ async fn a_worker_waits_at_the_daemon_for_a_trial() {
     assert!(waiter.await.unwrap().into_inner().study_ended);
     server.stopped().await;
 }
+
+#[test]
+fn workers_that_ask_or_hold_a_trial_are_counted() {
+    let setup = setup(1);
+    assert_eq!(setup.registry.workers("s").unwrap(), 0);
+    leased(&setup, "busy");
+    for _ in 0..3 {
+        assert!(lease(&setup, "idle").trial.is_none());
+    }
+    assert_eq!(setup.registry.workers("s").unwrap(), 2);
+
+    // Both fall silent: one still holds a trial for as long as its lease lasts.
+    setup.registry.heartbeat_trial(&report(0, 1, "busy"), 60_000).unwrap();
+    setup.clock.advance(16_000);
+    assert_eq!(setup.registry.workers("s").unwrap(), 1);
+    lease(&setup, "idle");
+    assert_eq!(setup.registry.workers("s").unwrap(), 2);
+
+    setup.registry.end_study("s", "").unwrap();
+    assert_eq!(setup.registry.workers("s").unwrap(), 0);
+    assert!(matches!(setup.registry.workers("t"), Err(RegistryError::NoStudy(_))));
+}

@@ -2,6 +2,7 @@
 
 mod prepare;
 mod protocol;
+mod runners;
 mod study;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use swift_sampler_client::ClientConfig;
 use crate::acquisition::Exploration;
 use crate::error::SearcherError;
 use crate::policy::Plan;
+use crate::preparation::TargetConfig;
 use crate::search::SearchConfig;
 use crate::space::Space;
 use crate::study::TrainingConfig;
@@ -20,6 +22,7 @@ use crate::target::Start;
 
 pub use prepare::PrepareOptions;
 pub use protocol::{Preset, ProtocolOptions};
+pub use runners::RunnerOptions;
 pub use study::{ExportOptions, Format, PlotOptions, ShowOptions, StudiesOptions};
 
 /// Finds a better sampler for a training set by Bayesian optimisation over short trials, swaps it into the daemon and shows
@@ -44,6 +47,8 @@ pub enum Command {
     Features(PrepareOptions),
     /// Run trials of a study until it ends; a search starts its own workers, more may run anywhere
     Worker(WorkerOptions),
+    /// Train the trial that the environment is about, as a --trial-command of a worker
+    Trial,
     /// Show a study and its trials
     Show(ShowOptions),
     /// List the studies of a daemon
@@ -77,9 +82,9 @@ pub struct SearchOptions {
     /// T: equal lengths hold equal gradient mass (cgf) or equally many examples (cdf)
     #[arg(long, value_enum, default_value_t = TransformName::Cgf)]
     transform: TransformName,
-    /// Worker processes at once
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
-    jobs: u16,
+    /// What runs its trials.
+    #[command(flatten)]
+    runners: RunnerOptions,
     /// Seeds of retraining from scratch, under the uniform sampler and under the one found; 0: none
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(0..=100))]
     confirm: u16,
@@ -117,9 +122,15 @@ pub struct WorkerOptions {
     /// Where the daemon is.
     #[command(flatten)]
     pub daemon: DaemonOptions,
-    /// Folder with the start network, as `searcher features` or a search leaves it
+    /// Folder with the start network, as `searcher features` or a search leaves it [default: searcher-work/STUDY]
     #[arg(long)]
-    pub work_dir: PathBuf,
+    pub work_dir: Option<PathBuf>,
+    /// Run each trial by this shell command instead of training the study's target
+    #[arg(long, value_name = "COMMAND")]
+    pub trial_command: Option<String>,
+    /// What runs the trials; without --jobs, this process itself.
+    #[command(flatten)]
+    pub runners: RunnerOptions,
     /// The worker's name, unique among those of the study [default: HOST-PROCESS]
     #[arg(long)]
     pub name: Option<String>,
@@ -200,6 +211,7 @@ impl SearchOptions {
             batch_size: self.prepare.batch_size,
             recipe: self.prepare.recipe(),
         };
+        let trains = !matches!(target, TargetConfig::Simulated(_));
         Ok(SearchConfig {
             daemon: self.daemon.daemon.clone(),
             dataset: self.dataset.clone().unwrap_or_else(|| study.clone()),
@@ -210,7 +222,8 @@ impl SearchOptions {
             plan,
             training,
             warm_start: self.protocol.warm_start.clone(),
-            jobs: usize::from(self.jobs),
+            devices: self.runners.placements(trains)?,
+            limits: self.runners.limits(),
         })
     }
 }

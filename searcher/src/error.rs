@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use swift_sampler_client::ClientError;
 
+use crate::devices::DeviceError;
 use crate::policy::PolicyError;
 use crate::target::TargetError;
 
@@ -35,6 +36,9 @@ pub enum SearcherError {
     /// The policy cannot go on.
     #[error("{0}")]
     Policy(#[from] PolicyError),
+    /// Trials cannot be placed on the devices.
+    #[error("{0}")]
+    Devices(#[from] DeviceError),
     /// A target failed.
     #[error("target: {0}")]
     Target(#[source] TargetError),
@@ -53,12 +57,12 @@ pub enum SearcherError {
         path: PathBuf,
     },
     /// Workers crash again and again.
-    #[error("a worker crashed {crashes} times in a row, last with {status}; its log ends: {tail}")]
+    #[error("a worker ended {crashes} times in a row, last because {reason}; its log ends: {tail}")]
     WorkersCrash {
         /// Crashes in a row.
         crashes: u32,
-        /// How the last one ended.
-        status: String,
+        /// Why the last one ended.
+        reason: String,
         /// Last lines of its log.
         tail: String,
     },
@@ -89,7 +93,7 @@ impl SearcherError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::WithoutTorch { .. } | Self::Locked { .. } => 3,
+            Self::Config(_) | Self::Devices(_) | Self::WithoutTorch { .. } | Self::Locked { .. } => 3,
             Self::Daemon(error) => u8::try_from(error.exit_code()).unwrap_or(1),
             Self::Data(_) | Self::Target(TargetError::Data(_) | TargetError::TooFewClasses { .. }) => 5,
             Self::Target(TargetError::Module { .. } | TargetError::OtherModule { .. }) => 5,

@@ -1,6 +1,7 @@
 //! `searcher`: finds a better sampler and swaps it into the daemon.
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -14,7 +15,8 @@ use swift_sampler_searcher::progress::Progress;
 use swift_sampler_searcher::report::print_table;
 use swift_sampler_searcher::stop::Stop;
 use swift_sampler_searcher::work_dir::WorkDir;
-use swift_sampler_searcher::worker::{self, WorkerConfig};
+use swift_sampler_searcher::worker::{self, TrialOfEnvironment, WorkerConfig};
+use swift_sampler_searcher::worker_pool::PoolConfig;
 use swift_sampler_searcher::{search, worker_pool};
 use tracing_subscriber::EnvFilter;
 
@@ -46,6 +48,11 @@ fn run(cli: &Cli) -> Result<(), SearcherError> {
         }
         Some(Command::Features(options)) => features(options, &stop),
         Some(Command::Worker(options)) => work(options, &stop),
+        Some(Command::Trial) => {
+            stop.on_signals().map_err(SearcherError::file("signals"))?;
+            let environment = TrialOfEnvironment::read(|name| std::env::var(name).ok())?;
+            print_json(&worker::run_trial_of(&environment, &stop)?)
+        }
         Some(Command::Show(options)) => {
             let listing = Listing::fetch(&Client::connect(&options.study.daemon.daemon)?, &options.study.study)?;
             match options.output {
@@ -101,13 +108,18 @@ fn work(options: &WorkerOptions, stop: &Stop) -> Result<(), SearcherError> {
         stop.on_stdin_closed().map_err(SearcherError::file("standard input"))?;
     }
     stop.on_signals().map_err(SearcherError::file("signals"))?;
-    let config = WorkerConfig {
-        daemon: options.daemon.daemon.clone(),
-        study: options.study.clone(),
-        work_dir: options.work_dir.clone(),
-        name: options.name.clone().unwrap_or_else(worker_pool::process_name),
-    };
-    worker::run(&config, stop)
+    let work_dir = options.work_dir.clone().unwrap_or_else(|| Path::new("searcher-work").join(&options.study));
+    let name = options.name.clone().unwrap_or_else(worker_pool::process_name);
+    let (daemon, study) = (options.daemon.daemon.clone(), options.study.clone());
+    let (trial_command, limits) = (options.trial_command.clone(), options.runners.limits());
+    if options.runners.jobs.is_some() {
+        let devices = options.runners.placements(true)?;
+        std::fs::create_dir_all(&work_dir).map_err(SearcherError::file(&work_dir))?;
+        let config = PoolConfig { names: name, devices, limits, trial_command, daemon, study, work_dir };
+        return worker_pool::run(config, stop);
+    }
+    let gpu = options.runners.gpu();
+    worker::run(&WorkerConfig { daemon, study, work_dir, name, trial_command, limits, gpu }, stop)
 }
 
 fn print_json(value: &serde_json::Value) -> Result<(), SearcherError> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::command_target::CommandTarget;
 use crate::error::SearcherError;
 use crate::simulated::{SimulatedConfig, SimulatedTarget};
 use crate::stop::Stop;
@@ -18,6 +19,8 @@ pub enum TargetConfig {
     Simulated(SimulatedConfig),
     /// A network, through libtorch.
     Network(PrepareConfig),
+    /// What a user's command trains.
+    Command(CommandTarget),
 }
 
 /// What a preparation left behind.
@@ -38,6 +41,7 @@ impl TargetConfig {
         match self {
             Self::Simulated(_) => "simulated",
             Self::Network(config) => config.target.name(),
+            Self::Command(_) => "command",
         }
     }
 
@@ -52,7 +56,7 @@ impl TargetConfig {
                 let split = config.data.load().map_err(|error| SearcherError::Data(error.to_string()))?;
                 Ok(Some(split.train.wrong_labels()))
             }
-            Self::Network(_) => Ok(None),
+            Self::Network(_) | Self::Command(_) => Ok(None),
         }
     }
 }
@@ -74,6 +78,9 @@ pub fn prepare(
             Ok(Preparation { features, start_epochs: 0, reused: false })
         }
         TargetConfig::Network(config) => prepare_network(config, work_dir, stop, progress),
+        TargetConfig::Command(target) => {
+            Ok(Preparation { features: target.write_features(work_dir)?, start_epochs: 0, reused: false })
+        }
     }
 }
 
@@ -85,6 +92,9 @@ pub fn open_target(config: &TargetConfig, work_dir: &Path) -> Result<Box<dyn Tar
     match config {
         TargetConfig::Simulated(config) => Ok(Box::new(SimulatedTarget::new(config))),
         TargetConfig::Network(config) => open_network(config, work_dir),
+        TargetConfig::Command(_) => Err(SearcherError::Config(
+            "the study's trials are run by a command, which has no network to open here".to_owned(),
+        )),
     }
 }
 

@@ -5,19 +5,22 @@
 
 mod dataset;
 mod differences;
+mod given_dataset;
 mod promotion;
 mod rounds;
 mod warm_start;
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use swift_sampler_client::blocking::Client;
 use swift_sampler_client::{ClientError, proto};
 
 use crate::behaviour::Behaviour;
+use crate::devices::Device;
 use crate::error::SearcherError;
+use crate::limits::TrialLimits;
 use crate::pictures::Pictures;
 use crate::policy::{Plan, TrialRecord};
 use crate::preparation::{Preparation, TargetConfig, prepare};
@@ -52,8 +55,10 @@ pub struct SearchConfig {
     pub training: TrainingConfig,
     /// An earlier study to begin with, whose best samplers become the plan's.
     pub warm_start: Option<String>,
-    /// Workers at once.
-    pub jobs: usize,
+    /// The device of each worker of this machine; none: workers elsewhere run the trials.
+    pub devices: Vec<Device>,
+    /// Limits of an attempt at a trial.
+    pub limits: TrialLimits,
     /// Folder for the start network, features, logs, report and pictures.
     pub work_dir: PathBuf,
     /// Activate nothing, whatever is found.
@@ -87,8 +92,16 @@ pub fn run(config: &SearchConfig, stop: &Stop, progress: &mut Progress) -> Resul
         report.write(&work_dir)?;
         return Ok(report);
     }
-    let preparation = prepare_watched(config, &work_dir, stop, progress)?;
-    let dataset = dataset::import(&client, config, &preparation, work_dir.path())?;
+    let (preparation, dataset) = match &config.target {
+        TargetConfig::Command(target) if target.features.is_empty() => {
+            given_dataset::fetch(&client, config, work_dir.path())?
+        }
+        _ => {
+            let preparation = prepare_watched(config, &work_dir, stop, progress)?;
+            let dataset = dataset::import(&client, config, &preparation, work_dir.path())?;
+            (preparation, dataset)
+        }
+    };
     progress.say(&format!("dataset {}: {} examples, {} cells", dataset.name, dataset.rows, dataset.cells));
     let study_config = StudyConfig {
         format: FORMAT,
@@ -103,10 +116,10 @@ pub fn run(config: &SearchConfig, stop: &Stop, progress: &mut Progress) -> Resul
     let course = Course {
         plan: config.plan.clone(),
         training: config.training.clone(),
-        jobs: config.jobs,
+        jobs: config.devices.len().max(1),
         attempts_max: study.attempts_max,
     };
-    let mut search = Search { config, client, behaviour, course, promotion_settled: false };
+    let mut search = Search { config, client, behaviour, course, promotion_settled: false, workers: None };
     let trials = search.run_trials(&work_dir, stop, progress)?;
     let report = Report::compute(
         &study,
@@ -209,6 +222,8 @@ struct Search<'a> {
     course: Course,
     /// Whether the winner is active, or known to stay inactive.
     promotion_settled: bool,
+    /// Workers of the study, here and elsewhere, and when they were counted.
+    workers: Option<(Instant, usize)>,
 }
 
 impl Search<'_> {

@@ -11,6 +11,8 @@
 //! labelled draws, relative to that of as many uniform draws. So a good sampler avoids mislabelled examples, and no
 //! more: one that draws too few of the others loses.
 
+mod fault;
+
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -20,6 +22,8 @@ use serde::{Deserialize, Serialize};
 use crate::features_file::{self, FeaturesFileError};
 use crate::randomness::{Randomness, seed_for};
 use crate::target::{BatchSource, EpochReport, Start, Target, TargetError, TrainingOutcome, TrainingRun};
+
+pub use fault::Fault;
 
 /// Epochs over which skill comes nearer to 1 by a factor of e.
 const SKILL_EPOCHS: f64 = 4.0;
@@ -43,6 +47,9 @@ pub struct SimulatedConfig {
     pub label_noise: f64,
     /// Seeds features and labels.
     pub seed: u64,
+    /// How trials go wrong, a tenth of them each way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
 }
 
 impl SimulatedConfig {
@@ -81,13 +88,14 @@ impl SimulatedConfig {
 pub struct SimulatedTarget {
     wrong: Vec<bool>,
     label_noise: f64,
+    faults: Vec<Fault>,
 }
 
 impl SimulatedTarget {
     /// Makes the examples of a config.
     #[must_use]
     pub fn new(config: &SimulatedConfig) -> Self {
-        Self { wrong: config.wrong_labels(), label_noise: config.label_noise }
+        Self { wrong: config.wrong_labels(), label_noise: config.label_noise, faults: config.faults.clone() }
     }
 
     /// Draws an epoch and returns the share of its draws that were mislabelled.
@@ -148,6 +156,9 @@ impl Target for SimulatedTarget {
         for epoch in 1..=run.epochs {
             let start = Instant::now();
             let mislabelled = self.draw_epoch(batches, steps, &mut correct_draws)?;
+            if let Some(fault) = Fault::of_trial(&self.faults, run.seed) {
+                fault.happen(epoch)?;
+            }
             skill += (1.0 - skill) * (1.0 - (-1.0 / SKILL_EPOCHS).exp());
             memory += (mislabelled - memory) * (1.0 - (-1.0 / MEMORY_EPOCHS).exp());
             noiseless = 0.1 + 0.78 * skill - 0.2 * memory - 0.06 * (1.0 - self.coverage(&correct_draws, epoch));
@@ -194,7 +205,7 @@ mod tests {
     }
 
     fn accuracy(rows: Vec<u32>, start: Start) -> f64 {
-        let config = SimulatedConfig { examples: 5000, label_noise: 0.4, seed: 3 };
+        let config = SimulatedConfig { examples: 5000, label_noise: 0.4, seed: 3, faults: Vec::new() };
         let run = TrainingRun { epochs: 5, batch_size: 100, seed: 1, start, recipe: RecipeOverrides::default() };
         let outcome = SimulatedTarget::new(&config)
             .train(&run, &mut Rows { rows, position: 0 }, false, &mut |_| ControlFlow::Continue(()))
@@ -204,7 +215,7 @@ mod tests {
 
     #[test]
     fn avoiding_wrong_labels_helps_and_drawing_few_examples_hurts() {
-        let wrong = SimulatedConfig { examples: 5000, label_noise: 0.4, seed: 3 }.wrong_labels();
+        let wrong = SimulatedConfig { examples: 5000, label_noise: 0.4, seed: 3, faults: Vec::new() }.wrong_labels();
         let all: Vec<u32> = (0..5000).collect();
         let correct: Vec<u32> = all.iter().copied().filter(|&row| !wrong[row as usize]).collect();
         let few: Vec<u32> = correct[..100].to_vec();
@@ -216,7 +227,7 @@ mod tests {
 
     #[test]
     fn an_example_beyond_the_training_set_is_named() {
-        let config = SimulatedConfig { examples: 10, label_noise: 0.0, seed: 0 };
+        let config = SimulatedConfig { examples: 10, label_noise: 0.0, seed: 0, faults: Vec::new() };
         let run =
             TrainingRun { epochs: 1, batch_size: 100, seed: 1, start: Start::Last, recipe: RecipeOverrides::default() };
         let error = SimulatedTarget::new(&config)

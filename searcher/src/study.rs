@@ -58,6 +58,7 @@ impl TrainingConfig {
 
 /// What a worker reports of a trial, while it runs and at its end.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TrialReport {
     /// Epochs so far.
     pub epochs: Vec<EpochReport>,
@@ -121,7 +122,11 @@ impl StoredTrial {
         let report = if trial.report_json.is_empty() {
             TrialReport::default()
         } else {
-            serde_json::from_str(&trial.report_json).map_err(|error| broken("its results", &error))?
+            // A script that reports nonsense does not end the study that its trial is part of.
+            serde_json::from_str(&trial.report_json).unwrap_or_else(|error| {
+                tracing::warn!(study = trial.study, trial = trial.number, %error, "its report cannot be read");
+                TrialReport::default()
+            })
         };
         let standing = match (trial.state(), trial.objective) {
             (proto::TrialState::Succeeded, Some(objective)) => TrialStanding::Succeeded(objective),
@@ -201,6 +206,9 @@ mod tests {
     fn a_report_of_before_waiting_was_measured_is_read_and_has_no_share() {
         let old: TrialReport = serde_json::from_str(r#"{"epochs":[],"seconds":8.0}"#).unwrap();
         assert_eq!((old.seconds, old.waited_share()), (8.0, None));
+        let of_a_script = r#"{"epochs":[{"epoch":1,"training_loss":null,"validation_accuracy":0.5}],"note":"mine"}"#;
+        let of_a_script: TrialReport = serde_json::from_str(of_a_script).unwrap();
+        assert!(of_a_script.epochs[0].training_loss.is_nan() && of_a_script.epochs[0].seconds == 0.0);
         let new = TrialReport { waited_seconds: Some(0.1), ..old };
         assert_eq!(new.waited_share(), Some(0.0125));
         assert_eq!(TrialReport { seconds: 0.0, ..new }.waited_share(), None, "nothing is a share of no time");

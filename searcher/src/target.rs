@@ -121,12 +121,17 @@ pub struct EpochReport {
     /// Number of the epoch, from 1.
     pub epoch: u32,
     /// Mean cross-entropy of the batches, in nats, as the weights moved; NaN, null in JSON, where it is not known.
-    #[serde(deserialize_with = "null_is_nan")]
+    #[serde(default = "unknown", deserialize_with = "null_is_nan")]
     pub training_loss: f64,
     /// Share of the validation set that is classified correctly after the epoch.
     pub validation_accuracy: f64,
     /// Wall-clock time of the epoch with its validation.
+    #[serde(default)]
     pub seconds: f64,
+}
+
+const fn unknown() -> f64 {
+    f64::NAN
 }
 
 /// JSON has no NaN; a user's own script may know no training loss.

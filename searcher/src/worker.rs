@@ -1,7 +1,14 @@
 //! A worker: leases trials, trains them on batches from the daemon and tells how they ended.
 
+mod answer;
 mod batches;
+mod command;
+mod environment;
+pub mod fate;
 mod heartbeat;
+mod one_trial;
+mod room;
+mod script;
 
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,13 +19,20 @@ use swift_sampler_client::blocking::Client;
 use swift_sampler_client::{ClientConfig, ClientError, proto};
 
 use crate::error::SearcherError;
+use crate::limits::TrialLimits;
+use crate::memory;
 use crate::policy::{Purpose, TrialParameters};
-use crate::preparation::open_target;
+use crate::preparation::{TargetConfig, open_target};
 use crate::stop::Stop;
 use crate::study::{StudyConfig, TrialReport, read_config};
 use crate::target::{EpochReport, Target, TargetError};
 use batches::{DaemonBatches, Waiting};
 use heartbeat::Heartbeat;
+use room::Room;
+
+pub(crate) use command::over_memory;
+pub use environment::TrialOfEnvironment;
+pub use one_trial::run_trial_of;
 
 /// A trial whose worker has not been heard of for this long is given to another.
 const LEASE: Duration = Duration::from_secs(30);
@@ -38,6 +52,12 @@ pub struct WorkerConfig {
     pub work_dir: PathBuf,
     /// The worker's name, unique among those of the study; one that returns under its name gets its trial back.
     pub name: String,
+    /// What runs the trials instead of the study's target.
+    pub trial_command: Option<String>,
+    /// Limits of an attempt.
+    pub limits: TrialLimits,
+    /// The GPU that trials have to themselves.
+    pub gpu: Option<u32>,
 }
 
 impl WorkerConfig {
@@ -53,8 +73,18 @@ enum Outcome {
     Objective(f64),
     Infeasible(String),
     Failed(String),
+    /// As its command told the daemon itself.
+    Told,
     /// The study ended or another worker has the trial: there is nothing to tell.
     Lost,
+}
+
+/// What runs trials.
+enum Runner {
+    /// The study's target, in this process.
+    Target(Box<dyn Target>),
+    /// A command, in a process a trial.
+    Command(String),
 }
 
 /// Runs trials until the study ends or `stop` is set.
@@ -67,11 +97,21 @@ pub fn run(config: &WorkerConfig, stop: &Stop) -> Result<(), SearcherError> {
     let client = config.connect()?;
     let study = client.get_study(&config.study)?;
     let study_config = read_config(&study)?;
-    let mut target = open_target(&study_config.target, &config.work_dir)?;
-    let worker = Worker { config, client, dataset: study.dataset, study_config };
+    let mut runner = match (&config.trial_command, &study_config.target) {
+        (Some(command), _) => Runner::Command(command.clone()),
+        (None, TargetConfig::Command(target)) => Runner::Command(target.command.clone()),
+        (None, target) => Runner::Target(open_target(target, &config.work_dir)?),
+    };
+    let worker = Worker { config, client, dataset: study.dataset, study_config, room: Room::default() };
     tracing::info!(study = config.study, worker = config.name, "worker ready");
     while !stop.is_set() {
         let (asked, lease_wait) = (Instant::now(), Duration::from_millis(u64::from(LEASE_WAIT_MS)));
+        let held = matches!(runner, Runner::Target(_));
+        if worker.room.is_lacking(held, config) {
+            // The next look comes after this pause, or never once the process is to stop.
+            let _stopped = stop.wait_timeout(room::LOOK_INTERVAL);
+            continue;
+        }
         let lease = worker.client.lease_trial(proto::LeaseTrialRequest {
             study: config.study.clone(),
             worker: config.name.clone(),
@@ -79,7 +119,7 @@ pub fn run(config: &WorkerConfig, stop: &Stop) -> Result<(), SearcherError> {
             wait_ms: LEASE_WAIT_MS,
         })?;
         match lease.trial {
-            Some(trial) => worker.run_trial(&trial, target.as_mut(), stop)?,
+            Some(trial) => worker.run_trial(&trial, &mut runner, stop)?,
             None if lease.study_ended => return Ok(()),
             // A daemon that goes down answers at once.
             None if stop.wait_timeout(lease_wait.saturating_sub(asked.elapsed())) => break,
@@ -94,18 +134,30 @@ struct Worker<'a> {
     client: Client,
     dataset: String,
     study_config: StudyConfig,
+    room: Room,
 }
 
 impl Worker<'_> {
-    fn run_trial(&self, trial: &proto::Trial, target: &mut dyn Target, stop: &Stop) -> Result<(), SearcherError> {
+    fn run_trial(&self, trial: &proto::Trial, runner: &mut Runner, stop: &Stop) -> Result<(), SearcherError> {
         let started = Instant::now();
-        let heartbeat = Heartbeat::start(self.config, trial, LEASE, stop)?;
+        // A command is watched from here, an own training from the thread of its heartbeat.
+        let limits = matches!(runner, Runner::Target(_)).then_some(self.config.limits);
+        let heartbeat = Heartbeat::start(self.config, trial, LEASE, limits, stop)?;
         let mut report = TrialReport::default();
         let attempted =
-            catch_unwind(AssertUnwindSafe(|| self.attempt(trial, target, &heartbeat, started, &mut report)));
+            catch_unwind(AssertUnwindSafe(|| self.attempt(trial, runner, &heartbeat, started, &mut report)));
+        let timed_out = heartbeat.timed_out();
         let lost = heartbeat.finish();
         let panicked = attempted.is_err();
-        let outcome = attempted.unwrap_or_else(|panic| Outcome::Failed(panic_message(panic.as_ref())));
+        let outcome = match attempted.unwrap_or_else(|panic| Outcome::Failed(panic_message(panic.as_ref()))) {
+            Outcome::Lost if !lost && timed_out.is_some() => Outcome::Failed(timed_out.unwrap_or_default()),
+            outcome => outcome,
+        };
+        if matches!(runner, Runner::Target(_)) {
+            self.room.note(memory::of_this_process());
+        }
+        let unsound = matches!(&outcome, Outcome::Failed(reason) if fate::is_out_of_memory(reason))
+            && matches!(runner, Runner::Target(_));
         report.seconds = started.elapsed().as_secs_f64();
         match outcome {
             _ if lost => return Ok(()),
@@ -114,6 +166,7 @@ impl Worker<'_> {
                 return Ok(());
             }
             Outcome::Lost => return Ok(()),
+            Outcome::Told => self.remove_job(trial),
             outcome => {
                 // A result that was not taken is another worker's trial by now, and so is the job.
                 if self.tell(trial, outcome, &report)? && !panicked {
@@ -121,8 +174,9 @@ impl Worker<'_> {
                 }
             }
         }
-        if panicked {
-            return Err(SearcherError::Failed(format!("trial {} panicked; starting afresh", trial.number)));
+        if panicked || unsound {
+            let what = if panicked { "panicked" } else { "ran out of memory" };
+            return Err(SearcherError::Failed(format!("trial {} {what}; starting afresh", trial.number)));
         }
         Ok(())
     }
@@ -130,7 +184,7 @@ impl Worker<'_> {
     fn attempt(
         &self,
         trial: &proto::Trial,
-        target: &mut dyn Target,
+        runner: &mut Runner,
         heartbeat: &Heartbeat,
         started: Instant,
         report: &mut TrialReport,
@@ -142,6 +196,10 @@ impl Worker<'_> {
         if let Some(reason) = parameters.refused {
             return Outcome::Infeasible(reason);
         }
+        let target = match runner {
+            Runner::Command(command) => return self.run_command(command, trial, &parameters, heartbeat, report),
+            Runner::Target(target) => target.as_mut(),
+        };
         let run = self.study_config.training.run(&parameters);
         let steps_an_epoch = target.training_examples().div_ceil(run.batch_size as usize) as u64;
         let steps = steps_an_epoch * u64::from(run.epochs);
@@ -153,6 +211,7 @@ impl Worker<'_> {
         let evaluate_test = parameters.purpose == Purpose::Retrain;
         let mut on_epoch = |epoch: &EpochReport| {
             tracing::debug!(trial = trial.number, epoch = epoch.epoch, accuracy = epoch.validation_accuracy, "epoch");
+            heartbeat.progress();
             report.epochs.push(*epoch);
             report.stopped = epoch.epoch < run.epochs && parameters.stops_at(epoch.epoch, epoch.validation_accuracy);
             report.seconds = started.elapsed().as_secs_f64();
@@ -181,7 +240,7 @@ impl Worker<'_> {
             Outcome::Objective(objective) => Told::Objective(objective),
             Outcome::Infeasible(reason) => Told::Infeasible(reason),
             Outcome::Failed(reason) => Told::Failed(reason),
-            Outcome::Lost => return Ok(false),
+            Outcome::Told | Outcome::Lost => return Ok(false),
         };
         tracing::info!(trial = trial.number, attempt = trial.attempt, outcome = ?told, seconds = report.seconds, "told");
         let request = proto::TellTrialRequest {

@@ -30,7 +30,7 @@ fn nowhere() -> String {
 fn wrong_usage_exits_with_2() {
     refused(&[], 2, "--target");
     refused(&["--target", "simulated", "--trials", "x"], 2, "--trials");
-    refused(&["--target", "simulated", "--jobs", "0"], 2, "--jobs");
+    refused(&["--target", "simulated", "--jobs", "some"], 2, "--jobs");
     refused(&["--target", "simulated", "--kappa", "-1"], 2, "--kappa");
     refused(&["worker"], 2, "--study");
 }

@@ -24,7 +24,7 @@ struct Objective {
 
 impl Objective {
     fn new(seed: u64) -> Self {
-        let config = SimulatedConfig { examples: 4000, label_noise: 0.4, seed };
+        let config = SimulatedConfig { examples: 4000, label_noise: 0.4, seed, faults: Vec::new() };
         let folder = tempfile::tempdir().unwrap();
         let table: FeatureTable = features_file::read(&config.write_features(folder.path()).unwrap()).unwrap();
         let features = vec!["loss".to_owned(), "entropy".to_owned()];

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use swift_sampler_proto::v1::control_client::ControlClient;
+use swift_sampler_proto::v1::replicas_client::ReplicasClient;
 use swift_sampler_proto::v1::sampling_client::SamplingClient;
 use swift_sampler_proto::v1::studies_client::StudiesClient;
 use tonic::transport::Channel;
@@ -128,6 +129,10 @@ impl Call {
 
     pub(crate) fn studies(&self) -> StudiesClient<Channel> {
         StudiesClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    pub(crate) fn replicas(&self) -> ReplicasClient<Channel> {
+        ReplicasClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     /// Notes that the replica answered.

@@ -115,6 +115,7 @@ pub(super) fn study(record: StudyRecord) -> v1::Study {
         created_at_ms: record.created_at_ms,
         attempts_max: record.attempts_max,
         trials: record.trials,
+        workers: 0,
     }
 }
 

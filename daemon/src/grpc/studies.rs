@@ -44,7 +44,11 @@ impl Studies for StudiesService {
 
     async fn get_study(&self, request: Request<v1::GetStudyRequest>) -> Result<Response<v1::Study>, Status> {
         let name = request.into_inner().name;
-        self.with(move |registry| registry.study(&name).map(convert::study)).await
+        self.with(move |registry| {
+            let workers = registry.workers(&name)?;
+            Ok(v1::Study { workers, ..convert::study(registry.study(&name)?) })
+        })
+        .await
     }
 
     async fn list_studies(

@@ -122,6 +122,7 @@ impl Registry {
             record.result_json = result_json.to_owned();
             let mut writes = self.collect_candidates(&record)?;
             writes.push(study.put(&record));
+            writes.extend(self.forget_askers(name)?);
             Ok(Decision::Commit(writes, record))
         })
     }
@@ -149,6 +150,7 @@ impl Registry {
             }
             let mut writes = self.collect_candidates(record)?;
             writes.push(study.delete());
+            writes.extend(self.forget_askers(name)?);
             writes.extend(trials.iter().map(Read::delete));
             Ok(Decision::Commit(writes, ()))
         })

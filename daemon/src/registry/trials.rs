@@ -182,7 +182,7 @@ impl Registry {
             )));
         }
         let lease_ms = check_lease(lease_ms)?;
-        self.decide(|| {
+        let lease = self.decide(|| {
             let study_read = self.read_study(study)?;
             let Some(study_record) = &study_read.record else { return Err(RegistryError::NoStudy(study.to_owned())) };
             if study_record.state == StudyState::Ended {
@@ -209,7 +209,9 @@ impl Registry {
             record.lease_expires_at_ms = now + lease_ms;
             let writes = vec![study_read.keep(), read.put(&record)];
             Ok(Decision::Commit(writes, Lease { trial: Some(record), study_ended: false }))
-        })
+        })?;
+        self.note_asker(study, worker)?;
+        Ok(lease)
     }
 
     /// Extends the lease of an attempt, and tells whether its worker should give up because the study ended. A lease

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::command_target::CommandTarget;
 use crate::data::DataConfig;
 use crate::error::SearcherError;
 use crate::preparation::TargetConfig;
-use crate::simulated::SimulatedConfig;
+use crate::simulated::{Fault, SimulatedConfig};
 use crate::target::{Architecture, Checkpoint, InputScale, ModuleConfig, Network, PrepareConfig, RecipeOverrides};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -30,11 +31,15 @@ pub struct PrepareOptions {
     /// vectors N×F, and returns logits N×classes or a tuple (logits, h), h being the input of its last linear layer. Its
     /// parameters with requires_grad are trained. What trains "from scratch" (the start network and the retrainings at the
     /// end) starts from the weights in the file, since TorchScript cannot make new ones.
-    #[arg(long, required = true, value_name = "NAME|FILE")]
+    #[arg(long, required_unless_present = "trial_command", value_name = "NAME|FILE")]
     target: Option<String>,
-    /// Folder with the training data: the four IDX files of MNIST or Fashion-MNIST
-    #[arg(long)]
-    data: Option<PathBuf>,
+    /// Run each trial by this shell command, which trains a network of its own on the trial's job
+    #[arg(long, value_name = "COMMAND", conflicts_with = "target")]
+    trial_command: Option<String>,
+    /// Folder with the training data: the four IDX files of MNIST or Fashion-MNIST. With --trial-command, files with the
+    /// examples' features (Parquet, safetensors, npz, CSV); without them the dataset is at the daemon already
+    #[arg(long, num_args = 1.., value_name = "PATH")]
+    data: Vec<PathBuf>,
     /// Training examples [default: 20000]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     train_examples: Option<u32>,
@@ -56,6 +61,9 @@ pub struct PrepareOptions {
     /// Examples a batch
     #[arg(long, default_value_t = PrepareConfig::BATCH_SIZE, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) batch_size: u32,
+    /// Ways in which a tenth each of the simulated target's trials go wrong, for trying out what a study makes of them
+    #[arg(long, hide = true, value_delimiter = ',')]
+    faults: Vec<Fault>,
     /// Learning rate [default: the target's]
     #[arg(long)]
     learning_rate: Option<f64>,
@@ -80,12 +88,16 @@ impl PrepareOptions {
     /// # Errors
     /// [`SearcherError::Config`] naming the option that is wrong.
     pub fn target(&self) -> Result<TargetConfig, SearcherError> {
+        if let Some(command) = &self.trial_command {
+            return Ok(TargetConfig::Command(CommandTarget { command: command.clone(), features: self.data.clone() }));
+        }
         let name = self.target.as_deref().unwrap_or_default();
         if !(0.0..=1.0).contains(&self.label_noise) {
             return Err(SearcherError::Config(format!("--label-noise is {}: a share from 0 to 1", self.label_noise)));
         }
         if name == "simulated" {
             return Ok(TargetConfig::Simulated(SimulatedConfig {
+                faults: self.faults.clone(),
                 examples: self.train_examples.unwrap_or(SimulatedConfig::EXAMPLES),
                 label_noise: self.label_noise,
                 seed: self.seed,
@@ -95,7 +107,7 @@ impl PrepareOptions {
         if cfg!(not(feature = "torch")) {
             return Err(SearcherError::WithoutTorch { target: network.name().to_owned() });
         }
-        let Some(path) = &self.data else {
+        let [path] = self.data.as_slice() else {
             return Err(SearcherError::Config(format!(
                 "target {name:?} needs --data, the folder with the IDX files (scripts/setup-data prints that of Fashion-MNIST)"
             )));

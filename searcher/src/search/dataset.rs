@@ -9,7 +9,7 @@ use super::SearchConfig;
 use crate::error::SearcherError;
 use crate::features_file;
 use crate::policy::LABEL_IS_RIGHT;
-use crate::preparation::Preparation;
+use crate::preparation::{Preparation, TargetConfig};
 
 /// The column of gradient norms that preparations write.
 const GRADIENT_NORM: &str = "grad_norm";
@@ -33,7 +33,8 @@ pub(super) fn import(
     };
     let request = ImportRequest {
         features: config.plan.space.features.clone(),
-        gradient_norm: Some(GRADIENT_NORM.to_owned()),
+        // A user's own features may be without it.
+        gradient_norm: (!matches!(config.target, TargetConfig::Command(_))).then(|| GRADIENT_NORM.to_owned()),
         ..ImportRequest::new(&config.dataset, [features])
     };
     match client.import_dataset(&request, |_| {}) {

@@ -12,12 +12,14 @@ use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::study::StoredTrial;
 use crate::work_dir::WorkDir;
-use crate::worker_pool::{CrashedWorker, PoolConfig, WorkerPool};
+use crate::worker_pool::{self, PoolConfig, WorkerPool};
 
 /// The uniform sampler's version, which every dataset has from its import.
 const UNIFORM_VERSION: u64 = 1;
 /// How long the daemon may be away before the search ends. Whatever a round did before it failed, the next one sees.
 const OUTAGE_MAX: Duration = Duration::from_secs(60);
+/// How often to count the study's workers.
+const COUNT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a round came to.
 enum Round {
@@ -30,7 +32,7 @@ enum Round {
 }
 
 impl Search<'_> {
-    /// Keeps `jobs` trials under way until the policy is finished, and returns them all.
+    /// Keeps as many trials under way as there are workers until the policy is finished, and returns them all.
     pub(super) fn run_trials(
         &mut self,
         work_dir: &WorkDir,
@@ -77,7 +79,7 @@ impl Search<'_> {
             self.promotion_settled = self.promotion().settle(&records, progress)?;
         }
         let under_way = records.iter().filter(|record| record.standing == TrialStanding::Pending).count();
-        if under_way < self.config.jobs {
+        if under_way < self.workers_wanting_trials()? {
             match policy::next(&self.config.plan, &self.behaviour, &records)? {
                 Proposal::Add(parameters) => {
                     self.add_trial(records.len() as u64, *parameters)?;
@@ -91,41 +93,33 @@ impl Search<'_> {
             None => *workers = Some(WorkerPool::start(self.pool_config(work_dir))?),
             Some(workers) => {
                 for crashed in workers.supervise()? {
-                    self.fail_trials_of(&crashed)?;
+                    worker_pool::fail_trials_of(&self.client, &self.config.study, &crashed)?;
                 }
             }
         }
         Ok(Round::Busy)
     }
 
-    /// Tells the trials of a crashed worker as failed. Its successor has its name and would get them back as they were,
-    /// again and again if it is the trial that crashes it.
-    fn fail_trials_of(&self, crashed: &CrashedWorker) -> Result<(), SearcherError> {
-        for trial in self.trials()? {
-            if trial.worker != crashed.name || trial.state != proto::TrialState::Running {
-                continue;
+    /// Returns how many trials to keep under way: one a worker, here or elsewhere, but at least one, so that the next
+    /// worker to come finds it.
+    fn workers_wanting_trials(&mut self) -> Result<usize, SearcherError> {
+        let counted = match self.workers {
+            Some((at, counted)) if at.elapsed() < COUNT_INTERVAL => counted,
+            _ => {
+                let counted = self.client.get_study(&self.config.study)?.workers as usize;
+                self.workers = Some((Instant::now(), counted));
+                counted
             }
-            let (number, reason) = (trial.record.number, format!("its worker crashed: {}", crashed.status));
-            let request = proto::TellTrialRequest {
-                study: self.config.study.clone(),
-                number,
-                attempt: trial.attempt,
-                worker: crashed.name.clone(),
-                outcome: Some(proto::tell_trial_request::Outcome::Failed(reason)),
-                report_json: String::new(),
-            };
-            match self.client.tell_trial(request) {
-                // Its lease ran out and another worker has it.
-                Ok(_) | Err(ClientError::FailedPrecondition(_)) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
+        };
+        Ok(self.config.devices.len().max(counted).max(1))
     }
 
     fn pool_config(&self, work_dir: &WorkDir) -> PoolConfig {
         PoolConfig {
-            jobs: self.config.jobs,
+            names: worker_pool::place_name(work_dir.path()),
+            devices: self.config.devices.clone(),
+            limits: self.config.limits,
+            trial_command: None,
             daemon: self.config.daemon.clone(),
             study: self.config.study.clone(),
             work_dir: work_dir.path().to_owned(),

@@ -62,29 +62,7 @@ impl<'a> DaemonBatches<'a> {
         parameters: &TrialParameters,
         steps: u64,
     ) -> Result<BatchStream, ClientError> {
-        let name = job_name(&trial.study, trial.number);
-        let job = JobConfig {
-            seed: seed_for(parameters.seed, 0, "draws"),
-            mode: wire_mode(parameters.mode),
-            follow: proto::follow_policy::Policy::Pinned(trial.sampler_version),
-            ..JobConfig::new(&name, &worker.dataset, worker.study_config.training.batch_size)
-        };
-        match worker.client.open_job(&job) {
-            Err(ClientError::AlreadyExists(reason)) => {
-                let found = worker.client.get_job(&name)?;
-                let policy = found.follow.and_then(|follow| follow.policy);
-                let of_a_trial = matches!(policy, Some(proto::follow_policy::Policy::Pinned(_)));
-                if !of_a_trial || found.dataset != worker.dataset {
-                    return Err(ClientError::AlreadyExists(reason));
-                }
-                // Left behind by a removed study of the same name: the trial's job is this one.
-                worker.client.remove_job(&name)?;
-                worker.client.open_job(&job)?;
-            }
-            opened => {
-                opened?;
-            }
-        }
+        let name = open_job(worker, trial, parameters)?;
         let request =
             BatchesRequest { to_step: Some(steps), with_probabilities: false, ..BatchesRequest::new(&name, 0) };
         Ok(worker.client.batches(request))
@@ -99,6 +77,38 @@ const fn wire_mode(mode: Replacement) -> proto::ReplacementMode {
     }
 }
 
+/// Opens the trial's job, and returns its name.
+pub(super) fn open_job(
+    worker: &Worker<'_>,
+    trial: &proto::Trial,
+    parameters: &TrialParameters,
+) -> Result<String, ClientError> {
+    let name = job_name(&trial.study, trial.number);
+    let job = JobConfig {
+        seed: seed_for(parameters.seed, 0, "draws"),
+        mode: wire_mode(parameters.mode),
+        follow: proto::follow_policy::Policy::Pinned(trial.sampler_version),
+        ..JobConfig::new(&name, &worker.dataset, worker.study_config.training.batch_size)
+    };
+    match worker.client.open_job(&job) {
+        Err(ClientError::AlreadyExists(reason)) => {
+            let found = worker.client.get_job(&name)?;
+            let policy = found.follow.and_then(|follow| follow.policy);
+            let of_a_trial = matches!(policy, Some(proto::follow_policy::Policy::Pinned(_)));
+            if !of_a_trial || found.dataset != worker.dataset {
+                return Err(ClientError::AlreadyExists(reason));
+            }
+            // Left behind by a removed study of the same name: the trial's job is this one.
+            worker.client.remove_job(&name)?;
+            worker.client.open_job(&job)?;
+        }
+        opened => {
+            opened?;
+        }
+    }
+    Ok(name)
+}
+
 impl BatchSource for DaemonBatches<'_> {
     fn next_batch(&mut self, indices: &mut Vec<u32>) -> Result<(), TargetError> {
         loop {
@@ -107,6 +117,7 @@ impl BatchSource for DaemonBatches<'_> {
             }
             match self.waited.during(|| self.stream.next_within(LOOK_INTERVAL)) {
                 Ok(Waited::Batch(batch)) => {
+                    self.heartbeat.progress();
                     let Some(rows) = batch.indices.as_u32() else {
                         let reason = "the dataset's indices have 64 bits, and a target's examples are numbered with 32";
                         return Err(TargetError::Batches { reason: reason.to_owned() });
