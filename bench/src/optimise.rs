@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use swift_sampler_searcher::behaviour::Behaviour;
 use swift_sampler_searcher::landscape::Landscape;
-use swift_sampler_searcher::optimiser::{self, Domain, Observation, Options};
+use swift_sampler_searcher::optimiser::{self, Domain, Method, Observation, Options};
 use swift_sampler_searcher::policy::Samplers;
 use swift_sampler_searcher::space::Cube;
 
@@ -57,7 +57,7 @@ pub fn answer(mut requests: impl BufRead, answers: impl Write) -> anyhow::Result
         DomainName::Cube => {
             ensure!((1..=256).contains(&task.dimension), "dimension is {}: 1 to 256", task.dimension);
             let cube = Cube { dimension: task.dimension, ascending: 0..0 };
-            Dialogue::new(&task, &cube).run(requests, answers)
+            Dialogue::new(&task, Method::CUBE, &cube).run(requests, answers)
         }
         DomainName::Sampler => {
             let landscape = Landscape::new(task.seed);
@@ -65,7 +65,7 @@ pub fn answer(mut requests: impl BufRead, answers: impl Write) -> anyhow::Result
             let found = space.cube().dimension;
             ensure!(task.dimension == found, "dimension is {}: a sampler has {found} parameters", task.dimension);
             let behaviour = Behaviour::new(landscape.table().clone(), &space.features, Some("grad_norm"))?;
-            Dialogue::new(&task, &Samplers { space, behaviour: &behaviour }).run(requests, answers)
+            Dialogue::new(&task, Method::SAMPLERS, &Samplers { space, behaviour: &behaviour }).run(requests, answers)
         }
     }
 }
@@ -78,8 +78,8 @@ struct Dialogue<'a> {
 }
 
 impl<'a> Dialogue<'a> {
-    fn new(task: &Task, domain: &'a dyn Domain) -> Self {
-        let options = Options::for_budget(task.budget);
+    fn new(task: &Task, method: Method, domain: &'a dyn Domain) -> Self {
+        let options = Options::for_budget(method, task.budget);
         Self { options, seed: task.seed, domain, observations: Vec::new() }
     }
 
@@ -102,7 +102,7 @@ impl<'a> Dialogue<'a> {
                 }
                 Request::Recommend(wanted) => {
                     ensure!(wanted, "line {}: \"recommend\" is true or left out", number + 2);
-                    let index = optimiser::recommend(&self.observations, self.seed)?;
+                    let index = optimiser::recommend(&self.options, &self.observations, self.seed)?;
                     say(json!({ "index": index }))?;
                 }
             }

@@ -1,28 +1,8 @@
-//! Where to look next: the upper confidence bound μ + κσ and its maximisation over the cube.
+//! Acquisition functions: what a point promises, given what the surrogate believes there.
 
 use serde::{Deserialize, Serialize};
 
-use crate::gp::GaussianProcess;
-use crate::randomness::{Randomness, seed_for};
-use crate::space::Cube;
-
-/// Points of the scrambled Sobol sequence that are tried first.
-const SOBOL_CANDIDATES: u32 = 2048;
-/// Evaluated points whose surroundings are tried besides.
-const INCUMBENTS: usize = 5;
-/// Perturbations of each.
-const PERTURBATIONS: usize = 64;
-/// Standard deviations of the perturbations, in units of the cube's side.
-const PERTURBATION_SDS: [f64; 2] = [0.03, 0.15];
-/// Candidates whose surroundings are searched in rounds, ever more closely.
-const LOCAL_SEARCHES: usize = 10;
-const LOCAL_ROUNDS: u64 = 6;
-/// Moves of each in a round.
-const LOCAL_MOVES: usize = 16;
-/// Standard deviation of a move in the first round, in units of the cube's side; halved with every round.
-const LOCAL_SD: f64 = 0.15;
-/// Chance that a move changes a coordinate.
-const LOCAL_CHANCE: f64 = 0.4;
+use crate::gp::Posterior;
 
 /// How κ weighs what is unknown against what is known to be good.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -33,15 +13,21 @@ pub enum Exploration {
     /// κ_t = √(2 ln(t^{d/2+2} π² / 3δ)) with δ = 0.1 (Brochu et al. 2010), which grows with the number of observations
     /// t; in 40 trials of 10 dimensions it explores nearly at random. For fidelity to the paper.
     Brochu,
+    /// κ falls evenly from 1.8 to 0 over the budget.
+    Decay,
 }
 
 impl Exploration {
     /// κ of a study that does not say otherwise.
     pub const DEFAULT: Self = Self::Kappa(1.8);
+    /// κ = 3, preset `explore`: for many evaluations, or good regions that may lie far apart.
+    pub const EXPLORE: Self = Self::Kappa(3.0);
+    /// κ = 0.5, preset `exploit`: stays near what is known to be good; for few evaluations with little noise.
+    pub const EXPLOIT: Self = Self::Kappa(0.5);
 
-    /// Returns κ after `observations`.
+    /// Returns κ after `observations` of a search of `budget` evaluations.
     #[must_use]
-    pub fn kappa(self, observations: usize, dimension: usize) -> f64 {
+    pub fn kappa(self, observations: usize, budget: usize, dimension: usize) -> f64 {
         match self {
             Self::Kappa(kappa) => kappa,
             Self::Brochu => {
@@ -49,121 +35,121 @@ impl Exploration {
                 let power = dimension as f64 / 2.0 + 2.0;
                 (2.0 * (power * t.ln() + (std::f64::consts::PI.powi(2) / (3.0 * 0.1)).ln())).sqrt()
             }
+            Self::Decay => 1.8 * budget.saturating_sub(observations) as f64 / budget.max(1) as f64,
         }
     }
 }
 
-/// Returns the point of greatest upper confidence bound among those that `place` accepts; `None` if it accepts none.
-///
-/// `place` maps a point of the cube to the coordinates that the surrogate sees, and refuses points not worth a trial.
-/// Candidates are 2048 scrambled Sobol points and perturbations of the best of `incumbents` (ordered best first);
-/// around the 10 best the search goes on at random, ever more closely, since the bound may have steps and creases in the
-/// cube. Costs about 3,300 posteriors, so O(3300 n²), and as many placements.
-#[must_use]
-pub fn maximise(
-    gp: &GaussianProcess,
-    cube: &Cube,
-    kappa: f64,
-    incumbents: &[Vec<f64>],
-    seed: u64,
-    place: &dyn Fn(&[f64]) -> Option<Vec<f64>>,
-) -> Option<Vec<f64>> {
-    let ranked = |point: Vec<f64>| {
-        let posterior = gp.posterior(&place(&point)?);
-        Some((posterior.mean + kappa * posterior.sd, point))
+/// An acquisition function with the number it needs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Promise {
+    /// μ + κσ.
+    UpperConfidenceBound(f64),
+    /// ln E[max(f - best, 0)], where `best` is the best posterior mean of an evaluated point (Ament et al. 2023).
+    LogExpectedImprovement(f64),
+}
+
+/// z below which the tail of the normal distribution is summed by its asymptotic series.
+const TAIL: f64 = -12.0;
+/// Least σ, so that an exactly known point promises little rather than nothing defined.
+const SD_MIN: f64 = 1e-12;
+
+impl Promise {
+    /// Returns the promise of a posterior, and its slopes by μ and by σ.
+    pub(crate) fn of(self, posterior: Posterior) -> (f64, f64, f64) {
+        match self {
+            Self::UpperConfidenceBound(kappa) => (posterior.mean + kappa * posterior.sd, 1.0, kappa),
+            Self::LogExpectedImprovement(best) => {
+                let sd = posterior.sd.max(SD_MIN);
+                let (ln_h, above, density) = improvement((posterior.mean - best) / sd);
+                (sd.ln() + ln_h, above / sd, density / sd)
+            }
+        }
+    }
+}
+
+/// ln h(z), Φ(z)/h(z) and φ(z)/h(z) for h(z) = φ(z) + z Φ(z), the expected improvement of a standard normal.
+fn improvement(z: f64) -> (f64, f64, f64) {
+    let ln_density = -0.5 * (z * z + std::f64::consts::TAU.ln());
+    if z > TAIL {
+        let (density, cumulative) = (ln_density.exp(), 0.5 * complementary_error(-z / std::f64::consts::SQRT_2));
+        let h = density + z * cumulative;
+        (h.ln(), cumulative / h, density / h)
+    } else {
+        // h = φ (1 - 3/z² + 15/z⁴ …) / z², Φ = -φ (1 - 1/z² + 3/z⁴ …) / z.
+        let inverse = 1.0 / (z * z);
+        let per_h = z * z / (1.0 - 3.0 * inverse + 15.0 * inverse * inverse);
+        (ln_density - per_h.ln(), -per_h * (1.0 - inverse + 3.0 * inverse * inverse) / z, per_h)
+    }
+}
+
+/// erfc, for |x| below 5 to 10^-15: the series of erf near 0, the continued fraction beyond.
+fn complementary_error(x: f64) -> f64 {
+    let z = x.abs();
+    let tail = if z < 2.0 {
+        let (mut term, mut sum) = (z, z);
+        for n in 1..60 {
+            term *= -z * z / f64::from(n);
+            sum += term / f64::from(2 * n + 1);
+        }
+        1.0 - 2.0 / std::f64::consts::PI.sqrt() * sum
+    } else {
+        let fraction = (1..80).rev().fold(z, |below, n| z + 0.5 * f64::from(n) / below);
+        (-z * z).exp() / (fraction * std::f64::consts::PI.sqrt())
     };
-    let mut candidates: Vec<(f64, Vec<f64>)> = (0..SOBOL_CANDIDATES)
-        .map(|index| cube.sobol(index, seed))
-        .chain(perturbations(cube, incumbents, seed))
-        .filter_map(ranked)
-        .collect();
-    for round in 0..LOCAL_ROUNDS {
-        keep_best(&mut candidates);
-        let mut randomness = Randomness::new(seed_for(seed, round, "local search"));
-        let moved: Vec<Vec<f64>> = candidates
-            .iter()
-            .flat_map(|(_, start)| std::iter::repeat_n(start, LOCAL_MOVES))
-            .map(|start| moved(cube, start, LOCAL_SD * 0.5f64.powf(round as f64), &mut randomness))
-            .collect();
-        candidates.extend(moved.into_iter().filter_map(ranked));
-    }
-    keep_best(&mut candidates);
-    candidates.into_iter().next().map(|(_, point)| point)
-}
-
-fn keep_best(candidates: &mut Vec<(f64, Vec<f64>)>) {
-    candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
-    candidates.truncate(LOCAL_SEARCHES);
-}
-
-fn moved(cube: &Cube, start: &[f64], sd: f64, randomness: &mut Randomness) -> Vec<f64> {
-    let mut point: Vec<f64> = start
-        .iter()
-        .map(|x| {
-            let (changes, step) = (randomness.uniform() < LOCAL_CHANCE, sd * randomness.normal());
-            if changes { (x + step).clamp(0.0, 1.0) } else { *x }
-        })
-        .collect();
-    cube.canonicalise(&mut point);
-    point
-}
-
-fn perturbations(cube: &Cube, incumbents: &[Vec<f64>], seed: u64) -> Vec<Vec<f64>> {
-    let mut randomness = Randomness::new(seed_for(seed, 0, "perturbation"));
-    let mut points = Vec::with_capacity(INCUMBENTS * PERTURBATIONS);
-    for incumbent in incumbents.iter().take(INCUMBENTS) {
-        for index in 0..PERTURBATIONS {
-            let sd = PERTURBATION_SDS[index % PERTURBATION_SDS.len()];
-            let mut point: Vec<f64> =
-                incumbent.iter().map(|x| (x + sd * randomness.normal()).clamp(0.0, 1.0)).collect();
-            cube.canonicalise(&mut point);
-            points.push(point);
-        }
-    }
-    points
+    if x >= 0.0 { tail } else { 2.0 - tail }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn observations(count: usize) -> (Vec<Vec<f64>>, Vec<f64>) {
-        let cube = Cube { dimension: 3, ascending: 1..3 };
-        let index = |i: usize| u32::try_from(i).unwrap();
-        let points: Vec<Vec<f64>> = (0..count).map(|i| cube.sobol(index(i), 5)).collect();
-        let objectives = points.iter().map(|x| -(x[0] - 0.3).powi(2) - (x[2] - x[1] - 0.4).powi(2)).collect();
-        (points, objectives)
+    #[test]
+    fn the_complementary_error_function_has_its_known_values() {
+        // From Python's math.erfc.
+        let known = [
+            (0.0, 1.0),
+            (0.5, 0.479_500_122_186_953_5),
+            (1.9, 0.007_209_570_764_742_524),
+            (2.1, 0.002_979_466_656_333_059),
+            (4.0, 1.541_725_790_028_002e-8),
+            (-1.0, 1.842_700_792_949_715),
+        ];
+        for (x, expected) in known {
+            assert!((complementary_error(x) / expected - 1.0).abs() < 1e-11, "{x}: {}", complementary_error(x));
+        }
     }
 
     #[test]
-    fn the_best_point_is_above_thousands_of_others_and_in_order() {
-        let cube = Cube { dimension: 3, ascending: 1..3 };
-        let (points, objectives) = observations(20);
-        let gp = GaussianProcess::fit(&points, &objectives, 1).unwrap();
-        let best = maximise(&gp, &cube, 1.8, &points[..5], 3, &|point| Some(point.to_vec())).unwrap();
-        assert!(best.iter().all(|x| (0.0..=1.0).contains(x)) && best[1] <= best[2], "{best:?}");
-        let bound = |x: &[f64]| gp.posterior(x).mean + 1.8 * gp.posterior(x).sd;
-        assert!((0..4000).all(|index| bound(&cube.sobol(index, 77)) <= bound(&best) + 1e-3));
+    fn slopes_are_those_of_finite_differences_also_far_below_the_best() {
+        for promise in [Promise::UpperConfidenceBound(1.8), Promise::LogExpectedImprovement(0.8)] {
+            for (mean, sd) in [(0.85, 0.02), (0.8, 0.1), (0.7, 0.02), (0.5, 0.02), (0.2, 0.01)] {
+                let at = |mean: f64, sd: f64| promise.of(Posterior { mean, sd }).0;
+                let (_, by_mean, by_sd) = promise.of(Posterior { mean, sd });
+                let step = 1e-7;
+                let differences = [
+                    (at(mean + step, sd) - at(mean - step, sd)) / (2.0 * step),
+                    (at(mean, sd + step) - at(mean, sd - step)) / (2.0 * step),
+                ];
+                for (slope, difference) in [by_mean, by_sd].into_iter().zip(differences) {
+                    let close = (slope - difference).abs() < 2e-3 * (1.0 + difference.abs());
+                    assert!(close, "{promise:?} at {mean} ± {sd}: {slope} {difference}");
+                }
+            }
+        }
     }
 
     #[test]
-    fn a_pending_trial_sends_the_next_elsewhere_without_moving_the_mean() {
-        let (points, objectives) = observations(12);
-        let gp = GaussianProcess::fit(&points, &objectives, 1).unwrap();
-        let cube = Cube { dimension: 3, ascending: 1..3 };
-        let first = maximise(&gp, &cube, 3.0, &points[..5], 3, &|point| Some(point.to_vec())).unwrap();
-        let before = gp.posterior(&first);
-        let pending = gp.with_pending(std::slice::from_ref(&first)).unwrap();
-        let after = pending.posterior(&first);
-        assert!((before.mean - after.mean).abs() < 1e-9);
-        assert!(after.sd < 0.5 * before.sd, "{before:?} {after:?}");
-        let second = maximise(&pending, &cube, 3.0, &points[..5], 3, &|point| Some(point.to_vec())).unwrap();
-        assert!(first.iter().zip(&second).any(|(a, b)| (a - b).abs() > 0.02), "{first:?} {second:?}");
+    fn the_tail_joins_without_a_step() {
+        let (near, far) = (improvement(TAIL + 1e-9).0, improvement(TAIL - 1e-9).0);
+        assert!((near - far).abs() < 1e-4, "{near} {far}");
     }
 
     #[test]
-    fn brochus_kappa_grows() {
-        assert!(Exploration::Brochu.kappa(40, 10) > Exploration::Brochu.kappa(10, 10));
-        assert!((Exploration::DEFAULT.kappa(40, 10) - 1.8).abs() < 1e-12);
+    fn brochus_kappa_grows_and_decay_ends_at_zero() {
+        assert!(Exploration::Brochu.kappa(40, 40, 10) > Exploration::Brochu.kappa(10, 40, 10));
+        assert!((Exploration::DEFAULT.kappa(40, 40, 10) - 1.8).abs() < 1e-12);
+        assert!((Exploration::Decay.kappa(10, 40, 10) - 1.35).abs() < 1e-12);
+        assert!(Exploration::Decay.kappa(40, 40, 10).abs() < 1e-12);
     }
 }

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod method;
 mod prepare;
 mod protocol;
 mod runners;
@@ -11,7 +12,6 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use swift_sampler::Transform;
 use swift_sampler_client::ClientConfig;
 
-use crate::acquisition::Exploration;
 use crate::error::SearcherError;
 use crate::policy::Plan;
 use crate::preparation::TargetConfig;
@@ -20,6 +20,7 @@ use crate::space::Space;
 use crate::study::TrainingConfig;
 use crate::target::Start;
 
+pub use method::MethodOptions;
 pub use prepare::PrepareOptions;
 pub use protocol::{Preset, ProtocolOptions};
 pub use runners::RunnerOptions;
@@ -94,12 +95,11 @@ pub struct SearchOptions {
     /// Weights a short trial starts from: those of the start network after its last epoch or at its best
     #[arg(long, value_enum, default_value_t = CheckpointName::Last)]
     start_from: CheckpointName,
-    /// κ of the upper confidence bound μ + κσ, or "brochu" for the growing κ of the paper's reference
-    #[arg(long, default_value = "1.8", allow_negative_numbers = true, value_parser = parse_exploration)]
-    kappa: Exploration,
     /// Activate nothing, only say what would be
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    method: MethodOptions,
     /// Standard output: a table or one JSON object
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
@@ -193,7 +193,8 @@ impl SearchOptions {
             trials,
             baselines,
             initial: 7,
-            exploration: self.kappa,
+            exploration: self.method.exploration(),
+            method: self.method.method(),
             finalists: self.protocol.finalists(),
             finalist_seeds: self.protocol.finalist_seeds(),
             retrain_seeds: usize::from(self.confirm),
@@ -225,15 +226,5 @@ impl SearchOptions {
             devices: self.runners.placements(trains)?,
             limits: self.runners.limits(),
         })
-    }
-}
-
-fn parse_exploration(text: &str) -> Result<Exploration, String> {
-    if text == "brochu" {
-        return Ok(Exploration::Brochu);
-    }
-    match text.parse::<f64>() {
-        Ok(kappa) if kappa.is_finite() && kappa >= 0.0 => Ok(Exploration::Kappa(kappa)),
-        _ => Err("a number of at least 0, or brochu".to_owned()),
     }
 }

@@ -1,21 +1,39 @@
-//! The surrogate: a Gaussian process with a squared-exponential kernel, one length scale a dimension, a constant mean
-//! and noise that is estimated with the rest.
+//! The surrogate: a Gaussian process with a stationary kernel, one length scale a dimension or one for all, a constant
+//! mean, and noise that is estimated with the rest.
+//!
+//! Replicates need no treatment of their own. The density of m observations at one point is that of their mean, whose
+//! noise is s²/m, times the scaled χ² density of their variance around it; so the likelihood has in it what replicates
+//! say about the noise, and weighs it against what all other points say.
 
 mod fit;
 mod kernel;
+mod triangular;
 
 pub use fit::{Evidence, evidence};
 
-use kernel::{correlation, correlation_matrix};
-use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
+pub use kernel::Kernel;
+
+use kernel::{Scaled, squared_distance};
+use triangular::{Triangle, dot};
 
 /// Added to the diagonal besides the noise, so that repeated points never make the matrix singular.
 pub const JITTER: f64 = 1e-6;
 
-/// What the kernel needs beside the data.
+/// What a kernel is, before its length scales are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Covariance {
+    /// How correlation falls with distance.
+    pub kernel: Kernel,
+    /// Whether all dimensions share a length scale.
+    pub isotropic: bool,
+}
+
+/// What a Gaussian process needs beside the data.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hyperparameters {
-    /// ℓ: one length scale a dimension, in units of the cube's side.
+    /// How correlation falls with distance.
+    pub kernel: Kernel,
+    /// ℓ: one length scale a dimension, or a single one for all, in units of the cube's side.
     pub length_scales: Vec<f64>,
     /// s²: variance of the noise, in units of the standardised objective.
     pub noise: f64,
@@ -71,21 +89,22 @@ pub struct GaussianProcess {
     scale: f64,
     /// Observed points, then pending ones.
     points: Vec<Vec<f64>>,
+    scaled: Scaled,
     /// K_y⁻¹ ỹ over the observed points.
-    weights: DVector<f64>,
+    weights: Vec<f64>,
     /// Factor of K_y over observed and pending points.
-    factor: Cholesky<f64, Dyn>,
+    factor: Triangle,
 }
 
 impl GaussianProcess {
     /// Conditions on observations with hyperparameters found by maximising their posterior density from several
-    /// starts; `seed` chooses the random ones. O(starts · iterations · n³).
+    /// starts; `seed` chooses the random ones. O(starts · iterations · n³), of which most are over at most 40 points.
     ///
     /// # Errors
     /// [`GpError`] when the observations do not make a surrogate.
-    pub fn fit(points: &[Vec<f64>], objectives: &[f64], seed: u64) -> Result<Self, GpError> {
+    pub fn fit(covariance: Covariance, points: &[Vec<f64>], objectives: &[f64], seed: u64) -> Result<Self, GpError> {
         let standardised = Standardised::new(points, objectives)?;
-        let hyperparameters = fit::maximise(points, &standardised.values, seed);
+        let hyperparameters = fit::maximise(covariance, points, &standardised.values, seed);
         Self::condition(points, &standardised, hyperparameters)
     }
 
@@ -106,13 +125,17 @@ impl GaussianProcess {
         standardised: &Standardised,
         hyperparameters: Hyperparameters,
     ) -> Result<Self, GpError> {
-        let factor = factorise(points, &hyperparameters)?;
-        let weights = factor.solve(&standardised.values);
+        let scaled = Scaled::new(points, &hyperparameters.length_scales);
+        let factor = factorise(&scaled, points.len(), &hyperparameters)?;
+        let mut weights = standardised.values.clone();
+        factor.solve_lower(&mut weights);
+        factor.solve_upper(&mut weights);
         Ok(Self {
             hyperparameters,
             centre: standardised.centre,
             scale: standardised.scale,
             points: points.to_vec(),
+            scaled,
             weights,
             factor,
         })
@@ -123,30 +146,68 @@ impl GaussianProcess {
     /// # Errors
     /// [`GpError`] when a pending point has another dimension.
     pub fn with_pending(mut self, pending: &[Vec<f64>]) -> Result<Self, GpError> {
+        if pending.is_empty() {
+            return Ok(self);
+        }
         self.points.extend_from_slice(pending);
         check_points(&self.points)?;
-        self.factor = factorise(&self.points, &self.hyperparameters)?;
+        pending.iter().for_each(|point| self.scaled.push(point));
+        self.factor = factorise(&self.scaled, self.points.len(), &self.hyperparameters)?;
         Ok(self)
+    }
+
+    /// Returns what the fit found.
+    #[must_use]
+    pub fn hyperparameters(&self) -> &Hyperparameters {
+        &self.hyperparameters
     }
 
     /// Returns μ and σ at a point, in O(n²).
     #[must_use]
     pub fn posterior(&self, x: &[f64]) -> Posterior {
-        let k = self.correlations(x);
-        let spread = self.factor.l_dirty().solve_lower_triangular(&k).map_or(0.0, |v| v.norm_squared());
-        let mean = k.rows(0, self.weights.len()).dot(&self.weights);
-        Posterior { mean: self.centre + self.scale * mean, sd: self.scale * (1.0 - spread).max(0.0).sqrt() }
+        let at = self.scaled.scale(x);
+        let mut correlations: Vec<f64> = (0..self.points.len())
+            .map(|i| self.hyperparameters.kernel.value(squared_distance(&at, self.scaled.point(i))))
+            .collect();
+        let mean = dot(&correlations[..self.weights.len()], &self.weights);
+        self.factor.solve_lower(&mut correlations);
+        self.in_own_units(mean, 1.0 - dot(&correlations, &correlations))
     }
 
-    fn correlations(&self, x: &[f64]) -> DVector<f64> {
-        let scales = &self.hyperparameters.length_scales;
-        DVector::from_iterator(self.points.len(), self.points.iter().map(|point| correlation(x, point, scales)))
+    /// Returns the posterior at a point and the gradients of μ and σ there, in O(n²).
+    #[must_use]
+    pub fn posterior_with_gradient(&self, x: &[f64]) -> (Posterior, Vec<f64>, Vec<f64>) {
+        let at = self.scaled.scale(x);
+        let (correlations, slopes): (Vec<f64>, Vec<f64>) = (0..self.points.len())
+            .map(|i| self.hyperparameters.kernel.value_and_slope(squared_distance(&at, self.scaled.point(i))))
+            .unzip();
+        let mean = dot(&correlations[..self.weights.len()], &self.weights);
+        let mut solved = correlations;
+        self.factor.solve_lower(&mut solved);
+        let posterior = self.in_own_units(mean, 1.0 - dot(&solved, &solved));
+        self.factor.solve_upper(&mut solved);
+        let (mut of_mean, mut of_sd) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+        let per_sd = self.scale * self.scale / posterior.sd.max(f64::MIN_POSITIVE.sqrt());
+        for (i, slope) in slopes.iter().enumerate() {
+            let by_mean = self.weights.get(i).map_or(0.0, |weight| self.scale * weight * slope);
+            let by_sd = -per_sd * solved[i] * slope;
+            for (j, (x, other)) in at.iter().zip(self.scaled.point(i)).enumerate() {
+                let change = 2.0 * (x - other) * self.scaled.inverse()[j];
+                of_mean[j] += by_mean * change;
+                of_sd[j] += by_sd * change;
+            }
+        }
+        (posterior, of_mean, of_sd)
+    }
+
+    fn in_own_units(&self, mean: f64, variance: f64) -> Posterior {
+        Posterior { mean: self.centre + self.scale * mean, sd: self.scale * variance.max(0.0).sqrt() }
     }
 }
 
 /// ỹ = (y - ȳ) / sd(y); a constant objective is only centred.
 struct Standardised {
-    values: DVector<f64>,
+    values: Vec<f64>,
     centre: f64,
     scale: f64,
 }
@@ -165,7 +226,7 @@ impl Standardised {
         let centre = objectives.iter().sum::<f64>() / count;
         let variance = objectives.iter().map(|y| (y - centre).powi(2)).sum::<f64>() / (count - 1.0);
         let scale = if variance > 0.0 { variance.sqrt() } else { 1.0 };
-        let values = DVector::from_iterator(objectives.len(), objectives.iter().map(|y| (y - centre) / scale));
+        let values = objectives.iter().map(|y| (y - centre) / scale).collect();
         Ok(Self { values, centre, scale })
     }
 }
@@ -183,14 +244,15 @@ fn check_points(points: &[Vec<f64>]) -> Result<(), GpError> {
     Ok(())
 }
 
-fn factorise(points: &[Vec<f64>], hyperparameters: &Hyperparameters) -> Result<Cholesky<f64, Dyn>, GpError> {
-    let kernel = with_noise(correlation_matrix(points, &hyperparameters.length_scales), hyperparameters.noise);
-    Cholesky::new(kernel).ok_or(GpError::NotPositiveDefinite { noise: hyperparameters.noise })
-}
-
-fn with_noise(mut kernel: DMatrix<f64>, noise: f64) -> DMatrix<f64> {
-    for i in 0..kernel.nrows() {
-        kernel[(i, i)] += noise + JITTER;
+fn factorise(scaled: &Scaled, count: usize, hyperparameters: &Hyperparameters) -> Result<Triangle, GpError> {
+    let noise = hyperparameters.noise;
+    let mut matrix = Triangle::zeros(count);
+    for i in 0..count {
+        let row = matrix.row_mut(i);
+        for (j, entry) in row[..i].iter_mut().enumerate() {
+            *entry = hyperparameters.kernel.value(squared_distance(scaled.point(i), scaled.point(j)));
+        }
+        row[i] = 1.0 + noise + JITTER;
     }
-    kernel
+    matrix.cholesky().ok_or(GpError::NotPositiveDefinite { noise })
 }

@@ -1,12 +1,22 @@
 //! The optimiser: which point to evaluate next, and which to recommend, as pure functions of what was observed.
 //!
 //! It searches a unit cube through a [`Domain`], which says what the surrogate sees of a point. A study's policy and the
-//! benchmark against other optimisers use the same two functions, [`suggest`] and [`recommend`].
+//! benchmark against other optimisers use the same code. Every random choice is made by a seed and the evaluation's number,
+//! so whoever asks again is told the same.
 
-use crate::acquisition::{self, Exploration};
-use crate::gp::{GaussianProcess, GpError};
+mod low_values;
+mod maximise;
+mod trust_region;
+
+pub use low_values::LowValues;
+
+use serde::{Deserialize, Serialize};
+
+use crate::acquisition::{Exploration, Promise};
+use crate::gp::{Covariance, GaussianProcess, GpError, Kernel};
 use crate::randomness::seed_for;
 use crate::space::Cube;
+use trust_region::TrustRegion;
 
 /// Observations below which the surrogate has nothing to say.
 pub const OBSERVATIONS_MIN: usize = 4;
@@ -18,6 +28,11 @@ pub trait Domain {
 
     /// Returns the coordinates that the surrogate sees of a point; `None` where an evaluation is not worth it.
     fn place(&self, point: &[f64]) -> Option<Vec<f64>>;
+
+    /// Returns whether the surrogate sees the points themselves, so that its gradients are those of the cube.
+    fn is_plain(&self) -> bool {
+        false
+    }
 }
 
 impl Domain for Cube {
@@ -28,16 +43,68 @@ impl Domain for Cube {
     fn place(&self, point: &[f64]) -> Option<Vec<f64>> {
         Some(point.to_vec())
     }
+
+    fn is_plain(&self) -> bool {
+        self.ascending.is_empty()
+    }
 }
 
-/// How the search goes about it.
+/// The function of μ and σ whose greatest value is evaluated next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Acquisition {
+    /// μ + κσ, with κ by [`Exploration`].
+    #[default]
+    UpperConfidenceBound,
+    /// The logarithm of the improvement expected over the best posterior mean of an evaluated point.
+    LogExpectedImprovement,
+}
+
+/// How the search learns and looks ahead. The default is the method of studies stored before there was a choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Method {
+    /// How correlation falls with distance.
+    pub kernel: Kernel,
+    /// One length scale for all coordinates, instead of one each.
+    pub isotropic: bool,
+    /// What is maximised.
+    pub acquisition: Acquisition,
+    /// What observations far below the others are taken for.
+    pub low_values: LowValues,
+    /// Whether points are only looked for in a box around the best, which grows and shrinks with success.
+    pub trust_region: bool,
+}
+
+impl Method {
+    /// What finds the best samplers (`ARCHITECTURE.md`, "The search").
+    pub const SAMPLERS: Self = Self {
+        kernel: Kernel::Matern52,
+        isotropic: false,
+        acquisition: Acquisition::UpperConfidenceBound,
+        low_values: LowValues::Compressed,
+        trust_region: false,
+    };
+    /// What is best on functions of a cube about which nothing is known.
+    pub const CUBE: Self = Self {
+        kernel: Kernel::Matern52,
+        isotropic: false,
+        acquisition: Acquisition::LogExpectedImprovement,
+        low_values: LowValues::Compressed,
+        trust_region: false,
+    };
+}
+
+/// A search.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
+    /// How it learns and looks ahead.
+    pub method: Method,
     /// κ.
     pub exploration: Exploration,
     /// Points of the initial design.
     pub initial: usize,
-    /// Evaluations in all, as far as that is known.
+    /// Evaluations in all.
     pub budget: usize,
 }
 
@@ -45,10 +112,10 @@ impl Options {
     /// Points of the initial design unless told otherwise.
     pub const INITIAL: usize = 10;
 
-    /// Returns the options of a search of so many evaluations, about which nothing else is known.
+    /// Returns the options of a search of so many evaluations.
     #[must_use]
-    pub fn for_budget(budget: usize) -> Self {
-        Self { exploration: Exploration::DEFAULT, initial: Self::INITIAL.min(budget.div_ceil(4)), budget }
+    pub fn for_budget(method: Method, budget: usize) -> Self {
+        Self { method, exploration: Exploration::DEFAULT, initial: Self::INITIAL.min(budget.div_ceil(4)), budget }
     }
 }
 
@@ -65,7 +132,7 @@ pub struct Observation {
 
 /// Returns the point to evaluate as number `number`, counted from 0: of the initial design, or by the surrogate.
 ///
-/// `pending` holds the coordinates of evaluations under way. Every random choice is made by `seed` and `number`.
+/// `pending` holds the coordinates of evaluations under way.
 ///
 /// # Errors
 /// [`GpError`] when observations are not finite or of differing dimensions.
@@ -77,22 +144,22 @@ pub fn suggest(
     seed: u64,
     number: u64,
 ) -> Result<Vec<f64>, GpError> {
-    let begun = (observations.len() + pending.len()) as u64;
-    if begun < options.initial as u64 {
-        return Ok(initial(domain, begun, seed));
+    let begun = observations.len() + pending.len();
+    if begun >= options.initial
+        && let Some(surrogate) = Surrogate::learn(options, observations, seed_for(seed, number, "fit"))?
+    {
+        return surrogate.propose(options, domain, pending, seed_for(seed, number, "acquisition"));
     }
-    match Surrogate::learn(observations, seed_for(seed, number, "fit"))? {
-        Some(surrogate) => surrogate.propose(options, domain, pending, seed_for(seed, number, "acquisition")),
-        None => Ok(initial(domain, begun, seed)),
-    }
+    Ok(initial(domain, begun as u64, seed))
 }
 
-/// Returns the index of the observation with the best posterior mean: the least likely to have been lucky.
+/// Returns the index of the observation with the best posterior mean: not the luckiest, but the one whose neighbours were
+/// good as well.
 ///
 /// # Errors
 /// [`GpError`] when there are no feasible observations, or they are not finite or of differing dimensions.
-pub fn recommend(observations: &[Observation], seed: u64) -> Result<usize, GpError> {
-    let surrogate = Surrogate::learn(observations, seed_for(seed, observations.len() as u64, "fit"))?;
+pub fn recommend(options: &Options, observations: &[Observation], seed: u64) -> Result<usize, GpError> {
+    let surrogate = Surrogate::learn(options, observations, seed_for(seed, observations.len() as u64, "fit"))?;
     let score = |observation: &Observation| {
         let value = observation.value?;
         Some(surrogate.as_ref().map_or(value, |s| s.gp.posterior(&observation.coordinates).mean))
@@ -127,34 +194,39 @@ pub struct Surrogate {
     pub gp: GaussianProcess,
     /// Observed points, best posterior mean first.
     incumbents: Vec<Vec<f64>>,
+    /// Posterior mean at the first.
+    best_mean: f64,
+    region: TrustRegion,
     observations: usize,
 }
 
 impl Surrogate {
     /// Fits a surrogate; `None` while too few observations are feasible.
     ///
-    /// Objectives are floored at median - (best - median): below, they only say "bad". A few points at which the
-    /// objective collapses would otherwise set the scale, and the differences between good ones vanish in the noise. An
-    /// infeasible one counts as half a standard deviation below the worst, then likewise.
+    /// An infeasible observation counts as half a standard deviation below the worst. Low values then mean what
+    /// [`Method::low_values`] says.
     ///
     /// # Errors
     /// [`GpError`] when observations are not finite or of differing dimensions.
-    pub fn learn(observations: &[Observation], seed: u64) -> Result<Option<Self>, GpError> {
+    pub fn learn(options: &Options, observations: &[Observation], seed: u64) -> Result<Option<Self>, GpError> {
         let feasible: Vec<f64> = observations.iter().filter_map(|observation| observation.value).collect();
         if feasible.len() < OBSERVATIONS_MIN {
             return Ok(None);
         }
-        let imputed = below_the_worst(&feasible);
+        let imputed = low_values::below_the_worst(&feasible);
         let mut values: Vec<f64> = observations.iter().map(|o| o.value.unwrap_or(imputed)).collect();
-        floor_low_objectives(&mut values);
+        let region = TrustRegion::after(&values, options.initial);
+        options.method.low_values.raise(&mut values);
         let coordinates: Vec<Vec<f64>> = observations.iter().map(|o| o.coordinates.clone()).collect();
-        let gp = GaussianProcess::fit(&coordinates, &values, seed)?;
+        let Method { kernel, isotropic, .. } = options.method;
+        let gp = GaussianProcess::fit(Covariance { kernel, isotropic }, &coordinates, &values, seed)?;
         let mut ranked: Vec<(f64, &Vec<f64>)> =
             observations.iter().map(|o| (gp.posterior(&o.coordinates).mean, &o.point)).collect();
         ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
         ranked.dedup_by(|a, b| a.1 == b.1);
+        let best_mean = ranked[0].0;
         let incumbents = ranked.into_iter().map(|(_, point)| point.clone()).collect();
-        Ok(Some(Self { gp, incumbents, observations: observations.len() }))
+        Ok(Some(Self { gp, incumbents, best_mean, region, observations: observations.len() }))
     }
 
     /// Returns the point of greatest acquisition function, given that `pending` coordinates are being evaluated.
@@ -171,45 +243,22 @@ impl Surrogate {
         pending: &[Vec<f64>],
         seed: u64,
     ) -> Result<Vec<f64>, GpError> {
-        let cube = domain.cube();
-        let kappa = options.exploration.kappa(self.observations, cube.dimension);
+        let dimension = domain.cube().dimension;
+        let promise = match options.method.acquisition {
+            Acquisition::UpperConfidenceBound => {
+                Promise::UpperConfidenceBound(options.exploration.kappa(self.observations, options.budget, dimension))
+            }
+            Acquisition::LogExpectedImprovement => Promise::LogExpectedImprovement(self.best_mean),
+        };
+        let region = if options.method.trust_region {
+            self.region.around(&self.incumbents[0])
+        } else {
+            maximise::Box::whole(dimension)
+        };
         let gp = self.gp.with_pending(pending)?;
-        let place = |point: &[f64]| domain.place(point);
-        Ok(acquisition::maximise(&gp, &cube, kappa, &self.incumbents, seed, &place)
-            .expect("a domain accepts nearly every point"))
+        Ok(maximise::maximise(&gp, domain, promise, &self.incumbents, &region, seed))
     }
-}
-
-fn floor_low_objectives(values: &mut [f64]) {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let (median, best) = (sorted[sorted.len() / 2], sorted[sorted.len() - 1]);
-    // When half of all are best there is no scale to go by, and nothing is floored.
-    if best > median {
-        let floor = median - (best - median);
-        values.iter_mut().for_each(|value| *value = value.max(floor));
-    }
-}
-
-fn below_the_worst(objectives: &[f64]) -> f64 {
-    let count = objectives.len() as f64;
-    let mean = objectives.iter().sum::<f64>() / count;
-    let sd = (objectives.iter().map(|y| (y - mean).powi(2)).sum::<f64>() / (count - 1.0)).sqrt();
-    objectives.iter().copied().fold(f64::INFINITY, f64::min) - 0.5 * sd.max(f64::EPSILON)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_collapsed_trial_does_not_set_the_scale() {
-        let mut values = [0.79, 0.80, 0.81, 0.82, 0.83, 0.44];
-        floor_low_objectives(&mut values);
-        assert!((values[5] - 0.79).abs() < 1e-9, "{values:?}");
-        assert!((values[0] - 0.79).abs() < 1e-9 && (values[4] - 0.83).abs() < 1e-9, "{values:?}");
-        let mut equal = [0.8, 0.8, 0.1];
-        floor_low_objectives(&mut equal);
-        assert!((equal[2] - 0.1).abs() < 1e-9);
-    }
-}
+mod tests;

@@ -21,7 +21,7 @@ use swift_sampler::SamplerSpec;
 use crate::acquisition::Exploration;
 use crate::behaviour::Behaviour;
 use crate::gp::GpError;
-use crate::optimiser;
+use crate::optimiser::{self, Method};
 use crate::randomness::seed_for;
 use crate::space::{Space, SpaceError};
 
@@ -46,6 +46,9 @@ pub struct Plan {
     pub initial: usize,
     /// κ.
     pub exploration: Exploration,
+    /// How the search learns and looks ahead.
+    #[serde(default, skip_serializing_if = "trial::is_default")]
+    pub method: Method,
     /// Best samplers that are tried again under fresh seeds.
     pub finalists: usize,
     /// Fresh seeds a finalist.

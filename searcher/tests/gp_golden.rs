@@ -1,12 +1,12 @@
 //! The surrogate agrees with scikit-learn's GaussianProcessRegressor (`golden/gp.py` wrote the values).
 
-use nalgebra::DVector;
 use serde::Deserialize;
-use swift_sampler_searcher::gp::{GaussianProcess, Hyperparameters, evidence};
+use swift_sampler_searcher::gp::{GaussianProcess, Hyperparameters, Kernel, evidence};
 
 #[derive(Deserialize)]
 struct Case {
     name: String,
+    kernel: Kernel,
     points: Vec<Vec<f64>>,
     objectives: Vec<f64>,
     length_scales: Vec<f64>,
@@ -23,7 +23,7 @@ fn cases() -> Vec<Case> {
 }
 
 fn hyperparameters(case: &Case) -> Hyperparameters {
-    Hyperparameters { length_scales: case.length_scales.clone(), noise: case.noise }
+    Hyperparameters { kernel: case.kernel, length_scales: case.length_scales.clone(), noise: case.noise }
 }
 
 fn close(found: f64, expected: f64, tolerance: f64) -> bool {
@@ -48,8 +48,7 @@ fn log_marginal_likelihood_and_gradient_are_scikit_learns() {
         let count = case.objectives.len() as f64;
         let mean = case.objectives.iter().sum::<f64>() / count;
         let sd = (case.objectives.iter().map(|y| (y - mean).powi(2)).sum::<f64>() / (count - 1.0)).sqrt();
-        let standardised =
-            DVector::from_iterator(case.objectives.len(), case.objectives.iter().map(|y| (y - mean) / sd));
+        let standardised: Vec<f64> = case.objectives.iter().map(|y| (y - mean) / sd).collect();
         let found = evidence(&case.points, &standardised, &hyperparameters(&case)).unwrap();
         assert!(close(found.log_marginal_likelihood, case.log_marginal_likelihood, 1e-7), "{}", case.name);
         for (found, expected) in found.gradient.iter().zip(&case.gradient) {

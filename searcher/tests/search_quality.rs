@@ -8,6 +8,7 @@ use swift_sampler_searcher::acquisition::Exploration;
 use swift_sampler_searcher::behaviour::Behaviour;
 use swift_sampler_searcher::features_file;
 use swift_sampler_searcher::landscape;
+use swift_sampler_searcher::optimiser::Method;
 use swift_sampler_searcher::policy::{self, Plan, Proposal, Protocol, Purpose, TrialRecord, TrialStanding};
 use swift_sampler_searcher::randomness::Randomness;
 use swift_sampler_searcher::simulated::SimulatedConfig;
@@ -66,6 +67,7 @@ fn forty_trials_come_close_to_the_best_sampler_on_every_seed() {
             baselines: 3,
             initial: 7,
             exploration: Exploration::DEFAULT,
+            method: Method::SAMPLERS,
             finalists: 3,
             finalist_seeds: 2,
             retrain_seeds: 0,
@@ -94,6 +96,6 @@ fn forty_trials_come_close_to_the_best_sampler_on_every_seed() {
         let (uniform, best) = (objective.accuracy(&SamplerSpec::Uniform {}), objective.best_cut());
         println!("seed {seed}: uniform {uniform:.4}, 7 at random {random:.4}, found {found:.4}, best cut {best:.4}");
         let share = (found - uniform) / (best - uniform);
-        assert!(share > 0.9, "seed {seed}: {share:.2} of the way from uniform to the best cut");
+        assert!(share > 0.94, "seed {seed}: {share:.2} of the way from uniform to the best cut");
     }
 }

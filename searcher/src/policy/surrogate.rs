@@ -41,7 +41,12 @@ impl Domain for Samplers<'_> {
 }
 
 pub(super) fn options(plan: &Plan) -> Options {
-    Options { exploration: plan.exploration, initial: plan.initial, budget: plan.trials }
+    Options {
+        method: plan.method,
+        exploration: plan.exploration,
+        initial: plan.baselines + plan.initial,
+        budget: plan.trials,
+    }
 }
 
 /// Fits the surrogate to the search trials that ended; `None` while they are too few. A failed trial says nothing.
@@ -57,7 +62,7 @@ pub(super) fn learn(plan: &Plan, records: &[TrialRecord], number: u64) -> Result
     };
     let search = records.iter().filter(|record| record.parameters.purpose.is_search());
     let observations: Vec<Observation> = search.filter_map(observed).collect();
-    Ok(Surrogate::learn(&observations, seed_for(plan.seed, number, "fit"))?)
+    Ok(Surrogate::learn(&options(plan), &observations, seed_for(plan.seed, number, "fit"))?)
 }
 
 /// What the search trials under way do.

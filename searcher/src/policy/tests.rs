@@ -9,6 +9,7 @@ fn plan() -> Plan {
         baselines: 3,
         initial: 7,
         exploration: Exploration::DEFAULT,
+        method: Method::SAMPLERS,
         finalists: 3,
         finalist_seeds: 2,
         retrain_seeds: 2,

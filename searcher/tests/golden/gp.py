@@ -6,7 +6,7 @@
 
 Each case holds points, objectives, hyperparameters and, computed by GaussianProcessRegressor on the standardised
 objectives with the hyperparameters held fixed: the log marginal likelihood, its gradient by the logarithms of the length
-scales, and posterior mean and standard deviation at query points, in the objective's own units. The gradient by the
+scales (one, where all dimensions share it), and posterior mean and standard deviation at query points, in the objective's own units. The gradient by the
 logarithm of the noise comes from a WhiteKernel of the same variance.
 """
 
@@ -15,30 +15,37 @@ import sys
 
 import numpy as np
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, WhiteKernel
+from sklearn.gaussian_process.kernels import RBF, Matern, WhiteKernel
 
 JITTER = 1e-6
+KERNELS = {
+    "squared_exponential": RBF,
+    "matern52": lambda **options: Matern(nu=2.5, **options),
+    "matern32": lambda **options: Matern(nu=1.5, **options),
+}
 
 
-def case(name, rng, count, dimension, noise, scales):
+def case(name, rng, count, dimension, noise, scales, kernel="squared_exponential"):
     points = rng.random((count, dimension))
-    if name == "replicates":
+    if "replicates" in name:
         points[1] = points[2] = points[0]
     objectives = 0.8 + 0.05 * np.sin(4 * points[:, 0]) - 0.02 * points[:, -1] + 0.004 * rng.standard_normal(count)
     queries = rng.random((5, dimension))
     queries[0] = points[3]
     centre, scale = objectives.mean(), objectives.std(ddof=1)
     standardised = (objectives - centre) / scale
-    rbf = RBF(length_scale=scales, length_scale_bounds=(1e-9, 1e9))
-    fixed = GaussianProcessRegressor(rbf, alpha=noise + JITTER, optimizer=None).fit(points, standardised)
-    likelihood, slope = fixed.log_marginal_likelihood(rbf.theta, eval_gradient=True)
-    white = rbf + WhiteKernel(noise, (1e-12, 1e12))
+    length_scale = scales if len(scales) > 1 else scales[0]
+    base = KERNELS[kernel](length_scale=length_scale, length_scale_bounds=(1e-9, 1e9))
+    fixed = GaussianProcessRegressor(base, alpha=noise + JITTER, optimizer=None).fit(points, standardised)
+    likelihood, slope = fixed.log_marginal_likelihood(base.theta, eval_gradient=True)
+    white = base + WhiteKernel(noise, (1e-12, 1e12))
     noisy = GaussianProcessRegressor(white, alpha=JITTER, optimizer=None).fit(points, standardised)
     again, both = noisy.log_marginal_likelihood(white.theta, eval_gradient=True)
     assert abs(again - likelihood) < 1e-8 and np.allclose(both[:-1], slope)
     mean, sd = fixed.predict(queries, return_std=True)
     return {
         "name": name,
+        "kernel": kernel,
         "points": points.tolist(),
         "objectives": objectives.tolist(),
         "length_scales": list(scales),
@@ -56,6 +63,11 @@ cases = [
     case("one dimension", rng, 8, 1, 1e-2, [0.3]),
     case("ten dimensions", rng, 40, 10, 5e-2, rng.uniform(0.3, 4.0, 10).tolist()),
     case("replicates", rng, 12, 4, 1e-4, [0.5, 1.0, 2.0, 8.0]),
+    case("five halves", rng, 30, 5, 1e-2, rng.uniform(0.3, 4.0, 5).tolist(), "matern52"),
+    case("three halves", rng, 30, 5, 1e-3, rng.uniform(0.3, 4.0, 5).tolist(), "matern32"),
+    case("isotropic", rng, 25, 6, 2e-2, [0.9]),
+    case("isotropic, five halves", rng, 25, 6, 2e-2, [1.4], "matern52"),
+    case("isotropic, three halves, replicates", rng, 25, 6, 1e-2, [0.6], "matern32"),
 ]
 json.dump(cases, sys.stdout, indent=1)
 sys.stdout.write("\n")
