@@ -34,10 +34,10 @@ SWIFT = {
 }
 
 
-def first_line(child: subprocess.Popen[str]) -> str:
+def first_line(child: subprocess.Popen[str], wait_max_seconds: float = START_MAX_SECONDS) -> str:
     """Returns the first line a child prints; an empty one, and no child, when none comes in time."""
     assert child.stdout is not None
-    if not select.select([child.stdout], [], [], START_MAX_SECONDS)[0]:
+    if not select.select([child.stdout], [], [], wait_max_seconds)[0]:
         child.kill()
     return child.stdout.readline()
 

@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import ray
 import ray_functions
-from conftest import BINARIES, searched_again
+from conftest import BINARIES, first_line, searched_again
 
 from swift_sampler import Client, Trial
 from swift_sampler.ray import run_command
@@ -21,15 +20,25 @@ from swift_sampler.trial import worker
 
 # Whatever Ray starts has started within this, busy machine or not.
 WAIT_MAX_SECONDS = 240
+CLUSTER = """
+import sys, ray
+ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+print(ray.get_runtime_context().gcs_address, flush=True)
+sys.stdin.read()
+ray.shutdown()
+"""
+# A cluster that a program starts for itself has a token that its other processes would need.
+ENVIRONMENT = {**os.environ, "RAY_AUTH_MODE": "disabled"}
 TRAINING = {"batch_size": 50, "epochs": 2, "retrain_epochs": 2, "start": "last"}
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
-    """The address of a cluster of two cores."""
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield ray.get_runtime_context().gcs_address
-    ray.shutdown()
+    """The address of a cluster of two cores, of a process of its own: Ray's threads stay out of what other tests fork."""
+    program = [sys.executable, "-c", CLUSTER]
+    with subprocess.Popen(program, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+        yield first_line(running, WAIT_MAX_SECONDS).strip()
+        running.communicate(timeout=WAIT_MAX_SECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +56,7 @@ def study_of(client: Client, name: str, trials: int) -> str:
 def launched(client: Client, cluster: str, study: str, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "swift_sampler.ray", "--address", cluster, "--study", study, "--daemon", client.address]
     command += ["--workers", "2", *arguments]
-    return subprocess.Popen(command, cwd=Path(__file__).parent, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, cwd=Path(__file__).parent, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
 
 
 def ended_by_ray(client: Client, study: str, launcher: subprocess.Popen[str]) -> list[Trial]:

@@ -171,21 +171,28 @@ def test_the_last_json_line_is_the_score(client: Client, study: str, printed: st
     assert (trial.state, trial.objective) == (state, objective)
 
 
-def test_the_example_has_twenty_lines_and_trains(client: Client, study: str, tmp_path: Path) -> None:
-    body = ast.parse(EXAMPLE.read_text()).body[1:]
-    lines = {line for node in body for line in range(node.lineno, node.end_lineno + 1)}
-    code = [line for number, line in enumerate(EXAMPLE.read_text().splitlines(), 1) if number in lines and line.strip()]
-    assert len(code) <= 20, code
-
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """What the example trains on: images that show their class through noise."""
     generator = torch.Generator().manual_seed(1)
     labels = torch.randint(10, (ROWS + 500,), generator=generator)
     images = torch.nn.functional.one_hot(labels, 10).repeat(1, 5).float() + 0.7 * torch.randn(len(labels), 50, generator=generator)
     data = {"images": images[:ROWS], "labels": labels[:ROWS]}
     data |= {"validation_images": images[ROWS:], "validation_labels": labels[ROWS:]}
-    torch.save(data, tmp_path / "data.pt")
+    path = tmp_path / "data.pt"
+    torch.save(data, path)
+    return path
+
+
+def test_the_example_has_twenty_lines_and_trains(client: Client, study: str, data: Path) -> None:
+    body = ast.parse(EXAMPLE.read_text()).body[1:]
+    lines = {line for node in body for line in range(node.lineno, node.end_lineno + 1)}
+    code = [line for number, line in enumerate(EXAMPLE.read_text().splitlines(), 1) if number in lines and line.strip()]
+    assert len(code) <= 20, code
+
     for seed in (3, 3):
         add(client, study, seed=seed)
-    run = command(sys.executable, str(EXAMPLE), str(tmp_path / "data.pt"))
+    run = command(sys.executable, str(EXAMPLE), str(data))
     assert worker(study, run, daemon=client, trials_max=2) == 2
     first, second = client.trials(study)
     assert first.objective is not None and first.objective > 0.8, first
