@@ -200,6 +200,23 @@ def test_the_example_has_twenty_lines_and_trains(client: Client, study: str, dat
     assert second.objective == first.objective, "equal seeds, equal results"
 
 
+def test_a_search_runs_the_example_with_the_results_of_worker(client: Client, dataset: str, data: Path, tmp_path: Path) -> None:
+    search = [BINARIES / "searcher", "--trial-command", f"{sys.executable} {EXAMPLE} {data}", "--dataset", dataset, "--study", "by-searcher"]
+    search += ["--trials", "5", "--epochs", "2", "--batch-size", "50", "--finalists", "0", "--confirm", "1", "--retrain-epochs", "3", "--jobs", "1"]
+    search += ["--daemon", client.address, "--work-dir", tmp_path / "work"]
+    done = subprocess.run(search, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    by_searcher = client.trials("by-searcher")
+    assert len(by_searcher) >= 5 and all(trial.state == "succeeded" for trial in by_searcher), by_searcher
+    assert [len(trial.report["epochs"]) for trial in by_searcher[:5]] == [2] * 5
+    client.create_study("by-worker", dataset, client.study("by-searcher").config)
+    for trial in by_searcher[:4]:
+        version = client.put_sampler(dataset, trial.parameters["sampler"]).version
+        client.add_trial("by-worker", trial.number, trial.parameters, version)
+    worker("by-worker", command(sys.executable, str(EXAMPLE), str(data)), daemon=client, trials_max=4)
+    assert [trial.objective for trial in client.trials("by-worker")] == [trial.objective for trial in by_searcher[:4]]
+
+
 def test_jobs_are_those_that_searchers_own_workers_open(samplerd: Samplerd, client: Client, tmp_path: Path) -> None:
     search = [BINARIES / "searcher", "--target", "simulated", "--study", "s", "--epochs", "1000000", "--jobs", "1"]
     search += ["--daemon", samplerd.address, "--work-dir", tmp_path / "work"]
