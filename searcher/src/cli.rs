@@ -1,6 +1,9 @@
 //! The command line.
 
+mod data;
+mod features;
 mod method;
+mod places;
 mod prepare;
 mod protocol;
 mod runners;
@@ -21,6 +24,7 @@ use crate::study::TrainingConfig;
 use crate::target::Start;
 
 pub use method::MethodOptions;
+pub use places::PlaceOptions;
 pub use prepare::PrepareOptions;
 pub use protocol::{Preset, ProtocolOptions};
 pub use runners::RunnerOptions;
@@ -67,6 +71,8 @@ pub enum Command {
 pub struct SearchOptions {
     #[command(flatten)]
     prepare: PrepareOptions,
+    #[command(flatten)]
+    features: features::FeatureOptions,
     #[command(flatten)]
     daemon: DaemonOptions,
     /// Dataset at the daemon [default: the study's name]
@@ -125,6 +131,9 @@ pub struct WorkerOptions {
     /// Folder with the start network, as `searcher features` or a search leaves it [default: searcher-work/STUDY]
     #[arg(long)]
     pub work_dir: Option<PathBuf>,
+    /// Where this machine has data and module.
+    #[command(flatten)]
+    pub places: PlaceOptions,
     /// Run each trial by this shell command instead of training the study's target
     #[arg(long, value_name = "COMMAND")]
     pub trial_command: Option<String>,
@@ -183,7 +192,7 @@ impl SearchOptions {
         let retrain_epochs = self.retrain_epochs.unwrap_or(self.prepare.start_epochs);
         let plan = Plan {
             space: Space {
-                features: vec!["loss".to_owned(), "entropy".to_owned()],
+                features: self.features.features.clone(),
                 segments: self.segments,
                 transform: match self.transform {
                     TransformName::Cgf => Transform::Cgf,
@@ -225,6 +234,7 @@ impl SearchOptions {
             warm_start: self.protocol.warm_start.clone(),
             devices: self.runners.placements(trains)?,
             limits: self.runners.limits(),
+            columns: self.features.columns.clone(),
         })
     }
 }

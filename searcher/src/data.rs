@@ -1,25 +1,50 @@
-//! Labelled images in memory: read from IDX files, split into train, validation and test, with wrong labels on demand.
+//! Labelled examples in memory, images or vectors: read from files of several formats, split into train, validation and
+//! test, with wrong labels on demand.
 
+mod arrays;
+mod cifar;
+mod error;
+mod fingerprint;
+pub mod format;
 pub mod idx;
+mod image_folder;
 pub mod label_noise;
 pub mod split;
 pub mod synthetic;
+mod training_set;
+mod values;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use error::DataError;
+pub use format::{DataFormat, Source};
 pub use split::Split;
+pub use training_set::{is_training_set_in, write_training_set};
+pub use values::Values;
 
 /// Where the images come from, how they are split and how many labels are made wrong.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DataConfig {
-    /// Folder with the four MNIST files, plain or `.gz`.
+    /// Folder or file with the data.
     pub path: PathBuf,
-    /// Training examples: the first of a seeded permutation of the `train` files.
-    pub train_examples: usize,
-    /// Validation examples: the next of the permutation.
-    pub validation_examples: usize,
+    /// How it is stored; `None`: the four MNIST files, plain or `.gz`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<DataFormat>,
+    /// Width and height in pixels that images of folders are brought to; `None`: they have one size as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_size: Option<u32>,
+    /// Training examples: the first of a seeded permutation of what the format has for training; `None`: all that are left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_examples: Option<usize>,
+    /// Validation examples: the next of the permutation, or of the format's own validation set; `None`: all of that set, or
+    /// else a fifth of what the format has for training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_examples: Option<usize>,
+    /// Test examples, the last of the permutation, where the format has no test set; `None`: a fifth.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_examples: Option<usize>,
     /// Share of each class's training labels that is changed to another class.
     pub label_noise: f64,
     /// Whether validation labels carry the noise too. By default they are clean.
@@ -39,8 +64,11 @@ impl DataConfig {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
-            train_examples: Self::TRAIN_EXAMPLES,
-            validation_examples: Self::VALIDATION_EXAMPLES,
+            format: None,
+            image_size: None,
+            train_examples: Some(Self::TRAIN_EXAMPLES),
+            validation_examples: Some(Self::VALIDATION_EXAMPLES),
+            test_examples: None,
             label_noise: 0.0,
             noisy_validation: false,
             seed: 0,
@@ -53,14 +81,14 @@ impl DataConfig {
     ///
     /// Names the file and what is wrong with it, or the setting that the data does not allow.
     pub fn load(&self) -> Result<Split, DataError> {
-        Split::new(self, &idx::read_labelled(&self.path, "train")?, idx::read_labelled(&self.path, "t10k")?)
+        Split::new(self, self.format.unwrap_or(DataFormat::Idx).read(&self.path, self.image_size)?)
     }
 }
 
 /// Width, height and channels of every image of a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImageShape {
-    /// Colour planes: 1 or 3.
+    /// Colour planes: 1 or 3; of a vector its features.
     pub channels: usize,
     /// Rows of pixels.
     pub height: usize,
@@ -69,7 +97,7 @@ pub struct ImageShape {
 }
 
 impl ImageShape {
-    /// Returns the number of bytes of an image.
+    /// Returns the number of values of an example.
     #[must_use]
     pub const fn pixels(self) -> usize {
         self.channels * self.height * self.width
@@ -83,19 +111,25 @@ impl ImageShape {
 }
 
 /// Images with the labels that a training run sees, and the labels they had.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LabelledImages {
     /// The shape of every image.
     pub shape: ImageShape,
     /// The images one after another, each channel by channel, row by row.
-    pub pixels: Vec<u8>,
+    pub pixels: Values,
     /// The class of each image, some of them wrong where noise was asked for.
-    pub labels: Vec<u8>,
+    pub labels: Vec<u16>,
     /// The class of each image before noise. For reports only: no training run and no search sees it.
-    pub true_labels: Vec<u8>,
+    pub true_labels: Vec<u16>,
 }
 
 impl LabelledImages {
+    /// Returns images whose labels are right.
+    #[must_use]
+    pub fn new(shape: ImageShape, pixels: Values, labels: Vec<u16>) -> Self {
+        Self { shape, pixels, true_labels: labels.clone(), labels }
+    }
+
     /// Returns the number of images.
     #[must_use]
     pub const fn len(&self) -> usize {
@@ -120,134 +154,20 @@ impl LabelledImages {
         self.labels.iter().zip(&self.true_labels).map(|(label, truth)| label != truth).collect()
     }
 
-    /// Returns the images at `positions`, in that order.
-    ///
-    /// # Panics
-    ///
-    /// If a position is not below [`Self::len`].
-    #[must_use]
-    pub fn select(&self, positions: &[usize]) -> Self {
-        let size = self.shape.pixels();
-        let mut pixels = Vec::with_capacity(positions.len() * size);
-        for &position in positions {
-            pixels.extend_from_slice(&self.pixels[position * size..(position + 1) * size]);
-        }
+    /// Puts the images that were at `order` to 0, 1, 2, …; `order` holds each position once.
+    pub(crate) fn rearrange(&mut self, order: &[usize]) {
+        self.pixels.rearrange(order, self.shape.pixels());
+        values::rearrange(&mut self.labels, order, 1);
+        values::rearrange(&mut self.true_labels, order, 1);
+    }
+
+    /// Cuts the images from `at` on off and returns them.
+    pub(crate) fn split_off(&mut self, at: usize) -> Self {
         Self {
             shape: self.shape,
-            pixels,
-            labels: positions.iter().map(|&position| self.labels[position]).collect(),
-            true_labels: positions.iter().map(|&position| self.true_labels[position]).collect(),
+            pixels: self.pixels.split_off(at * self.shape.pixels()),
+            labels: self.labels.split_off(at),
+            true_labels: self.true_labels.split_off(at),
         }
-    }
-}
-
-/// Why data could not be read or split.
-#[derive(Debug, thiserror::Error)]
-pub enum DataError {
-    /// Neither the plain file nor its `.gz` exists.
-    #[error("{}: neither {name} nor {name}.gz is there (scripts/setup-data fetches Fashion-MNIST)", folder.display())]
-    Missing {
-        /// The folder.
-        folder: PathBuf,
-        /// The file.
-        name: String,
-    },
-    /// The file cannot be read.
-    #[error("{}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What went wrong.
-        source: std::io::Error,
-    },
-    /// The file is not an IDX file of the expected kind.
-    #[error("{}: the magic number is {found:#010x}, {expected:#010x} is that of {kind}", path.display())]
-    Magic {
-        /// The file.
-        path: PathBuf,
-        /// What was found.
-        found: u32,
-        /// What would be right.
-        expected: u32,
-        /// What the file should hold.
-        kind: &'static str,
-    },
-    /// The file is shorter or longer than its header says.
-    #[error("{}: {expected} bytes of data are announced in the header, {found} are there", path.display())]
-    Length {
-        /// The file.
-        path: PathBuf,
-        /// Bytes that the header announces.
-        expected: u64,
-        /// Bytes that follow it.
-        found: u64,
-    },
-    /// The file says that it holds no or absurdly many bytes.
-    #[error("{}: {count} images of {height}x{width} pixels are announced: at least 1 byte and at most {limit} are read", path.display())]
-    Size {
-        /// The file.
-        path: PathBuf,
-        /// Announced images.
-        count: u32,
-        /// Announced rows.
-        height: u32,
-        /// Announced columns.
-        width: u32,
-        /// Most bytes.
-        limit: u64,
-    },
-    /// Images and labels do not belong together.
-    #[error("{} holds {images} images, {} holds {labels} labels", images_path.display(), labels_path.display())]
-    CountMismatch {
-        /// The images' file.
-        images_path: PathBuf,
-        /// The labels' file.
-        labels_path: PathBuf,
-        /// How many images.
-        images: usize,
-        /// How many labels.
-        labels: usize,
-    },
-    /// The test images have another shape than the training images.
-    #[error("the training images have shape {train:?}, the test images {test:?}")]
-    ShapeMismatch {
-        /// Shape of the training images.
-        train: ImageShape,
-        /// Shape of the test images.
-        test: ImageShape,
-    },
-    /// More examples are asked for than there are.
-    #[error("{train} training and {validation} validation examples are asked for, the files hold {available}")]
-    TooFewExamples {
-        /// Training examples asked for.
-        train: usize,
-        /// Validation examples asked for.
-        validation: usize,
-        /// Examples in the files.
-        available: usize,
-    },
-    /// A split would be empty.
-    #[error("{field} is 0: at least 1 example is needed")]
-    EmptySplit {
-        /// The setting.
-        field: &'static str,
-    },
-    /// The noise rate is not a share.
-    #[error("label noise is {rate}: a number from 0 to 1 is expected")]
-    NoiseRate {
-        /// The rate.
-        rate: f64,
-    },
-    /// With one class there is no other class to change a label to.
-    #[error("label noise needs at least 2 classes, the data has {classes}")]
-    NoiseClasses {
-        /// How many classes the data has.
-        classes: usize,
-    },
-}
-
-impl DataError {
-    fn read(path: &Path, source: std::io::Error) -> Self {
-        Self::Read { path: path.to_owned(), source }
     }
 }

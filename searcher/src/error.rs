@@ -96,7 +96,9 @@ impl SearcherError {
             Self::Config(_) | Self::Devices(_) | Self::WithoutTorch { .. } | Self::Locked { .. } => 3,
             Self::Daemon(error) => u8::try_from(error.exit_code()).unwrap_or(1),
             Self::Data(_) | Self::Target(TargetError::Data(_) | TargetError::TooFewClasses { .. }) => 5,
-            Self::Target(TargetError::Module { .. } | TargetError::OtherModule { .. }) => 5,
+            Self::Target(
+                TargetError::Module { .. } | TargetError::OtherModule { .. } | TargetError::OtherData { .. },
+            ) => 5,
             Self::Target(TargetError::UnknownTarget { .. } | TargetError::InvalidRun { .. }) => 3,
             _ => 1,
         }

@@ -9,6 +9,7 @@
 pub mod acquisition;
 pub mod behaviour;
 pub mod cli;
+pub mod columns;
 pub mod command_target;
 pub mod data;
 pub mod devices;

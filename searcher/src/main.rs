@@ -112,14 +112,19 @@ fn work(options: &WorkerOptions, stop: &Stop) -> Result<(), SearcherError> {
     let name = options.name.clone().unwrap_or_else(worker_pool::process_name);
     let (daemon, study) = (options.daemon.daemon.clone(), options.study.clone());
     let (trial_command, limits) = (options.trial_command.clone(), options.runners.limits());
+    let places = options.places.places();
     if options.runners.jobs.is_some() {
+        if !places.is_empty() {
+            let reason = "--data and --target are for a worker without --jobs: start one for each";
+            return Err(SearcherError::Config(reason.to_owned()));
+        }
         let devices = options.runners.placements(true)?;
         std::fs::create_dir_all(&work_dir).map_err(SearcherError::file(&work_dir))?;
         let config = PoolConfig { names: name, devices, limits, trial_command, daemon, study, work_dir };
         return worker_pool::run(config, stop);
     }
     let gpu = options.runners.gpu();
-    worker::run(&WorkerConfig { daemon, study, work_dir, name, trial_command, limits, gpu }, stop)
+    worker::run(&WorkerConfig { daemon, study, work_dir, places, name, trial_command, limits, gpu }, stop)
 }
 
 fn print_json(value: &serde_json::Value) -> Result<(), SearcherError> {

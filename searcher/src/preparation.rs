@@ -9,7 +9,7 @@ use crate::command_target::CommandTarget;
 use crate::error::SearcherError;
 use crate::simulated::{SimulatedConfig, SimulatedTarget};
 use crate::stop::Stop;
-use crate::target::{PrepareConfig, PrepareProgress, Target};
+use crate::target::{Places, PrepareConfig, PrepareProgress, Target};
 
 /// What a study trains.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,6 +42,23 @@ impl TargetConfig {
             Self::Simulated(_) => "simulated",
             Self::Network(config) => config.target.name(),
             Self::Command(_) => "command",
+        }
+    }
+
+    /// Returns where each training example was among those that the data has for training, and how many these are.
+    ///
+    /// # Errors
+    /// [`SearcherError`] when the data cannot be read.
+    pub fn training_rows(&self) -> Result<(Vec<usize>, usize), SearcherError> {
+        match self {
+            Self::Simulated(config) => Ok(((0..config.examples as usize).collect(), config.examples as usize)),
+            Self::Network(config) => {
+                let split = config.data.load().map_err(|error| SearcherError::Data(error.to_string()))?;
+                Ok((split.train_rows, split.source_rows))
+            }
+            Self::Command(_) => Err(SearcherError::Config(
+                "--columns are for targets whose features are computed; give a command's features as --data".to_owned(),
+            )),
         }
     }
 
@@ -84,14 +101,14 @@ pub fn prepare(
     }
 }
 
-/// Opens the target for training, in the process that trains.
+/// Opens the target for training, in the process that trains, with what `places` says in place of the study's paths.
 ///
 /// # Errors
 /// [`SearcherError`] when the work folder lacks the start network, or the binary libtorch.
-pub fn open_target(config: &TargetConfig, work_dir: &Path) -> Result<Box<dyn Target>, SearcherError> {
+pub fn open_target(config: &TargetConfig, work_dir: &Path, places: &Places) -> Result<Box<dyn Target>, SearcherError> {
     match config {
         TargetConfig::Simulated(config) => Ok(Box::new(SimulatedTarget::new(config))),
-        TargetConfig::Network(config) => open_network(config, work_dir),
+        TargetConfig::Network(config) => open_network(config, work_dir, places),
         TargetConfig::Command(_) => Err(SearcherError::Config(
             "the study's trials are run by a command, which has no network to open here".to_owned(),
         )),
@@ -106,24 +123,23 @@ fn prepare_network(
     progress: &mut dyn FnMut(&PrepareProgress) -> ControlFlow<()>,
 ) -> Result<Preparation, SearcherError> {
     let prepared = crate::torch::prepare(config, work_dir, stop, progress)?;
-    if !(prepared.reused && work_dir.join("train-labels-idx1-ubyte").is_file()) {
+    if !(prepared.reused && crate::data::is_training_set_in(work_dir)) {
         write_training_set(config, work_dir)?;
     }
     Ok(Preparation { features: prepared.features, start_epochs: config.epochs, reused: prepared.reused })
 }
 
-/// Writes the training set, wrong labels included, as `train` IDX files whose image i is row i of the features, so that
-/// any other program can train on what the dataset's indices mean.
+/// Writes the training set, wrong labels included, for other programs.
 #[cfg(feature = "torch")]
 fn write_training_set(config: &PrepareConfig, work_dir: &Path) -> Result<(), SearcherError> {
     let data = |error: crate::data::DataError| SearcherError::Data(error.to_string());
     let split = config.data.load().map_err(data)?;
-    crate::data::idx::write_labelled(work_dir, "train", &split.train).map_err(data)
+    crate::data::write_training_set(work_dir, &split.train).map_err(data)
 }
 
 #[cfg(feature = "torch")]
-fn open_network(config: &PrepareConfig, work_dir: &Path) -> Result<Box<dyn Target>, SearcherError> {
-    Ok(crate::torch::open_target(config, work_dir)?)
+fn open_network(config: &PrepareConfig, work_dir: &Path, places: &Places) -> Result<Box<dyn Target>, SearcherError> {
+    Ok(crate::torch::open_target_at(config, work_dir, places)?)
 }
 
 #[cfg(not(feature = "torch"))]
@@ -137,6 +153,6 @@ fn prepare_network(
 }
 
 #[cfg(not(feature = "torch"))]
-fn open_network(config: &PrepareConfig, _: &Path) -> Result<Box<dyn Target>, SearcherError> {
+fn open_network(config: &PrepareConfig, _: &Path, _: &Places) -> Result<Box<dyn Target>, SearcherError> {
     Err(SearcherError::WithoutTorch { target: config.target.name().to_owned() })
 }

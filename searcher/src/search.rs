@@ -18,6 +18,7 @@ use swift_sampler_client::blocking::Client;
 use swift_sampler_client::{ClientError, proto};
 
 use crate::behaviour::Behaviour;
+use crate::columns::join;
 use crate::devices::Device;
 use crate::error::SearcherError;
 use crate::limits::TrialLimits;
@@ -51,6 +52,8 @@ pub struct SearchConfig {
     pub target: TargetConfig,
     /// What is searched, and how long.
     pub plan: Plan,
+    /// Files with columns of the user's own.
+    pub columns: Vec<PathBuf>,
     /// How trials are trained.
     pub training: TrainingConfig,
     /// An earlier study to begin with, whose best samplers become the plan's.
@@ -97,7 +100,10 @@ pub fn run(config: &SearchConfig, stop: &Stop, progress: &mut Progress) -> Resul
             given_dataset::fetch(&client, config, work_dir.path())?
         }
         _ => {
-            let preparation = prepare_watched(config, &work_dir, stop, progress)?;
+            let mut preparation = prepare_watched(config, &work_dir, stop, progress)?;
+            let wanted = &config.plan.space.features;
+            preparation.features =
+                join(&config.target, &preparation.features, &config.columns, wanted, work_dir.path())?;
             let dataset = dataset::import(&client, config, &preparation, work_dir.path())?;
             (preparation, dataset)
         }

@@ -2,6 +2,7 @@
 
 mod error;
 mod network;
+mod places;
 mod shuffled;
 
 use std::ops::ControlFlow;
@@ -14,6 +15,7 @@ use crate::data::DataConfig;
 
 pub use error::TargetError;
 pub use network::{InputScale, ModuleConfig, Network};
+pub use places::Places;
 pub use shuffled::ShuffledEpochs;
 pub(crate) use shuffled::{below, shuffle};
 

@@ -18,9 +18,10 @@ use std::path::{Path, PathBuf};
 
 use tch::Device;
 
+use crate::data::Split;
 use crate::randomness::seed_for;
 use crate::target::{
-    BatchSource, Checkpoint, EpochReport, Network, PrepareConfig, Start, Target, TargetError, TrainingOutcome,
+    BatchSource, Checkpoint, EpochReport, Network, Places, PrepareConfig, Start, Target, TargetError, TrainingOutcome,
     TrainingRun,
 };
 
@@ -68,8 +69,28 @@ pub fn device() -> Device {
 /// Errors of the data; [`TargetError::File`] if `work_dir` was prepared for something else. A missing checkpoint is
 /// only an error of a run that starts from it.
 pub fn open_target(config: &PrepareConfig, work_dir: &Path) -> Result<Box<dyn Target>, TargetError> {
-    manifest::check_prepared_for(config, work_dir)?;
-    Ok(Box::new(TorchTarget::new(config, work_dir)?))
+    open_target_at(config, work_dir, &Places::default())
+}
+
+/// As [`open_target`], with data and module where `places` says.
+///
+/// # Errors
+///
+/// As [`open_target`]; [`TargetError::OtherData`] or [`TargetError::OtherModule`] if the content is not the same.
+pub fn open_target_at(
+    config: &PrepareConfig,
+    work_dir: &Path,
+    places: &Places,
+) -> Result<Box<dyn Target>, TargetError> {
+    let fingerprint = manifest::check_prepared_for(config, work_dir)?;
+    let target = TorchTarget::new(&places.apply(config)?, work_dir)?;
+    match fingerprint.filter(|expected| *expected != target.fingerprint) {
+        Some(expected) => {
+            let path = target.config.data.path.clone();
+            Err(TargetError::OtherData { path, expected, found: target.fingerprint })
+        }
+        None => Ok(Box::new(target)),
+    }
 }
 
 /// Seeds what modules draw while they train, such as the units that dropout leaves out.
@@ -83,6 +104,7 @@ struct TorchTarget {
     work_dir: PathBuf,
     device: Device,
     classes: usize,
+    fingerprint: String,
     train: DeviceImages,
     validation: DeviceImages,
     test: DeviceImages,
@@ -92,11 +114,18 @@ impl TorchTarget {
     fn new(config: &PrepareConfig, work_dir: &Path) -> Result<Self, TargetError> {
         let device = device();
         let split = config.data.load()?;
-        let train = DeviceImages::new(&split.train, config.input, device);
-        let validation = DeviceImages::like(&split.validation, &train);
-        let test = DeviceImages::like(&split.test, &train);
+        let (classes, fingerprint) = (split.classes(), split.fingerprint());
+        // Each set leaves this process's own memory before the next one is copied to the device.
+        let Split { train, validation, test, .. } = split;
+        let on_device = DeviceImages::new(&train, config.input, device);
+        drop(train);
+        let train = on_device;
+        let on_device = DeviceImages::like(&validation, &train);
+        drop(validation);
+        let validation = on_device;
+        let test = DeviceImages::like(&test, &train);
         let (config, work_dir) = (config.clone(), work_dir.to_owned());
-        Ok(Self { config, work_dir, device, classes: split.classes(), train, validation, test })
+        Ok(Self { config, work_dir, device, classes, fingerprint, train, validation, test })
     }
 
     /// The network from scratch: initial weights of `seed`, or the weights of the user's file.

@@ -25,7 +25,7 @@ use crate::policy::{Purpose, TrialParameters};
 use crate::preparation::{TargetConfig, open_target};
 use crate::stop::Stop;
 use crate::study::{StudyConfig, TrialReport, read_config};
-use crate::target::{EpochReport, Target, TargetError};
+use crate::target::{EpochReport, Places, Target, TargetError};
 use batches::{DaemonBatches, Waiting};
 use heartbeat::Heartbeat;
 use room::Room;
@@ -50,6 +50,8 @@ pub struct WorkerConfig {
     pub study: String,
     /// Folder with the start network.
     pub work_dir: PathBuf,
+    /// Where this machine has data and module.
+    pub places: Places,
     /// The worker's name, unique among those of the study; one that returns under its name gets its trial back.
     pub name: String,
     /// What runs the trials instead of the study's target.
@@ -100,7 +102,7 @@ pub fn run(config: &WorkerConfig, stop: &Stop) -> Result<(), SearcherError> {
     let mut runner = match (&config.trial_command, &study_config.target) {
         (Some(command), _) => Runner::Command(command.clone()),
         (None, TargetConfig::Command(target)) => Runner::Command(target.command.clone()),
-        (None, target) => Runner::Target(open_target(target, &config.work_dir)?),
+        (None, target) => Runner::Target(open_target(target, &config.work_dir, &config.places)?),
     };
     let worker = Worker { config, client, dataset: study.dataset, study_config, room: Room::default() };
     tracing::info!(study = config.study, worker = config.name, "worker ready");

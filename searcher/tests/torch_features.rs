@@ -31,7 +31,7 @@ fn features(model: &Model) -> FeatureColumns {
 fn normalised() -> Tensor {
     let images = images();
     let side = i64::try_from(images.shape.width).unwrap();
-    let pixels: Vec<f64> = images.pixels.iter().map(|&pixel| f64::from(pixel) / 255.0).collect();
+    let pixels: Vec<f64> = images.pixels.bytes().unwrap().iter().map(|&pixel| f64::from(pixel) / 255.0).collect();
     let pixels = Tensor::from_slice(&pixels);
     ((&pixels - pixels.mean(Kind::Double)) / pixels.std(false)).to_kind(Kind::Float).reshape([-1, 1, side, side])
 }

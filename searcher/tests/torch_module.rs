@@ -4,14 +4,17 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use swift_sampler_searcher::data::{DataConfig, ImageShape, idx, synthetic};
 use swift_sampler_searcher::stop::Stop;
 use swift_sampler_searcher::target::{
-    EpochReport, InputScale, ModuleConfig, Network, PrepareConfig, PrepareProgress, RecipeOverrides, ShuffledEpochs,
-    Start, Target, TargetError, TrainingOutcome, TrainingRun,
+    EpochReport, InputScale, ModuleConfig, Network, Places, PrepareConfig, PrepareProgress, RecipeOverrides,
+    ShuffledEpochs, Start, Target, TargetError, TrainingOutcome, TrainingRun,
 };
-use swift_sampler_searcher::torch::{DeviceImages, FeatureColumns, Model, features_of, open_target, prepare};
+use swift_sampler_searcher::torch::{
+    DeviceImages, FeatureColumns, Model, features_of, open_target, open_target_at, prepare,
+};
 use tch::{Device, Kind, Tensor};
 
 const TRAIN: u32 = 200;
@@ -27,20 +30,24 @@ fn module(name: &str) -> Result<Model, TargetError> {
     Model::of_module(&ModuleConfig::of_file(fixture(name))?, IMAGES, CLASSES, Device::Cpu)
 }
 
-fn setup(name: &str) -> (tempfile::TempDir, PrepareConfig) {
+/// libtorch's random numbers are a process's, which trains one network at a time; a test holds this while it trains.
+static TRAINING: Mutex<()> = Mutex::new(());
+
+fn setup(name: &str) -> (tempfile::TempDir, PrepareConfig, MutexGuard<'static, ()>) {
+    let alone = TRAINING.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     idx::write_labelled(folder.path(), "train", &synthetic::blobs(300, 5, 1)).unwrap();
     idx::write_labelled(folder.path(), "t10k", &synthetic::blobs(100, 5, 2)).unwrap();
     let data = DataConfig {
-        train_examples: TRAIN as usize,
-        validation_examples: 100,
+        train_examples: Some(TRAIN as usize),
+        validation_examples: Some(100),
         label_noise: 0.2,
         ..DataConfig::new(folder.path())
     };
     let recipe = RecipeOverrides { learning_rate: Some(0.05), ..RecipeOverrides::default() };
     let network = Network::Module(ModuleConfig::of_file(fixture(name)).unwrap());
     let config = PrepareConfig { epochs: 5, batch_size: 20, recipe, ..PrepareConfig::new(network, data) };
-    (folder, config)
+    (folder, config, alone)
 }
 
 fn prepare_told(config: &PrepareConfig, work_dir: &Path) -> Vec<PrepareProgress> {
@@ -67,7 +74,7 @@ fn numbers(outcome: &TrainingOutcome) -> Vec<(f64, f64)> {
 
 #[test]
 fn a_module_learns_and_every_trial_starts_from_the_same_weights_buffers_and_dropout() {
-    let (folder, config) = setup("batch_norm_and_dropout.pt");
+    let (folder, config, _alone) = setup("batch_norm_and_dropout.pt");
     let work_dir = folder.path().join("work");
     let told = prepare_told(&config, &work_dir);
     assert!(!told.contains(&PrepareProgress::GradientNormOfLogits), "its last layer is linear");
@@ -88,7 +95,7 @@ fn a_module_learns_and_every_trial_starts_from_the_same_weights_buffers_and_drop
 #[test]
 fn checkpoints_hold_buffers_and_what_is_not_trained() {
     let model = module("traced_convolutional.pt").unwrap();
-    let (folder, config) = setup("traced_convolutional.pt");
+    let (folder, config, _alone) = setup("traced_convolutional.pt");
     let told = prepare_told(&config, folder.path());
     assert!(told.contains(&PrepareProgress::GradientNormOfLogits), "a convolution comes last: {told:?}");
     let mut trained = module("traced_convolutional.pt").unwrap();
@@ -116,7 +123,7 @@ fn the_gradient_norm_is_the_same_whether_a_module_returns_its_hidden_layer_or_no
     // And as automatic differentiation has it, for the first example.
     let model = module("logits_only.pt").unwrap();
     let images = synthetic::blobs(60, 5, 3);
-    let pixels: Vec<f64> = images.pixels.iter().map(|&pixel| f64::from(pixel) / 255.0).collect();
+    let pixels: Vec<f64> = images.pixels.bytes().unwrap().iter().map(|&pixel| f64::from(pixel) / 255.0).collect();
     let pixels = Tensor::from_slice(&pixels);
     let image = ((&pixels - pixels.mean(Kind::Double)) / pixels.std(false)).to_kind(Kind::Float);
     let logits = model.forward(&image.reshape([-1, 1, 12, 12]).get(0).unsqueeze(0), false).unwrap().logits;
@@ -160,7 +167,7 @@ fn what_is_no_module_for_the_data_is_refused_with_what_would_be_right() {
 
 #[test]
 fn another_file_under_the_same_name_is_not_trained() {
-    let (folder, mut config) = setup("with_hidden.pt");
+    let (folder, mut config, _alone) = setup("with_hidden.pt");
     let path = folder.path().join("model.pt");
     std::fs::copy(fixture("with_hidden.pt"), &path).unwrap();
     config.target = Network::Module(ModuleConfig::of_file(&path).unwrap());
@@ -172,4 +179,32 @@ fn another_file_under_the_same_name_is_not_trained() {
     let mut batches = ShuffledEpochs::new(TRAIN, 20, 1);
     let error = target.train(&run, &mut batches, false, &mut |_| ControlFlow::Continue(())).unwrap_err();
     assert!(matches!(error, TargetError::OtherModule { .. }), "{error}");
+}
+
+#[test]
+fn a_worker_finds_data_and_module_elsewhere_if_their_content_is_the_same() {
+    let (folder, mut config, _alone) = setup("with_hidden.pt");
+    let path = folder.path().join("model.pt");
+    std::fs::copy(fixture("with_hidden.pt"), &path).unwrap();
+    config.target = Network::Module(ModuleConfig::of_file(&path).unwrap());
+    let work_dir = folder.path().join("work");
+    prepare_told(&config, &work_dir);
+    let expected = train(&mut *open_target(&config, &work_dir).unwrap(), Start::Last, 5);
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    for name in
+        ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]
+    {
+        std::fs::rename(folder.path().join(name), elsewhere.path().join(name)).unwrap();
+    }
+    std::fs::rename(&path, elsewhere.path().join("other-name.pt")).unwrap();
+    let places =
+        Places { data: Some(elsewhere.path().to_owned()), module: Some(elsewhere.path().join("other-name.pt")) };
+    let mut target = open_target_at(&config, &work_dir, &places).unwrap();
+    assert_eq!(numbers(&train(&mut *target, Start::Last, 5)), numbers(&expected));
+
+    // Other test images are other data.
+    idx::write_labelled(elsewhere.path(), "t10k", &synthetic::blobs(100, 5, 3)).unwrap();
+    let error = open_target_at(&config, &work_dir, &places).err().unwrap();
+    assert!(matches!(error, TargetError::OtherData { .. }), "{error}");
 }

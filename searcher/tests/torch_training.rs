@@ -21,8 +21,8 @@ fn setup(architecture: Architecture) -> (tempfile::TempDir, PrepareConfig) {
     idx::write_labelled(folder.path(), "train", &synthetic::blobs(300, 5, 1)).unwrap();
     idx::write_labelled(folder.path(), "t10k", &synthetic::blobs(100, 5, 2)).unwrap();
     let data = DataConfig {
-        train_examples: TRAIN as usize,
-        validation_examples: 100,
+        train_examples: Some(TRAIN as usize),
+        validation_examples: Some(100),
         label_noise: 0.2,
         ..DataConfig::new(folder.path())
     };

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::data::DataOptions;
 use crate::command_target::CommandTarget;
-use crate::data::DataConfig;
 use crate::error::SearcherError;
 use crate::preparation::TargetConfig;
 use crate::simulated::{Fault, SimulatedConfig};
@@ -36,16 +36,8 @@ pub struct PrepareOptions {
     /// Run each trial by this shell command, which trains a network of its own on the trial's job
     #[arg(long, value_name = "COMMAND", conflicts_with = "target")]
     trial_command: Option<String>,
-    /// Folder with the training data: the four IDX files of MNIST or Fashion-MNIST. With --trial-command, files with the
-    /// examples' features (Parquet, safetensors, npz, CSV); without them the dataset is at the daemon already
-    #[arg(long, num_args = 1.., value_name = "PATH")]
-    data: Vec<PathBuf>,
-    /// Training examples [default: 20000]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
-    train_examples: Option<u32>,
-    /// Validation examples, held out from the training files [default: 5000]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
-    validation_examples: Option<u32>,
+    #[command(flatten)]
+    data: DataOptions,
     /// Share of each class's training labels to change to another class
     #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
     label_noise: f64,
@@ -89,7 +81,10 @@ impl PrepareOptions {
     /// [`SearcherError::Config`] naming the option that is wrong.
     pub fn target(&self) -> Result<TargetConfig, SearcherError> {
         if let Some(command) = &self.trial_command {
-            return Ok(TargetConfig::Command(CommandTarget { command: command.clone(), features: self.data.clone() }));
+            return Ok(TargetConfig::Command(CommandTarget {
+                command: command.clone(),
+                features: self.data.paths.clone(),
+            }));
         }
         let name = self.target.as_deref().unwrap_or_default();
         if !(0.0..=1.0).contains(&self.label_noise) {
@@ -98,7 +93,7 @@ impl PrepareOptions {
         if name == "simulated" {
             return Ok(TargetConfig::Simulated(SimulatedConfig {
                 faults: self.faults.clone(),
-                examples: self.train_examples.unwrap_or(SimulatedConfig::EXAMPLES),
+                examples: self.data.train_examples.unwrap_or(SimulatedConfig::EXAMPLES),
                 label_noise: self.label_noise,
                 seed: self.seed,
             }));
@@ -107,19 +102,7 @@ impl PrepareOptions {
         if cfg!(not(feature = "torch")) {
             return Err(SearcherError::WithoutTorch { target: network.name().to_owned() });
         }
-        let [path] = self.data.as_slice() else {
-            return Err(SearcherError::Config(format!(
-                "target {name:?} needs --data, the folder with the IDX files (scripts/setup-data prints that of Fashion-MNIST)"
-            )));
-        };
-        let defaults = DataConfig::new(path);
-        let data = DataConfig {
-            train_examples: self.train_examples.map_or(defaults.train_examples, |count| count as usize),
-            validation_examples: self.validation_examples.map_or(defaults.validation_examples, |count| count as usize),
-            label_noise: self.label_noise,
-            seed: self.seed,
-            ..defaults
-        };
+        let data = self.data.config(name, self.label_noise, self.seed)?;
         Ok(TargetConfig::Network(PrepareConfig {
             epochs: self.start_epochs,
             batch_size: self.batch_size,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
 
-use super::{DataError, ImageShape, LabelledImages};
+use super::{DataError, ImageShape, LabelledImages, Values};
 
 /// Unsigned bytes in three dimensions.
 const IMAGES_MAGIC: u32 = 0x0000_0803;
@@ -14,6 +14,10 @@ const IMAGES_MAGIC: u32 = 0x0000_0803;
 const LABELS_MAGIC: u32 = 0x0000_0801;
 /// Most bytes of pixels that a file may announce; a compressed file could otherwise fill the memory.
 const PIXEL_BYTES_MAX: u64 = 16 << 30;
+
+/// The files of a data set, which may have `.gz` at the end.
+pub(super) const NAMES: [&str; 4] =
+    ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
 
 /// Reads `{prefix}-images-idx3-ubyte` and `{prefix}-labels-idx1-ubyte` of `folder`, plain or with `.gz`.
 ///
@@ -29,10 +33,11 @@ pub fn read_labelled(folder: &Path, prefix: &str) -> Result<LabelledImages, Data
     if images != labels.len() {
         return Err(DataError::CountMismatch { images_path, labels_path, images, labels: labels.len() });
     }
-    Ok(LabelledImages { shape, pixels, true_labels: labels.clone(), labels })
+    Ok(LabelledImages::new(shape, Values::Bytes(pixels), labels.into_iter().map(u16::from).collect()))
 }
 
-/// Writes images and labels as `read_labelled` reads them, uncompressed. Only images of one channel have a form in IDX.
+/// Writes images and labels as `read_labelled` reads them, uncompressed. Only bytes of one channel with labels below 256 have
+/// a form in these files.
 ///
 /// # Errors
 ///
@@ -41,9 +46,13 @@ pub fn write_labelled(folder: &Path, prefix: &str, images: &LabelledImages) -> R
     let count = images.len();
     let path = folder.join(format!("{prefix}-images-idx3-ubyte"));
     let sizes = [count, images.shape.channels * images.shape.height, images.shape.width];
-    write(&path, IMAGES_MAGIC, &sizes, &images.pixels).map_err(|source| DataError::read(&path, source))?;
+    let unfit = |what: &str| DataError::Content { path: path.clone(), reason: format!("IDX files hold {what}") };
+    let pixels = images.pixels.bytes().ok_or_else(|| unfit("bytes, not floats"))?;
+    let labels = images.labels.iter().map(|&label| u8::try_from(label)).collect::<Result<Vec<u8>, _>>();
+    let labels = labels.map_err(|_large| unfit("labels below 256"))?;
+    write(&path, IMAGES_MAGIC, &sizes, pixels).map_err(|source| DataError::read(&path, source))?;
     let path = folder.join(format!("{prefix}-labels-idx1-ubyte"));
-    write(&path, LABELS_MAGIC, &[count], &images.labels).map_err(|source| DataError::read(&path, source))
+    write(&path, LABELS_MAGIC, &[count], &labels).map_err(|source| DataError::read(&path, source))
 }
 
 /// Writes a file at once or not at all, so that no reader sees half of it.

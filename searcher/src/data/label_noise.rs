@@ -27,7 +27,7 @@ pub fn add_label_noise(images: &mut LabelledImages, rate: f64, seed: u64) -> Res
         for &member in &members[..noisy_count(rate, members.len())] {
             let other = below(&mut randomness, classes - 1);
             let label = if other < class { other } else { other + 1 };
-            images.labels[member] = label_byte(label);
+            images.labels[member] = label_of(label);
         }
     }
     Ok(())
@@ -38,9 +38,9 @@ fn noisy_count(rate: f64, members: usize) -> usize {
     ((rate * members as f64).round() as usize).min(members)
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "labels are bytes, and so are the classes made from them")]
-const fn label_byte(class: usize) -> u8 {
-    class as u8
+#[allow(clippy::cast_possible_truncation, reason = "labels are u16, and so are the classes made from them")]
+const fn label_of(class: usize) -> u16 {
+    class as u16
 }
 
 #[cfg(test)]
@@ -68,7 +68,7 @@ mod tests {
                 per_class(&before, false).iter().map(|&n| noisy_count(rate, n)).collect();
             prop_assert_eq!(per_class(&images, true), expected);
             prop_assert_eq!(&images.true_labels, &before.labels);
-            prop_assert!(images.labels.iter().all(|&label| label < classes));
+            prop_assert!(images.labels.iter().all(|&label| label < u16::from(classes)));
         }
     }
 

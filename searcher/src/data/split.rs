@@ -1,9 +1,12 @@
 //! The split into train, validation and test.
 
 use super::label_noise::add_label_noise;
-use super::{DataConfig, DataError, LabelledImages};
+use super::{DataConfig, DataError, LabelledImages, Source};
 use crate::randomness::seed_for;
 use crate::target::shuffle;
+
+/// A set that is held out without a number given is one of this many parts.
+const SHARE: usize = 5;
 
 /// Three disjoint sets of images of one shape.
 ///
@@ -16,39 +19,46 @@ pub struct Split {
     pub validation: LabelledImages,
     /// What is looked at once, at the end; its labels are always clean.
     pub test: LabelledImages,
+    /// Where each example of `train` was among the `source_rows` examples that the files have for training.
+    pub train_rows: Vec<usize>,
+    /// How many examples the files have for training, in their order.
+    pub source_rows: usize,
 }
 
 impl Split {
-    /// Splits `source` by a permutation of the configured seed and adds the configured noise.
+    /// Splits `source` by a permutation of the configured seed and adds the configured noise. Images are moved, not copied.
     ///
     /// # Errors
     ///
     /// If `source` is too small, the shapes differ or the noise rate is impossible.
-    pub fn new(config: &DataConfig, source: &LabelledImages, test: LabelledImages) -> Result<Self, DataError> {
-        let (train, validation) = (config.train_examples, config.validation_examples);
-        for (field, examples) in [("train_examples", train), ("validation_examples", validation)] {
-            if examples == 0 {
-                return Err(DataError::EmptySplit { field });
+    pub fn new(config: &DataConfig, source: Source) -> Result<Self, DataError> {
+        let Source { train: mut rest, validation, test } = source;
+        for other in validation.iter().chain(&test) {
+            if rest.shape != other.shape {
+                return Err(DataError::ShapeMismatch { train: rest.shape, test: other.shape });
             }
         }
-        if train.checked_add(validation).is_none_or(|total| total > source.len()) {
-            return Err(DataError::TooFewExamples { train, validation, available: source.len() });
-        }
-        if source.shape != test.shape {
-            return Err(DataError::ShapeMismatch { train: source.shape, test: test.shape });
-        }
-        let mut order: Vec<usize> = (0..source.len()).collect();
-        shuffle(&mut order, seed_for(config.seed, 0, "split"));
-        let mut split = Self {
-            train: source.select(&order[..train]),
-            validation: source.select(&order[train..train + validation]),
-            test,
+        let counts = Counts::new(config, rest.len(), validation.is_some(), test.is_some())?;
+        let rows = permutation(config, rest.len());
+        rest.rearrange(&rows);
+        let mut train = rest;
+        let mut behind = train.split_off(counts.train);
+        let test = match test {
+            Some(test) => test,
+            None => behind.split_off(behind.len() - counts.test),
         };
-        add_label_noise(&mut split.train, config.label_noise, seed_for(config.seed, 0, "training labels"))?;
+        let mut validation = match validation {
+            None => {
+                drop(behind.split_off(counts.validation));
+                behind
+            }
+            Some(own) => first_of(own, config)?,
+        };
+        add_label_noise(&mut train, config.label_noise, seed_for(config.seed, 0, "training labels"))?;
         if config.noisy_validation {
-            add_label_noise(&mut split.validation, config.label_noise, seed_for(config.seed, 0, "validation labels"))?;
+            add_label_noise(&mut validation, config.label_noise, seed_for(config.seed, 0, "validation labels"))?;
         }
-        Ok(split)
+        Ok(Self { train, validation, test, train_rows: rows[..counts.train].to_vec(), source_rows: rows.len() })
     }
 
     /// Returns the number of classes over all three sets.
@@ -58,36 +68,95 @@ impl Split {
     }
 }
 
+/// Examples that are taken out of what a format has for training.
+struct Counts {
+    train: usize,
+    /// 0 where the format has a validation set of its own.
+    validation: usize,
+    /// 0 where the format has a test set of its own.
+    test: usize,
+}
+
+impl Counts {
+    fn new(config: &DataConfig, available: usize, own_validation: bool, own_test: bool) -> Result<Self, DataError> {
+        let share = available.div_ceil(SHARE);
+        let test = if own_test { 0 } else { config.test_examples.unwrap_or(share) };
+        let validation = if own_validation { 0 } else { config.validation_examples.unwrap_or(share) };
+        let held_out = validation.saturating_add(test);
+        let train = config.train_examples.unwrap_or_else(|| available.saturating_sub(held_out));
+        let empty = |field| Err(DataError::EmptySplit { field });
+        match () {
+            () if config.train_examples == Some(0) => empty("train_examples"),
+            () if config.validation_examples == Some(0) => empty("validation_examples"),
+            () if !own_test && config.test_examples == Some(0) => empty("test_examples"),
+            () if train == 0 || train.checked_add(held_out).is_none_or(|total| total > available) => {
+                Err(DataError::TooFewExamples { train: train.max(1), validation, test, available })
+            }
+            () => Ok(Self { train, validation, test }),
+        }
+    }
+}
+
+fn permutation(config: &DataConfig, rows: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..rows).collect();
+    shuffle(&mut order, seed_for(config.seed, 0, "split"));
+    order
+}
+
+/// The configured number of examples of a format's own validation set, chosen by the seed; unless told otherwise all.
+fn first_of(mut own: LabelledImages, config: &DataConfig) -> Result<LabelledImages, DataError> {
+    let Some(wanted) = config.validation_examples else { return Ok(own) };
+    if wanted > own.len() {
+        return Err(DataError::TooFewValidation { wanted, available: own.len() });
+    }
+    own.rearrange(&permutation(config, own.len()));
+    drop(own.split_off(wanted));
+    Ok(own)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::synthetic;
+    use super::super::{Values, synthetic};
     use super::*;
 
     fn config(train: usize, validation: usize) -> DataConfig {
-        DataConfig { train_examples: train, validation_examples: validation, label_noise: 0.4, ..DataConfig::new("/") }
+        DataConfig {
+            train_examples: Some(train),
+            validation_examples: Some(validation),
+            label_noise: 0.4,
+            ..DataConfig::new("/")
+        }
     }
 
     /// Images whose pixels tell where they were in the source.
     fn numbered(count: u8) -> LabelledImages {
         let mut images = synthetic::blobs(usize::from(count), 5, 1);
         let size = images.shape.pixels();
-        for number in 0..count {
-            images.pixels[usize::from(number) * size..usize::from(number + 1) * size].fill(number);
-        }
+        images.pixels = Values::Bytes((0..count).flat_map(|number| vec![number; size]).collect());
         images
+    }
+
+    fn source(train: u8, test: Option<u8>) -> Source {
+        Source { train: numbered(train), validation: None, test: test.map(numbered) }
+    }
+
+    fn numbers(images: &LabelledImages) -> Vec<u8> {
+        images.pixels.bytes().unwrap().chunks(images.shape.pixels()).map(|pixels| pixels[0]).collect()
     }
 
     #[test]
     fn train_and_validation_are_disjoint_and_keep_pixels_with_labels() {
-        let source = numbered(100);
-        let split = Split::new(&config(60, 30), &source, numbered(10)).unwrap();
+        let labels = numbered(100).labels;
+        let split = Split::new(&config(60, 30), source(100, Some(10))).unwrap();
         let mut seen = Vec::new();
         for set in [&split.train, &split.validation] {
-            for (position, pixels) in set.pixels.chunks(set.shape.pixels()).enumerate() {
-                assert_eq!(set.true_labels[position], source.labels[usize::from(pixels[0])]);
-                seen.push(pixels[0]);
+            for (position, number) in numbers(set).into_iter().enumerate() {
+                assert_eq!(set.true_labels[position], labels[usize::from(number)]);
+                seen.push(number);
             }
         }
+        let rows: Vec<usize> = numbers(&split.train).into_iter().map(usize::from).collect();
+        assert_eq!((split.train_rows, split.source_rows), (rows, 100));
         seen.sort_unstable();
         seen.dedup();
         assert_eq!(seen.len(), 90);
@@ -96,10 +165,10 @@ mod tests {
     #[test]
     fn only_training_labels_carry_noise_unless_asked() {
         let clean = |images: &LabelledImages| images.labels == images.true_labels;
-        let split = Split::new(&config(60, 30), &numbered(100), numbered(10)).unwrap();
+        let split = Split::new(&config(60, 30), source(100, Some(10))).unwrap();
         assert!(!clean(&split.train) && clean(&split.validation) && clean(&split.test));
         let noisy = DataConfig { noisy_validation: true, ..config(60, 30) };
-        let split = Split::new(&noisy, &numbered(100), numbered(10)).unwrap();
+        let split = Split::new(&noisy, source(100, Some(10))).unwrap();
         assert!(!clean(&split.train) && !clean(&split.validation) && clean(&split.test));
     }
 
@@ -107,7 +176,7 @@ mod tests {
     fn the_seed_decides_the_split() {
         let train = |seed| {
             let config = DataConfig { seed, ..config(60, 30) };
-            Split::new(&config, &numbered(100), numbered(10)).unwrap().train
+            Split::new(&config, source(100, Some(10))).unwrap().train
         };
         assert_eq!(train(1), train(1));
         assert_ne!(train(1), train(2));
@@ -115,9 +184,27 @@ mod tests {
 
     #[test]
     fn impossible_sizes_are_refused() {
-        let split = |train, validation| Split::new(&config(train, validation), &numbered(100), numbered(10));
+        let split = |train, validation| Split::new(&config(train, validation), source(100, Some(10)));
         assert!(matches!(split(80, 30), Err(DataError::TooFewExamples { available: 100, .. })));
         assert!(matches!(split(usize::MAX, 2), Err(DataError::TooFewExamples { .. })));
         assert!(matches!(split(0, 30), Err(DataError::EmptySplit { field: "train_examples" })));
+    }
+
+    #[test]
+    fn sets_that_the_format_lacks_are_seeded_fifths_and_its_own_are_used_whole() {
+        let free = DataConfig { train_examples: None, validation_examples: None, ..config(1, 1) };
+        let split = Split::new(&free, source(100, None)).unwrap();
+        let mut seen: Vec<u8> = [&split.train, &split.validation, &split.test].into_iter().flat_map(numbers).collect();
+        assert_eq!((split.train.len(), split.validation.len(), split.test.len()), (60, 20, 20));
+        seen.sort_unstable();
+        assert_eq!(seen, (0..100).collect::<Vec<u8>>());
+
+        let own = || Source { validation: Some(numbered(9)), ..source(100, Some(10)) };
+        let split = Split::new(&free, own()).unwrap();
+        assert_eq!((split.train.len(), split.validation.len(), split.test.len()), (100, 9, 10));
+        let fewer = DataConfig { validation_examples: Some(4), ..free.clone() };
+        assert_eq!(Split::new(&fewer, own()).unwrap().validation.len(), 4);
+        let more = DataConfig { validation_examples: Some(10), ..free };
+        assert!(matches!(Split::new(&more, own()), Err(DataError::TooFewValidation { available: 9, .. })));
     }
 }

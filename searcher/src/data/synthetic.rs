@@ -1,6 +1,6 @@
 //! A small synthetic image set that a network learns in seconds, for tests.
 
-use super::{ImageShape, LabelledImages};
+use super::{ImageShape, LabelledImages, Values};
 use crate::randomness::{Randomness, seed_for};
 
 /// Side of a synthetic image in pixels.
@@ -26,9 +26,9 @@ pub fn blobs(count: usize, classes: u8, seed: u64) -> LabelledImages {
                 pixels.push(grey(randomness.uniform(), inside));
             }
         }
-        labels.push(label);
+        labels.push(u16::from(label));
     }
-    LabelledImages { shape, pixels, true_labels: labels.clone(), labels }
+    LabelledImages::new(shape, Values::Bytes(pixels), labels)
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the value lies in 0..256")]

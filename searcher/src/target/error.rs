@@ -70,6 +70,16 @@ pub enum TargetError {
         /// The file's hash.
         found: String,
     },
+    /// The data is not what the start network was prepared with.
+    #[error("{}: the start network was prepared with other data (fingerprint {expected}, of this {found})", path.display())]
+    OtherData {
+        /// Where the data is.
+        path: PathBuf,
+        /// Fingerprint of the data of the preparation.
+        expected: String,
+        /// Fingerprint of the data found.
+        found: String,
+    },
     /// No checkpoint has this name.
     #[error("no checkpoint is named {name:?}: best, last or mean")]
     UnknownCheckpoint {

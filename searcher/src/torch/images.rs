@@ -1,8 +1,8 @@
-//! Images on a device: bytes in memory, made into normalised floats batch by batch.
+//! Images on a device: bytes in memory (or floats, where the data has them), made into scaled floats batch by batch.
 
 use tch::{Device, IndexOp, Kind, Tensor};
 
-use crate::data::{ImageShape, LabelledImages};
+use crate::data::{ImageShape, LabelledImages, Values};
 use crate::target::InputScale;
 
 /// Added to the standard deviation of the pixels, so that a constant image set stays finite.
@@ -14,7 +14,7 @@ const PIXEL_MAX: f64 = 255.0;
 #[derive(Debug)]
 pub struct DeviceImages {
     shape: ImageShape,
-    /// u8, n × channels × height × width.
+    /// u8 or f32, n × channels × height × width.
     pixels: Tensor,
     /// i64, n.
     labels: Tensor,
@@ -45,7 +45,11 @@ impl DeviceImages {
     fn scaled(images: &LabelledImages, normalisation: Option<(Tensor, Tensor)>, device: Device) -> Self {
         let ImageShape { channels, height, width } = images.shape;
         let size = [images.len(), channels, height, width].map(to_i64);
-        let pixels = Tensor::from_data_size(&images.pixels, &size, Kind::Uint8).to_device(device);
+        let pixels = match &images.pixels {
+            Values::Bytes(pixels) => Tensor::from_data_size(pixels, &size, Kind::Uint8),
+            Values::Floats(values) => Tensor::from_slice(values).reshape(size),
+        }
+        .to_device(device);
         let labels: Vec<i64> = images.labels.iter().map(|&label| i64::from(label)).collect();
         let labels = Tensor::from_slice(&labels).to_device(device);
         Self { shape: images.shape, pixels, labels, normalisation, len: images.len() }
@@ -83,8 +87,11 @@ impl DeviceImages {
     }
 
     fn normalise(&self, pixels: &Tensor) -> Tensor {
-        let mut floats = pixels.to_kind(Kind::Float);
-        floats /= PIXEL_MAX;
+        // A copy, since what follows works in place.
+        let mut floats = pixels.totype(Kind::Float).copy();
+        if pixels.kind() == Kind::Uint8 {
+            floats /= PIXEL_MAX;
+        }
         if let Some((mean, standard_deviation)) = &self.normalisation {
             floats -= mean;
             floats /= standard_deviation;
@@ -93,30 +100,48 @@ impl DeviceImages {
     }
 }
 
-/// Mean and standard deviation of each channel, exactly, from integer sums.
+/// Mean and standard deviation of each channel; of bytes exactly, from integer sums.
 fn normalisation(images: &LabelledImages, device: Device) -> (Tensor, Tensor) {
     let channels = images.shape.channels;
     let plane = images.shape.height * images.shape.width;
-    let mut sums = vec![(0u64, 0u64); channels];
-    for (number, pixels) in images.pixels.chunks(plane).enumerate() {
-        let (sum, squares) = &mut sums[number % channels];
-        *sum += pixels.iter().map(|&pixel| u64::from(pixel)).sum::<u64>();
-        *squares += pixels.iter().map(|&pixel| u64::from(pixel).pow(2)).sum::<u64>();
-    }
     let count = (images.len() * plane).max(1) as f64;
-    let means: Vec<f64> = sums.iter().map(|&(sum, _)| sum as f64 / count / PIXEL_MAX).collect();
-    let deviations: Vec<f64> = sums
-        .iter()
-        .zip(&means)
-        .map(|(&(_, squares), mean)| {
-            let variance = squares as f64 / count / PIXEL_MAX.powi(2) - mean * mean;
-            variance.max(0.0).sqrt() + STANDARD_DEVIATION_FLOOR
-        })
-        .collect();
+    let moments: Vec<(f64, f64)> = match &images.pixels {
+        Values::Bytes(pixels) => {
+            let mut sums = vec![(0u64, 0u64); channels];
+            for (number, pixels) in pixels.chunks(plane).enumerate() {
+                let (sum, squares) = &mut sums[number % channels];
+                *sum += pixels.iter().map(|&pixel| u64::from(pixel)).sum::<u64>();
+                *squares += pixels.iter().map(|&pixel| u64::from(pixel).pow(2)).sum::<u64>();
+            }
+            let scaled = |&(sum, squares): &(u64, u64)| {
+                (sum as f64 / count / PIXEL_MAX, squares as f64 / count / PIXEL_MAX.powi(2))
+            };
+            sums.iter().map(scaled).map(|(mean, square)| (mean, square - mean * mean)).collect()
+        }
+        Values::Floats(values) => moments_of_floats(values, channels, plane, count),
+    };
+    let means: Vec<f64> = moments.iter().map(|&(mean, _)| mean).collect();
+    let deviations: Vec<f64> =
+        moments.iter().map(|&(_, variance)| variance.max(0.0).sqrt() + STANDARD_DEVIATION_FLOOR).collect();
     let tensor = |values: &[f64]| {
         Tensor::from_slice(values).to_kind(Kind::Float).view([1, to_i64(channels), 1, 1]).to_device(device)
     };
     (tensor(&means), tensor(&deviations))
+}
+
+/// Mean and variance of each channel in two passes, which lose nothing where the mean is large.
+fn moments_of_floats(values: &[f32], channels: usize, plane: usize, count: f64) -> Vec<(f64, f64)> {
+    let sum_by_channel = |term: &dyn Fn(usize, f64) -> f64| {
+        let mut sums = vec![0.0; channels];
+        for (number, values) in values.chunks(plane).enumerate() {
+            let channel = number % channels;
+            sums[channel] += values.iter().map(|&value| term(channel, f64::from(value))).sum::<f64>();
+        }
+        sums
+    };
+    let means: Vec<f64> = sum_by_channel(&|_, value| value).into_iter().map(|sum| sum / count).collect();
+    let squares = sum_by_channel(&|channel, value| (value - means[channel]).powi(2));
+    means.iter().zip(squares).map(|(&mean, squares)| (mean, squares / count)).collect()
 }
 
 /// Returns a size as libtorch takes it.

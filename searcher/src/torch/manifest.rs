@@ -18,6 +18,9 @@ const FORMAT: u32 = 1;
 pub(super) struct Manifest {
     format: u32,
     config: PrepareConfig,
+    /// Fingerprint of the data, [`crate::data::Split::fingerprint`]; `None` in folders of before it was taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fingerprint: Option<String>,
     /// The epochs of the start network.
     pub(super) epochs: Vec<EpochReport>,
     /// The epoch of the best validation accuracy.
@@ -27,8 +30,14 @@ pub(super) struct Manifest {
 }
 
 impl Manifest {
-    pub(super) fn trained(config: &PrepareConfig, epochs: Vec<EpochReport>, best_epoch: u32) -> Self {
-        Self { format: FORMAT, config: config.clone(), epochs, best_epoch, features_from: None }
+    pub(super) fn trained(
+        config: &PrepareConfig,
+        fingerprint: &str,
+        epochs: Vec<EpochReport>,
+        best_epoch: u32,
+    ) -> Self {
+        let fingerprint = Some(fingerprint.to_owned());
+        Self { format: FORMAT, config: config.clone(), fingerprint, epochs, best_epoch, features_from: None }
     }
 
     /// Records from which checkpoint the feature file came, or that there is none to rely on.
@@ -86,13 +95,14 @@ impl Manifest {
     }
 }
 
-/// Refuses a work folder that was prepared for another network, other data or another seed.
-pub(super) fn check_prepared_for(config: &PrepareConfig, work_dir: &Path) -> Result<(), TargetError> {
+/// Refuses a work folder that was prepared for another network, other data or another seed, and returns the fingerprint of the
+/// data it was prepared with, where that is known.
+pub(super) fn check_prepared_for(config: &PrepareConfig, work_dir: &Path) -> Result<Option<String>, TargetError> {
     match Manifest::read(work_dir)? {
         Some(manifest) if !manifest.trains_as(config) => Err(TargetError::File {
             path: work_dir.join(MANIFEST_FILE),
             reason: "the folder was prepared with other settings: prepare it again or choose another folder".to_owned(),
         }),
-        _ => Ok(()),
+        manifest => Ok(manifest.and_then(|manifest| manifest.fingerprint)),
     }
 }

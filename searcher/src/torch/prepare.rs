@@ -103,7 +103,7 @@ fn train_start_network(
     })?;
     model.save(&work_dir.join(checkpoint_file(&config.target, Checkpoint::Last)))?;
     let best_epoch = best.map_or(config.epochs, |best| best.epoch);
-    let manifest = Manifest::trained(config, epochs, best_epoch);
+    let manifest = Manifest::trained(config, &target.fingerprint, epochs, best_epoch);
     manifest.write(work_dir)?;
     Ok((manifest, mean.map(|mean| mean.kept)))
 }

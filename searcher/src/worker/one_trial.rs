@@ -12,6 +12,7 @@ use crate::limits::TrialLimits;
 use crate::preparation::open_target;
 use crate::stop::Stop;
 use crate::study::{TrialReport, read_config};
+use crate::target::Places;
 
 /// Trains the trial that this process's environment is about on the study's target, as a command of a worker, and returns
 /// the answer that such a command prints.
@@ -24,6 +25,7 @@ pub fn run_trial_of(environment: &TrialOfEnvironment, stop: &Stop) -> Result<ser
         daemon: environment.daemon.clone(),
         study: environment.study.clone(),
         work_dir: environment.work_dir.clone(),
+        places: Places::default(),
         name: environment.worker.clone(),
         trial_command: None,
         limits: TrialLimits::default(),
@@ -32,7 +34,7 @@ pub fn run_trial_of(environment: &TrialOfEnvironment, stop: &Stop) -> Result<ser
     let client = config.connect()?;
     let study = client.get_study(&config.study)?;
     let study_config = read_config(&study)?;
-    let mut runner = Runner::Target(open_target(&study_config.target, &config.work_dir)?);
+    let mut runner = Runner::Target(open_target(&study_config.target, &config.work_dir, &config.places)?);
     let trials = client.list_trials(&config.study)?;
     let (number, attempt) = (environment.number, environment.attempt);
     let under_way = |trial: &&proto::Trial| {

@@ -1,0 +1,79 @@
+//! Options that decide which data is trained on, and how it is split.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::data::{DataConfig, DataFormat};
+use crate::error::SearcherError;
+
+/// Where the data is.
+#[derive(Debug, Args)]
+pub(super) struct DataOptions {
+    /// Training data: a folder with the IDX files of MNIST, with CIFAR's binary files, with a folder of images for each class (or
+    /// train, val and test with such folders), or with NumPy's x.npy and y.npy; or a .npz file with x and y. With --trial-command, files with
+    /// the examples' features (Parquet, safetensors, npz, CSV); without them the dataset is at the daemon already
+    #[arg(long = "data", num_args = 1.., value_name = "PATH")]
+    pub(super) paths: Vec<PathBuf>,
+    /// Format of the data [default: by what is there]
+    #[arg(long, value_enum)]
+    data_format: Option<FormatName>,
+    /// Width and height in pixels to bring the images of a folder to [default: as they are, all of one size]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    image_size: Option<u32>,
+    /// Training examples [default: 20000 of IDX files, else all that are left]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) train_examples: Option<u32>,
+    /// Validation examples, held out from the training files [default: 5000 of IDX files, else the validation set of the data,
+    /// or a fifth]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    validation_examples: Option<u32>,
+    /// Test examples, held out where the data has no test set [default: a fifth]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    test_examples: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FormatName {
+    Idx,
+    Cifar10,
+    Cifar100,
+    ImageFolder,
+    Arrays,
+}
+
+impl DataOptions {
+    /// Returns the data of these options for the network named `target`.
+    pub(super) fn config(&self, target: &str, label_noise: f64, seed: u64) -> Result<DataConfig, SearcherError> {
+        let [path] = self.paths.as_slice() else {
+            return Err(SearcherError::Config(format!(
+                "target {target:?} needs one --data, where the training data is (scripts/setup-data prints where Fashion-MNIST is)"
+            )));
+        };
+        let format = match self.data_format {
+            Some(FormatName::Idx) => DataFormat::Idx,
+            Some(FormatName::Cifar10) => DataFormat::Cifar10,
+            Some(FormatName::Cifar100) => DataFormat::Cifar100,
+            Some(FormatName::ImageFolder) => DataFormat::ImageFolder,
+            Some(FormatName::Arrays) => DataFormat::Arrays,
+            None => DataFormat::recognise(path).map_err(|error| SearcherError::Data(error.to_string()))?,
+        };
+        if self.image_size.is_some() && format != DataFormat::ImageFolder {
+            let reason = "--image-size is for folders of images: other formats have one size as they are";
+            return Err(SearcherError::Config(reason.to_owned()));
+        }
+        let count = |given: Option<u32>| given.map(|count| count as usize);
+        let of_idx = |examples: usize| (format == DataFormat::Idx).then_some(examples);
+        Ok(DataConfig {
+            // IDX files were the only format once, and studies of that time say nothing of it.
+            format: Some(format).filter(|format| *format != DataFormat::Idx),
+            image_size: self.image_size,
+            train_examples: count(self.train_examples).or(of_idx(DataConfig::TRAIN_EXAMPLES)),
+            validation_examples: count(self.validation_examples).or(of_idx(DataConfig::VALIDATION_EXAMPLES)),
+            test_examples: count(self.test_examples),
+            label_noise,
+            seed,
+            ..DataConfig::new(path)
+        })
+    }
+}

@@ -1,0 +1,105 @@
+//! The values of examples: bytes of pixels, or floats of measurements.
+
+/// Values one example after another, each channel by channel, row by row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values {
+    /// Pixels, as image formats hold them: one byte each, also in memory.
+    Bytes(Vec<u8>),
+    /// Anything else; finite.
+    Floats(Vec<f32>),
+}
+
+impl Values {
+    /// Returns the number of values.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        match self {
+            Self::Bytes(values) => values.len(),
+            Self::Floats(values) => values.len(),
+        }
+    }
+
+    /// Tells whether there are no values.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the bytes, if these are bytes.
+    #[must_use]
+    pub fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Bytes(values) => Some(values),
+            Self::Floats(_) => None,
+        }
+    }
+
+    /// Puts the rows of `size` values that were at `order` to 0, 1, 2, …, in place: no second copy is made.
+    pub(super) fn rearrange(&mut self, order: &[usize], size: usize) {
+        match self {
+            Self::Bytes(values) => rearrange(values, order, size),
+            Self::Floats(values) => rearrange(values, order, size),
+        }
+    }
+
+    /// Cuts the values from `at` on off and returns them.
+    pub(super) fn split_off(&mut self, at: usize) -> Self {
+        match self {
+            Self::Bytes(values) => Self::Bytes(cut(values, at)),
+            Self::Floats(values) => Self::Floats(cut(values, at)),
+        }
+    }
+}
+
+/// Puts rows in the given order by following the permutation's cycles; `order` holds each row's number once.
+pub(super) fn rearrange<T: Copy>(values: &mut [T], order: &[usize], size: usize) {
+    let mut placed = vec![false; order.len()];
+    let mut first = Vec::with_capacity(size);
+    for start in 0..order.len() {
+        if placed[start] {
+            continue;
+        }
+        first.clear();
+        first.extend_from_slice(&values[start * size..(start + 1) * size]);
+        let mut position = start;
+        loop {
+            placed[position] = true;
+            let from = order[position];
+            if from == start {
+                values[position * size..(position + 1) * size].copy_from_slice(&first);
+                break;
+            }
+            values.copy_within(from * size..(from + 1) * size, position * size);
+            position = from;
+        }
+    }
+}
+
+fn cut<T>(values: &mut Vec<T>, at: usize) -> Vec<T> {
+    let rest = values.split_off(at);
+    values.shrink_to_fit();
+    rest
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn rows_are_where_the_order_puts_them(order in (1..40usize).prop_flat_map(|n| {
+            Just((0..n).collect::<Vec<usize>>()).prop_shuffle()
+        })) {
+            let rows: Vec<u8> = (0..u8::try_from(order.len()).unwrap()).flat_map(|row| [row, 100 + row]).collect();
+            let mut values = Values::Bytes(rows.clone());
+            values.rearrange(&order, 2);
+            let expected: Vec<u8> = order.iter().flat_map(|&from| [rows[2 * from], rows[2 * from + 1]]).collect();
+            prop_assert_eq!(&values, &Values::Bytes(expected.clone()));
+            let rest = values.split_off(2);
+            prop_assert_eq!(rest.bytes().unwrap(), &expected[2..]);
+            prop_assert_eq!(values.len(), 2);
+        }
+    }
+}
