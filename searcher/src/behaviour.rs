@@ -7,7 +7,7 @@
 //! `tests/search_quality.rs` holds.
 //!
 //! A proposal looks at a thousand samplers, so they are not built: the examples are 2^9 coarse cells at most, and T is
-//! taken by counting their gradient mass into [`BINS`] intervals of G. That takes a few microseconds.
+//! taken by counting their gradient mass into `BINS` intervals of G. That takes a few microseconds.
 
 use swift_sampler::{Cells, FeatureTable, FeatureTableError, Resolution, SamplerSpec, SwiftSpec, Transform};
 
