@@ -1,4 +1,5 @@
-//! Writes libtorch's folders into the binary's library search path, so that it starts without LD_LIBRARY_PATH.
+//! Writes libtorch's folders into a binary's library search path, so that it starts without LD_LIBRARY_PATH. The crate of the
+//! process-level tests uses this script too.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::process::Command;
 const LOCATE_TORCH: &str = "import importlib.util as i; print(i.find_spec('torch').submodule_search_locations[0])";
 
 fn main() {
-    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=../searcher/build.rs");
     for name in ["LIBTORCH", "LIBTORCH_USE_PYTORCH", "VIRTUAL_ENV"] {
         println!("cargo:rerun-if-env-changed={name}");
     }
