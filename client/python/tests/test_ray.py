@@ -110,4 +110,5 @@ def test_a_command_that_keeps_crashing_is_told(client: Client, monkeypatch: pyte
     study = study_of(client, "crashing", 1)
     monkeypatch.setattr("swift_sampler.ray.RESTART_PAUSE_SECONDS", 0.0)
     with pytest.raises(RuntimeError, match="sh ended 8 times in a row while study 'crashing' goes on, at last with code 3"):
-        run_command(study, client.address, "w", ["sh", "-c", "test $SWIFTSAMPLER_STUDY = crashing && test {worker} = w && exit 3"])
+        script = "case {worker} in w-*) test $SWIFTSAMPLER_STUDY = crashing && test $SWIFTSAMPLER_WORKER = {worker} && exit 3;; esac"
+        run_command(study, client.address, "w", ["sh", "-c", script])

@@ -30,32 +30,39 @@ RESTART_PAUSE_SECONDS = 0.5
 """Pause before a command is started again."""
 
 
+def _fresh(name: str) -> str:
+    """Returns a name that no earlier process had. Under its old one, a successor would get the trial that its predecessor died
+    of back as the same attempt, again and again."""
+    return f"{name}-{uuid.uuid4().hex[:8]}"
+
+
 def run_function(study: str, daemon: str, name: str, named: str, lease: float, hang_timeout: float | None) -> int:
     """Runs a function for one trial after another; a Ray task.
 
     Args:
         study: The study.
         daemon: The daemon's address.
-        name: The worker's name.
+        name: What the worker's name begins with.
         named: ``module:function``.
         lease: See ``worker``.
         hang_timeout: See ``worker``.
     """
-    return worker(study, _function(named), daemon=daemon, name=name, lease=lease, hang_timeout=hang_timeout)
+    return worker(study, _function(named), daemon=daemon, name=_fresh(name), lease=lease, hang_timeout=hang_timeout)
 
 
 def run_command(study: str, daemon: str, name: str, command: Sequence[str]) -> int:
     """Runs a command that is a worker itself, ``searcher worker …``, until the study has ended; a Ray task.
 
     Returns how often it had to be started again. It finds study and daemon in SWIFTSAMPLER_STUDY and SWIFTSAMPLER_DAEMON, and
-    its name in SWIFTSAMPLER_WORKER. ``{study}``, ``{daemon}`` and ``{worker}`` in an argument stand for these.
+    its name, a new one for each start, in SWIFTSAMPLER_WORKER. ``{study}``, ``{daemon}`` and ``{worker}`` in an argument stand for these.
     """
     client = Client(daemon)
-    filled = [argument.format(study=study, daemon=daemon, worker=name) for argument in command]
-    environment = {**os.environ, "SWIFTSAMPLER_STUDY": study, "SWIFTSAMPLER_DAEMON": daemon, "SWIFTSAMPLER_WORKER": name}
     restarts = crashes = 0
     while True:
         started = time.monotonic()
+        own = _fresh(name)
+        filled = [argument.format(study=study, daemon=daemon, worker=own) for argument in command]
+        environment = {**os.environ, "SWIFTSAMPLER_STUDY": study, "SWIFTSAMPLER_DAEMON": daemon, "SWIFTSAMPLER_WORKER": own}
         code = _ended(subprocess.Popen(filled, env=environment))
         if client.study(study).ended:
             return restarts
