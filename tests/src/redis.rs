@@ -39,6 +39,9 @@ impl RedisServer {
         deadline("the replica follows", || {
             replica.ask("INFO replication")?.contains("master_link_status:up").then_some(())
         });
+        // The master counts it a moment later.
+        let listed = format!("port={},state=online", replica.port);
+        deadline("the master counts the replica", || master.ask("INFO replication")?.contains(&listed).then_some(()));
         replica
     }
 
