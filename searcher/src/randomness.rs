@@ -1,21 +1,7 @@
 //! Random numbers that are a pure function of what they are for.
 
 use swift_sampler::philox4x32_10;
-
-/// Derives a seed from a study's seed, a trial's number and what the numbers are for.
-///
-/// The purpose is hashed (FNV-1a) into the counter of one Philox block keyed by the study's seed, so seeds of
-/// different trials and purposes are unrelated, and the same on every platform and in every process.
-#[must_use]
-pub fn seed_for(study_seed: u64, number: u64, purpose: &str) -> u64 {
-    let tag = purpose
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    let [n0, n1] = halves(number);
-    let [t0, t1] = halves(tag);
-    let block = philox4x32_10([n0, n1, t0, t1], halves(study_seed));
-    u64::from(block[0]) << 32 | u64::from(block[1])
-}
+pub use swift_sampler::seed_for;
 
 /// A stream of random numbers from one seed.
 #[derive(Debug, Clone)]
@@ -56,15 +42,6 @@ const fn halves(word: u64) -> [u32; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn seeds_differ_by_study_trial_and_purpose_and_are_frozen() {
-        let seeds = [seed_for(0, 0, "a"), seed_for(1, 0, "a"), seed_for(0, 1, "a"), seed_for(0, 0, "b")];
-        for (i, seed) in seeds.iter().enumerate() {
-            assert!(!seeds[..i].contains(seed));
-        }
-        assert_eq!(seeds[0], seed_for(0, 0, "a"));
-    }
 
     #[test]
     fn normal_numbers_have_mean_zero_and_variance_one() {

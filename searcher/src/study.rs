@@ -189,6 +189,22 @@ pub fn read_config(study: &proto::Study) -> Result<StudyConfig, SearcherError> {
     Ok(config)
 }
 
+/// The config of a small study: ten short trials of 4 epochs, 2 confirmations, 2 retrainings of 20 epochs.
+#[cfg(test)]
+pub(crate) fn small_config() -> serde_json::Value {
+    serde_json::json!({
+        "format": 1,
+        "target": { "kind": "simulated", "examples": 100, "label_noise": 0.4, "seed": 0 },
+        "dataset_hash": "",
+        "plan": {
+            "space": { "features": ["loss", "entropy"], "segments": 4, "transform": "cgf" },
+            "trials": 10, "baselines": 3, "initial": 3, "exploration": { "kappa": 1.8 },
+            "finalists": 2, "finalist_seeds": 1, "retrain_seeds": 1, "seed": 0,
+        },
+        "training": { "epochs": 4, "start": "last", "retrain_epochs": 20, "batch_size": 64, "recipe": {} },
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

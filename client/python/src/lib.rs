@@ -7,6 +7,7 @@
 
 mod batch;
 mod connection;
+mod derived_seed;
 mod engine;
 mod engine_dataset;
 mod exceptions;
@@ -25,6 +26,8 @@ mod _native {
     use crate::batch::{Batch, Batches};
     #[pymodule_export]
     use crate::connection::Connection;
+    #[pymodule_export]
+    use crate::derived_seed::seed_for;
     #[pymodule_export]
     use crate::engine::Engine;
     #[pymodule_export]

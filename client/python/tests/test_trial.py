@@ -15,7 +15,7 @@ import torch
 from conftest import BINARIES, STOP_MAX_SECONDS, Samplerd, first_line
 
 from swift_sampler import Client, Engine, FailedPrecondition
-from swift_sampler.derived_seed import seed_for
+from swift_sampler._native import seed_for
 from swift_sampler.trial import RunningTrial, TrialLost, command, current, worker
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "trial.py"

@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::study::small_config;
 
 fn epoch(epoch: u32, accuracy: f64) -> Value {
     json!({ "epoch": epoch, "training_loss": 0.5, "validation_accuracy": accuracy, "seconds": 1.0 })
@@ -37,21 +38,10 @@ fn trial(number: u64, purpose: &str, state: proto::TrialState, objective: Option
 }
 
 fn listing() -> Listing {
-    let config = json!({
-        "format": 1,
-        "target": { "kind": "simulated", "examples": 100, "label_noise": 0.4, "seed": 0 },
-        "dataset_hash": "",
-        "plan": {
-            "space": { "features": ["loss", "entropy"], "segments": 4, "transform": "cgf" },
-            "trials": 10, "baselines": 3, "initial": 3, "exploration": { "kappa": 1.8 },
-            "finalists": 2, "finalist_seeds": 1, "retrain_seeds": 1, "seed": 0,
-        },
-        "training": { "epochs": 4, "start": "last", "retrain_epochs": 20, "batch_size": 64, "recipe": {} },
-    });
     let study = proto::Study {
         name: "s".to_owned(),
         dataset: "d".to_owned(),
-        config_json: config.to_string(),
+        config_json: small_config().to_string(),
         state: proto::StudyState::Running.into(),
         attempts_max: 3,
         trials: 6,

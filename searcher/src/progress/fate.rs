@@ -5,7 +5,7 @@ use std::fmt;
 use swift_sampler::SamplerSpec;
 
 use super::Course;
-use crate::policy::Purpose;
+use crate::policy::{LABEL_IS_RIGHT, Purpose};
 use crate::study::StoredTrial;
 
 /// The best search trial so far.
@@ -61,6 +61,7 @@ fn role(trial: &StoredTrial) -> String {
     let parameters = &trial.record.parameters;
     let under = match (parameters.repeats, &parameters.sampler) {
         (Some(repeats), _) => format!("trial {repeats}"),
+        (None, SamplerSpec::Column { column }) if column == LABEL_IS_RIGHT => "exact labels".to_owned(),
         (None, SamplerSpec::Column { column }) => column.clone(),
         (None, _) => "uniform".to_owned(),
     };

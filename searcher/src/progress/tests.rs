@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use swift_sampler_client::proto;
 
 use super::*;
-use crate::study::read_config;
+use crate::study::{read_config, small_config};
 
 /// What was written so far.
 #[derive(Clone, Default)]
@@ -32,20 +32,9 @@ fn progress() -> (Page, Progress) {
     (page.clone(), Progress::on(Box::new(page), false))
 }
 
-/// Ten short trials of 4 epochs, 2 × 1 confirmations, 2 × 1 retrainings of 20 epochs; two jobs.
+/// Of a small study, with two jobs.
 fn course() -> Course {
-    let config_json = json!({
-        "format": 1,
-        "target": { "kind": "simulated", "examples": 100, "label_noise": 0.4, "seed": 0 },
-        "dataset_hash": "",
-        "plan": {
-            "space": { "features": ["loss", "entropy"], "segments": 4, "transform": "cgf" },
-            "trials": 10, "baselines": 3, "initial": 3, "exploration": { "kappa": 1.8 },
-            "finalists": 2, "finalist_seeds": 1, "retrain_seeds": 1, "seed": 0,
-        },
-        "training": { "epochs": 4, "start": "last", "retrain_epochs": 20, "batch_size": 64, "recipe": {} },
-    });
-    let study = proto::Study { config_json: config_json.to_string(), ..proto::Study::default() };
+    let study = proto::Study { config_json: small_config().to_string(), ..proto::Study::default() };
     let config = read_config(&study).unwrap();
     Course { plan: config.plan, training: config.training, jobs: 2, attempts_max: 3 }
 }

@@ -7,6 +7,9 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
+def seed_for(seed: int, number: int, purpose: str) -> int:
+    """Derives a seed from another, a number and what it is for, as ``searcher`` does."""
+
 class Error(Exception):
     """Anything that went wrong between here and samplerd."""
 

@@ -15,7 +15,6 @@ from typing import Any
 
 from swift_sampler import _native
 from swift_sampler.client import Client, StudyEnded
-from swift_sampler.derived_seed import seed_for
 from swift_sampler.running_trial import Attempt, RunningTrial, TrialLost
 
 LOG = logging.getLogger(__name__)
@@ -192,7 +191,7 @@ def _open_job(client: Client, attempt: Attempt) -> None:
         attempt.job,
         attempt.dataset,
         batch_size=attempt.batch_size,
-        seed=seed_for(attempt.seed, 0, "draws"),
+        seed=_native.seed_for(attempt.seed, 0, "draws"),
         mode=attempt.mode,  # type: ignore[arg-type] # as the policy says; the daemon refuses others
         follow=attempt.sampler_version,
     )
