@@ -2,6 +2,7 @@
 
 mod data;
 mod features;
+mod logits;
 mod method;
 mod places;
 mod prepare;
@@ -23,6 +24,7 @@ use crate::space::Space;
 use crate::study::TrainingConfig;
 use crate::target::Start;
 
+pub use logits::LogitsOptions;
 pub use method::MethodOptions;
 pub use places::PlaceOptions;
 pub use prepare::PrepareOptions;
@@ -50,6 +52,8 @@ pub struct Cli {
 pub enum Command {
     /// Train the start network and write its features to WORK_DIR/features.parquet, without a daemon
     Features(PrepareOptions),
+    /// Write a network's logits of given inputs, to check weights against the program that trained them
+    Logits(LogitsOptions),
     /// Run trials of a study until it ends; a search starts its own workers, more may run anywhere
     Worker(WorkerOptions),
     /// Train the trial that the environment is about, as a --trial-command of a worker

@@ -97,7 +97,10 @@ impl SearcherError {
             Self::Daemon(error) => u8::try_from(error.exit_code()).unwrap_or(1),
             Self::Data(_) | Self::Target(TargetError::Data(_) | TargetError::TooFewClasses { .. }) => 5,
             Self::Target(
-                TargetError::Module { .. } | TargetError::OtherModule { .. } | TargetError::OtherData { .. },
+                TargetError::Module { .. }
+                | TargetError::OtherModule { .. }
+                | TargetError::OtherData { .. }
+                | TargetError::Weights { .. },
             ) => 5,
             Self::Target(TargetError::UnknownTarget { .. } | TargetError::InvalidRun { .. }) => 3,
             _ => 1,

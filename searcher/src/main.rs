@@ -47,6 +47,7 @@ fn run(cli: &Cli) -> Result<(), SearcherError> {
             }
         }
         Some(Command::Features(options)) => features(options, &stop),
+        Some(Command::Logits(options)) => options.run(),
         Some(Command::Worker(options)) => work(options, &stop),
         Some(Command::Trial) => {
             stop.on_signals().map_err(SearcherError::file("signals"))?;

@@ -1,8 +1,10 @@
 //! The seam between the search and the networks it trains: what a trial asks of a target, free of libtorch.
 
+mod architecture;
 mod error;
 mod network;
 mod places;
+mod recipe;
 mod shuffled;
 
 use std::ops::ControlFlow;
@@ -13,9 +15,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::DataConfig;
 
+pub use architecture::Architecture;
 pub use error::TargetError;
 pub use network::{InputScale, ModuleConfig, Network};
 pub use places::Places;
+pub use recipe::{Recipe, RecipeOverrides, Schedule};
 pub use shuffled::ShuffledEpochs;
 pub(crate) use shuffled::{below, shuffle};
 
@@ -54,67 +58,6 @@ pub struct TrainingRun {
     pub start: Start,
     /// Overrides of the target's recipe.
     pub recipe: RecipeOverrides,
-}
-
-/// How a target's optimiser (stochastic gradient descent) is set.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Recipe {
-    /// Step size of the first step.
-    pub learning_rate: f64,
-    /// How the step size goes on.
-    pub schedule: Schedule,
-    /// Share of the last update that is repeated; 0 is plain gradient descent.
-    pub momentum: f64,
-    /// Strength of the L2 penalty.
-    pub weight_decay: f64,
-}
-
-/// How the step size changes over a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Schedule {
-    /// It stays as it is.
-    Constant,
-    /// It falls to 0 along half a cosine, so that the last epoch's accuracy is not that of a chance moment.
-    Cosine,
-}
-
-impl Schedule {
-    /// Returns the factor of the step size at `step` of `steps`.
-    #[must_use]
-    pub fn factor(self, step: u64, steps: u64) -> f64 {
-        match self {
-            Self::Constant => 1.0,
-            Self::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * step as f64 / steps as f64).cos()),
-        }
-    }
-}
-
-/// What a run sets differently from its target's [`Recipe`].
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct RecipeOverrides {
-    /// Step size of the first step.
-    pub learning_rate: Option<f64>,
-    /// How the step size goes on.
-    pub schedule: Option<Schedule>,
-    /// Momentum.
-    pub momentum: Option<f64>,
-    /// Weight decay.
-    pub weight_decay: Option<f64>,
-}
-
-impl RecipeOverrides {
-    /// Returns `recipe` with these overrides in place.
-    #[must_use]
-    pub fn apply(&self, recipe: Recipe) -> Recipe {
-        Recipe {
-            learning_rate: self.learning_rate.unwrap_or(recipe.learning_rate),
-            schedule: self.schedule.unwrap_or(recipe.schedule),
-            momentum: self.momentum.unwrap_or(recipe.momentum),
-            weight_decay: self.weight_decay.unwrap_or(recipe.weight_decay),
-        }
-    }
 }
 
 /// What one epoch came to.
@@ -171,55 +114,6 @@ pub trait Target {
         evaluate_test: bool,
         on_epoch: &mut dyn FnMut(&EpochReport) -> ControlFlow<()>,
     ) -> Result<TrainingOutcome, TargetError>;
-}
-
-/// A built-in network architecture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Architecture {
-    /// Two hidden layers, 512 and 256 wide.
-    Mlp,
-    /// A small residual network for images of 28 to 64 pixels.
-    Cnn,
-    /// ResNet-18 with torchvision's parameter names.
-    Resnet18,
-}
-
-impl Architecture {
-    /// All architectures, in the order of their cost.
-    pub const ALL: [Self; 3] = [Self::Mlp, Self::Cnn, Self::Resnet18];
-
-    /// Returns the name on the command line.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Mlp => "mlp",
-            Self::Cnn => "cnn",
-            Self::Resnet18 => "resnet18",
-        }
-    }
-
-    /// Returns the optimiser settings of the architecture.
-    #[must_use]
-    pub const fn recipe(self) -> Recipe {
-        match self {
-            Self::Mlp => Recipe { learning_rate: 0.05, schedule: Schedule::Cosine, momentum: 0.9, weight_decay: 0.0 },
-            Self::Cnn | Self::Resnet18 => {
-                Recipe { learning_rate: 0.05, schedule: Schedule::Cosine, momentum: 0.9, weight_decay: 5e-4 }
-            }
-        }
-    }
-}
-
-impl FromStr for Architecture {
-    type Err = TargetError;
-
-    fn from_str(name: &str) -> Result<Self, TargetError> {
-        Self::ALL
-            .into_iter()
-            .find(|architecture| architecture.name() == name)
-            .ok_or_else(|| TargetError::UnknownTarget { name: name.to_owned() })
-    }
 }
 
 /// Which checkpoint of the start network the features come from.
@@ -291,6 +185,15 @@ impl PrepareConfig {
             input: InputScale::default(),
         }
     }
+}
+
+/// Weights from a file told other classes apart than the data has, so that the last linear layer is new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OtherClasses {
+    /// Classes of the file.
+    pub in_file: i64,
+    /// Classes of the data.
+    pub in_data: i64,
 }
 
 /// What a preparation left behind.

@@ -7,11 +7,13 @@ mod cuda;
 mod features;
 mod images;
 mod layers;
+mod logits;
 mod manifest;
 mod module;
 mod networks;
 mod prepare;
 mod training;
+mod weights;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -27,6 +29,7 @@ use crate::target::{
 
 pub use features::{FeatureColumns, features_of, write_features};
 pub use images::DeviceImages;
+pub use logits::write_logits;
 pub use networks::{Activations, Model};
 pub use prepare::prepare;
 
@@ -138,8 +141,14 @@ impl TorchTarget {
     }
 
     /// The network as the preparation left it at a checkpoint.
-    fn load(&self, model: &mut Model, checkpoint: Checkpoint) -> Result<(), TargetError> {
-        model.load(&self.work_dir.join(checkpoint_file(&self.config.target, checkpoint)))
+    fn model_at(&self, checkpoint: Checkpoint) -> Result<Model, TargetError> {
+        let (shape, classes, device) = (self.train.shape(), self.classes, self.device);
+        let mut model = match &self.config.target {
+            Network::BuiltIn(architecture) => Model::blank(*architecture, shape, classes, device),
+            Network::Module(module) => Model::of_module(module, shape, classes, device)?,
+        };
+        model.load(&self.work_dir.join(checkpoint_file(&self.config.target, checkpoint)))?;
+        Ok(model)
     }
 }
 
@@ -155,12 +164,11 @@ impl Target for TorchTarget {
         evaluate_test: bool,
         on_epoch: &mut dyn FnMut(&EpochReport) -> ControlFlow<()>,
     ) -> Result<TrainingOutcome, TargetError> {
-        let mut model = self.fresh_model(run.seed)?;
-        match run.start {
-            Start::Scratch => {}
-            Start::Last => self.load(&mut model, Checkpoint::Last)?,
-            Start::Best => self.load(&mut model, Checkpoint::Best)?,
-        }
+        let model = match run.start {
+            Start::Scratch => self.fresh_model(run.seed)?,
+            Start::Last => self.model_at(Checkpoint::Last)?,
+            Start::Best => self.model_at(Checkpoint::Best)?,
+        };
         seed_dropout(run.seed);
         let recipe = run.recipe.apply(self.config.target.recipe());
         let plan = training::Plan { epochs: run.epochs, batch_size: run.batch_size, recipe };

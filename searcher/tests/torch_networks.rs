@@ -41,11 +41,50 @@ fn the_small_residual_network_has_77754_parameters() {
     }
 }
 
+/// A network for 1000 classes whose weights are all 0: only their sizes are of interest.
+fn of_imagenet(architecture: Architecture) -> Model {
+    Model::blank(architecture, ImageShape { channels: 3, height: 224, width: 224 }, 1000, Device::Cpu)
+}
+
 #[test]
-fn resnet18_has_the_11689512_parameters_and_the_names_of_torchvision() {
+fn architectures_have_the_parameters_that_are_published_for_1000_classes() {
+    for (architecture, parameters) in [
+        (Architecture::MobilenetV2, 3_504_872),
+        (Architecture::EfficientnetB0, 5_288_548),
+        (Architecture::Resnet18, 11_689_512),
+        (Architecture::Resnet34, 21_797_672),
+        (Architecture::Resnet50, 25_557_032),
+        (Architecture::Resnet101, 44_549_160),
+        (Architecture::SeResnext50, 27_559_896),
+        (Architecture::SeResnext101, 48_955_416),
+        (Architecture::VitTiny, 5_717_416),
+        (Architecture::SwinT, 28_288_354),
+        (Architecture::SwinB, 87_768_224),
+    ] {
+        assert_eq!(of_imagenet(architecture).parameters(), parameters, "{}", architecture.name());
+    }
+}
+
+#[test]
+fn networks_take_small_grey_images_and_give_their_hidden_layer() {
+    for (architecture, hidden) in [
+        (Architecture::MobilenetV2, 1280),
+        (Architecture::EfficientnetB0, 1280),
+        (Architecture::Resnet34, 512),
+        (Architecture::Resnet50, 2048),
+        (Architecture::SeResnext50, 2048),
+        (Architecture::VitTiny, 192),
+        (Architecture::SwinT, 768),
+    ] {
+        // Sizes only: client/python/tests/test_pretrained_weights.py compares numbers.
+        check_forward(&Model::blank(architecture, GREY_28, 10, Device::Cpu), GREY_28, hidden, 10);
+    }
+}
+
+#[test]
+fn resnet18_has_the_names_of_torchvision() {
     let shape = ImageShape { channels: 3, height: 96, width: 96 };
     let model = model(Architecture::Resnet18, shape, 1000);
-    assert_eq!(model.parameters(), 11_689_512);
     check_forward(&model, shape, 512, 1000);
     let names = model.names();
     // 62 parameters and the running mean and variance of 20 batch norms.

@@ -24,8 +24,11 @@ enum FeaturesFrom {
 /// Options that decide the start network and the features.
 #[derive(Debug, Args)]
 pub struct PrepareOptions {
-    /// What to train: mlp, cnn, resnet18, the file of a TorchScript module such as model.pt (all of these need libtorch), or
-    /// simulated (a closed formula, for trying things out)
+    /// What to train: mlp, cnn, mobilenet_v2, efficientnet_b0, resnet18, resnet34, resnet50, resnet101, se_resnext50,
+    /// se_resnext101, vit_tiny, swin_t, swin_b, the file of a TorchScript module such as model.pt (all of these need libtorch), or simulated (a closed
+    /// formula, for trying things out)
+    ///
+    /// Networks suit the size of the images: up to 64 pixels they keep the sides longer.
     ///
     /// A module is made by torch.jit.script(model).save("model.pt"), or by tracing. It takes float images N×C×H×W, or
     /// vectors N×F, and returns logits N×classes or a tuple (logits, h), h being the input of its last linear layer. Its
@@ -129,7 +132,8 @@ impl PrepareOptions {
         }
         let architecture: Architecture = name.parse().map_err(|_unknown| {
             SearcherError::Config(format!(
-                "no target is named {name:?}: mlp, cnn, resnet18, simulated, or a file that ends in .pt"
+                "no target is named {name:?}: {}, simulated, or a file that ends in .pt",
+                Architecture::names()
             ))
         })?;
         Ok(architecture.into())

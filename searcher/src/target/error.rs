@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::Architecture;
 use crate::data::DataError;
 
 /// Why a target could not do what it was asked.
@@ -46,7 +47,8 @@ pub enum TargetError {
     },
     /// No architecture has this name.
     #[error(
-        "no target is named {name:?}: the targets are mlp, cnn, resnet18, or the file of a TorchScript module (model.pt)"
+        "no target is named {name:?}: the targets are {}, or the file of a TorchScript module (model.pt)",
+        Architecture::names()
     )]
     UnknownTarget {
         /// The name.
@@ -55,6 +57,14 @@ pub enum TargetError {
     /// The file is not a TorchScript module that can be trained on the data.
     #[error("{}: {reason}", path.display())]
     Module {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
+    /// The file's weights are not those of the network.
+    #[error("{}: {reason}", path.display())]
+    Weights {
         /// The file.
         path: PathBuf,
         /// What is wrong, and what would be right.

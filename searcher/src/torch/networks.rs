@@ -1,19 +1,24 @@
 //! The networks: built-in ones and the user's modules.
 
+mod efficientnet;
 mod mlp;
+mod mobilenet;
 mod resnet;
+mod swin;
+mod vit;
 
 use std::path::Path;
 
-use tch::nn::VarStore;
-use tch::{Device, Tensor};
+use tch::nn::{self, VarStore};
+use tch::{Device, Kind, Tensor};
 
 use super::images::to_i64;
-use super::layers::Initialiser;
+use super::layers::{Initialiser, Pass};
 use super::module::ScriptedModule;
+use super::weights;
 use crate::data::ImageShape;
 use crate::randomness::seed_for;
-use crate::target::{Architecture, ModuleConfig, TargetError};
+use crate::target::{Architecture, ModuleConfig, OtherClasses, TargetError};
 
 /// What a network computes for a batch of k images.
 #[derive(Debug)]
@@ -25,8 +30,56 @@ pub struct Activations {
 }
 
 trait Network {
-    /// `images` is f32, k × channels × height × width. `training` makes batch norm use and record the batch.
-    fn forward(&self, images: &Tensor, training: bool) -> Activations;
+    /// `images` is f32, k × channels × height × width.
+    fn forward(&self, images: &Tensor, pass: Pass) -> Activations;
+
+    /// Returns the path of the last linear layer, whose outputs are the classes.
+    fn classifier(&self) -> &'static str;
+}
+
+/// Images with no side longer than this many pixels get a network that does not halve their sides at once.
+///
+/// What networks for large images do before their first block leaves nothing to see of 28 pixels.
+const SMALL_SIDE_MAX: usize = 64;
+
+/// What a built-in network is built for.
+#[derive(Debug, Clone, Copy)]
+struct Dimensions {
+    shape: ImageShape,
+    classes: usize,
+}
+
+impl Dimensions {
+    /// Tells whether images are small.
+    const fn small(self) -> bool {
+        let ImageShape { height, width, .. } = self.shape;
+        height <= SMALL_SIDE_MAX && width <= SMALL_SIDE_MAX
+    }
+}
+
+fn build(
+    architecture: Architecture,
+    root: &nn::Path<'_>,
+    initialiser: &mut Initialiser,
+    dimensions: Dimensions,
+) -> Box<dyn Network> {
+    use resnet::Resnet;
+    use swin::Swin;
+    match architecture {
+        Architecture::Mlp => Box::new(mlp::Mlp::new(root, initialiser, dimensions)),
+        Architecture::Cnn => Box::new(Resnet::small(root, initialiser, dimensions)),
+        Architecture::MobilenetV2 => Box::new(mobilenet::MobilenetV2::new(root, initialiser, dimensions)),
+        Architecture::EfficientnetB0 => Box::new(efficientnet::EfficientnetB0::new(root, initialiser, dimensions)),
+        Architecture::Resnet18 => Box::new(Resnet::basic(root, initialiser, dimensions, [2, 2, 2, 2])),
+        Architecture::Resnet34 => Box::new(Resnet::basic(root, initialiser, dimensions, [3, 4, 6, 3])),
+        Architecture::Resnet50 => Box::new(Resnet::bottleneck(root, initialiser, dimensions, [3, 4, 6, 3])),
+        Architecture::Resnet101 => Box::new(Resnet::bottleneck(root, initialiser, dimensions, [3, 4, 23, 3])),
+        Architecture::SeResnext50 => Box::new(Resnet::se_resnext(root, initialiser, dimensions, [3, 4, 6, 3])),
+        Architecture::VitTiny => Box::new(vit::VitTiny::new(root, initialiser, dimensions)),
+        Architecture::SwinT => Box::new(Swin::new(root, initialiser, dimensions, swin::SWIN_T)),
+        Architecture::SwinB => Box::new(Swin::new(root, initialiser, dimensions, swin::SWIN_B)),
+        Architecture::SeResnext101 => Box::new(Resnet::se_resnext(root, initialiser, dimensions, [3, 4, 23, 3])),
+    }
 }
 
 /// A network with its weights and buffers.
@@ -48,14 +101,25 @@ impl Model {
     /// Builds the network with initial weights that are a function of `seed` alone.
     #[must_use]
     pub fn new(architecture: Architecture, shape: ImageShape, classes: usize, seed: u64, device: Device) -> Self {
+        let initialiser = Initialiser::new(seed_for(seed, 0, "initial weights"));
+        Self::built_in(architecture, Dimensions { shape, classes }, initialiser, device)
+    }
+
+    /// Builds the network with weights of 0, for a checkpoint that is about to be read into it: random numbers for the 88
+    /// million weights of the largest take seconds.
+    #[must_use]
+    pub fn blank(architecture: Architecture, shape: ImageShape, classes: usize, device: Device) -> Self {
+        Self::built_in(architecture, Dimensions { shape, classes }, Initialiser::blank(), device)
+    }
+
+    fn built_in(
+        architecture: Architecture,
+        dimensions: Dimensions,
+        mut initialiser: Initialiser,
+        device: Device,
+    ) -> Self {
         let var_store = VarStore::new(device);
-        let root = var_store.root();
-        let mut initialiser = Initialiser::new(seed_for(seed, 0, "initial weights"));
-        let network: Box<dyn Network> = match architecture {
-            Architecture::Mlp => Box::new(mlp::Mlp::new(&root, &mut initialiser, shape.pixels(), classes)),
-            Architecture::Cnn => Box::new(resnet::Resnet::small(&root, &mut initialiser, shape, classes)),
-            Architecture::Resnet18 => Box::new(resnet::Resnet::resnet18(&root, &mut initialiser, shape, classes)),
-        };
+        let network = build(architecture, &var_store.root(), &mut initialiser, dimensions);
         Self { var_store, network: Form::BuiltIn(network) }
     }
 
@@ -87,9 +151,18 @@ impl Model {
     ///
     /// [`TargetError::Module`] if a module fails.
     pub fn forward(&self, images: &Tensor, training: bool) -> Result<Activations, TargetError> {
+        self.forward_in(images, Pass::full(training))
+    }
+
+    /// As [`Self::forward`]. A module computes in the precision it was written in.
+    pub(super) fn forward_in(&self, images: &Tensor, pass: Pass) -> Result<Activations, TargetError> {
         match &self.network {
-            Form::BuiltIn(network) => Ok(network.forward(images, training)),
-            Form::Module { module, vectors } => module.forward(&module_input(images, *vectors), training),
+            Form::BuiltIn(network) => {
+                let Activations { hidden, logits } = network.forward(images, pass);
+                let hidden = hidden.map(|hidden| hidden.to_kind(Kind::Float));
+                Ok(Activations { hidden, logits: logits.to_kind(Kind::Float) })
+            }
+            Form::Module { module, vectors } => module.forward(&module_input(images, *vectors), pass.training),
         }
     }
 
@@ -101,7 +174,7 @@ impl Model {
     /// As [`Self::forward`].
     pub fn forward_with_hidden(&self, images: &Tensor) -> Result<Activations, TargetError> {
         match &self.network {
-            Form::BuiltIn(network) => Ok(tch::no_grad(|| network.forward(images, false))),
+            Form::BuiltIn(_) => tch::no_grad(|| self.forward(images, false)),
             Form::Module { module, vectors } => module.forward_with_hidden(&module_input(images, *vectors)),
         }
     }
@@ -160,6 +233,25 @@ impl Model {
                 *module = ScriptedModule::open(module.config(), path, &var_store)?;
                 self.var_store = var_store;
                 Ok(())
+            }
+        }
+    }
+
+    /// Reads weights and buffers by name from a `.safetensors` or `.ot` file that another program may have written.
+    ///
+    /// The last linear layer keeps its own weights where the file's has another number of classes, which is returned. Counts
+    /// of batches, and Swin's table of relative positions, which follows from its sizes, are passed over.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError::Weights`] names weights that are missing, unexpected or of another shape, or says how to convert the file;
+    /// [`TargetError::File`] if it cannot be read.
+    pub fn load_weights(&mut self, path: &Path) -> Result<Option<OtherClasses>, TargetError> {
+        match &self.network {
+            Form::BuiltIn(network) => weights::read_into(&self.var_store, network.classifier(), path),
+            Form::Module { .. } => {
+                let reason = "a TorchScript module has its weights in its own file".to_owned();
+                Err(TargetError::Weights { path: path.to_owned(), reason })
             }
         }
     }

@@ -7,7 +7,6 @@ use std::path::Path;
 use super::features::{FeatureColumns, features_of, write_features};
 use super::images::DeviceImages;
 use super::manifest::Manifest;
-use super::networks::Model;
 use super::training::{self, Plan};
 use super::{FEATURES_FILE, TorchTarget, checkpoint_file, seed_dropout};
 use crate::stop::Stop;
@@ -143,8 +142,7 @@ impl BatchSource for Interruptible<'_> {
 /// Computes the features at a checkpoint.
 fn extract(target: &TorchTarget, progress: &mut Progress<'_>) -> Result<FeatureColumns, TargetError> {
     let TorchTarget { config, train, .. } = target;
-    let mut model: Model = target.fresh_model(config.seed)?;
-    target.load(&mut model, config.features_from)?;
+    let model = target.model_at(config.features_from)?;
     let total = DeviceImages::len(train);
     features_of(&model, train, target.classes, &mut |done| tell(progress, PrepareProgress::Features { done, total }))
 }

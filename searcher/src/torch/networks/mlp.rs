@@ -3,8 +3,8 @@
 use tch::Tensor;
 use tch::nn::Path;
 
-use super::{Activations, Network};
-use crate::torch::layers::{Initialiser, Linear};
+use super::{Activations, Dimensions, Network};
+use crate::torch::layers::{Initialiser, Linear, LinearWeights, Pass};
 
 /// Widths of the hidden layers.
 const HIDDEN: [usize; 2] = [512, 256];
@@ -17,20 +17,24 @@ pub(super) struct Mlp {
 }
 
 impl Mlp {
-    pub(super) fn new(root: &Path<'_>, initialiser: &mut Initialiser, pixels: usize, classes: usize) -> Self {
+    pub(super) fn new(root: &Path<'_>, initialiser: &mut Initialiser, dimensions: Dimensions) -> Self {
+        let mut layer = |name: &str, inputs, outputs| {
+            Linear::new(&(root / name), initialiser, inputs, outputs, LinearWeights::UniformByInputs)
+        };
         Self {
-            layers: [
-                Linear::new(&(root / "fc1"), initialiser, pixels, HIDDEN[0]),
-                Linear::new(&(root / "fc2"), initialiser, HIDDEN[0], HIDDEN[1]),
-            ],
-            classifier: Linear::new(&(root / "fc3"), initialiser, HIDDEN[1], classes),
+            layers: [layer("fc1", dimensions.shape.pixels(), HIDDEN[0]), layer("fc2", HIDDEN[0], HIDDEN[1])],
+            classifier: layer("fc3", HIDDEN[1], dimensions.classes),
         }
     }
 }
 
 impl Network for Mlp {
-    fn forward(&self, images: &Tensor, _training: bool) -> Activations {
-        let hidden = self.layers.iter().fold(images.flatten(1, -1), |input, layer| layer.forward(&input).relu());
-        Activations { logits: self.classifier.forward(&hidden), hidden: Some(hidden) }
+    fn forward(&self, images: &Tensor, pass: Pass) -> Activations {
+        let hidden = self.layers.iter().fold(images.flatten(1, -1), |input, layer| layer.forward(&input, pass).relu());
+        Activations { logits: self.classifier.forward(&hidden, pass), hidden: Some(hidden) }
+    }
+
+    fn classifier(&self) -> &'static str {
+        "fc3"
     }
 }
