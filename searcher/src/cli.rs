@@ -1,5 +1,6 @@
 //! The command line.
 
+mod baseline;
 mod data;
 mod features;
 mod logits;
@@ -24,6 +25,7 @@ use crate::space::Space;
 use crate::study::TrainingConfig;
 use crate::target::Start;
 
+pub use baseline::TrainOptions;
 pub use logits::LogitsOptions;
 pub use method::MethodOptions;
 pub use places::PlaceOptions;
@@ -58,6 +60,8 @@ pub enum Command {
     Worker(WorkerOptions),
     /// Train the trial that the environment is about, as a --trial-command of a worker
     Trial,
+    /// Train networks from scratch under a fixed sampler and loss, without a daemon: what a found sampler is compared with
+    Train(TrainOptions),
     /// Show a study and its trials
     Show(ShowOptions),
     /// List the studies of a daemon
@@ -207,6 +211,7 @@ impl SearchOptions {
             baselines,
             initial: 7,
             exploration: self.method.exploration(),
+            strategy: self.method.strategy(),
             method: self.method.method(),
             finalists: self.protocol.finalists(),
             finalist_seeds: self.protocol.finalist_seeds(),

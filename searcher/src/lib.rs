@@ -7,6 +7,7 @@
 //! [`target`] is the seam to what is trained: a network (feature `torch`), or a closed formula ([`simulated`]).
 
 pub mod acquisition;
+pub mod baseline;
 pub mod behaviour;
 pub mod cli;
 pub mod columns;

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use swift_sampler_client::blocking::Client;
-use swift_sampler_searcher::cli::{Cli, Command, Format, Output, PlotOptions, PrepareOptions, WorkerOptions};
+use swift_sampler_searcher::cli::{
+    Cli, Command, Format, Output, PlotOptions, PrepareOptions, TrainOptions, WorkerOptions,
+};
 use swift_sampler_searcher::error::SearcherError;
 use swift_sampler_searcher::listing::{Listing, Studies};
 use swift_sampler_searcher::pictures::Pictures;
@@ -17,7 +19,7 @@ use swift_sampler_searcher::stop::Stop;
 use swift_sampler_searcher::work_dir::WorkDir;
 use swift_sampler_searcher::worker::{self, TrialOfEnvironment, WorkerConfig};
 use swift_sampler_searcher::worker_pool::PoolConfig;
-use swift_sampler_searcher::{search, worker_pool};
+use swift_sampler_searcher::{baseline, search, worker_pool};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -54,6 +56,7 @@ fn run(cli: &Cli) -> Result<(), SearcherError> {
             let environment = TrialOfEnvironment::read(|name| std::env::var(name).ok())?;
             print_json(&worker::run_trial_of(&environment, &stop)?)
         }
+        Some(Command::Train(options)) => train(options, &stop),
         Some(Command::Show(options)) => {
             let listing = Listing::fetch(&Client::connect(&options.study.daemon.daemon)?, &options.study.study)?;
             match options.output {
@@ -94,6 +97,15 @@ fn features(options: &PrepareOptions, stop: &Stop) -> Result<(), SearcherError> 
         std::ops::ControlFlow::Continue(())
     })?;
     print_json(&serde_json::json!({ "features": preparation.features, "reused": preparation.reused }))
+}
+
+fn train(options: &TrainOptions, stop: &Stop) -> Result<(), SearcherError> {
+    stop.on_signals().map_err(SearcherError::file("signals"))?;
+    let report = baseline::run(&options.config()?, stop, &mut Progress::new())?;
+    match options.output {
+        Output::Json => print_json(&serde_json::to_value(&report).expect("a report is plain data")),
+        Output::Table => written(report.print(&mut std::io::stdout().lock())),
+    }
 }
 
 fn plot(options: &PlotOptions) -> Result<(), SearcherError> {

@@ -12,6 +12,7 @@ mod belief;
 mod gain;
 mod protocol;
 mod stage;
+mod strategy;
 mod surrogate;
 mod trial;
 
@@ -29,6 +30,7 @@ pub use belief::Belief;
 pub use gain::{Gain, Verdict, verdict};
 pub use protocol::{Confirmation, LABEL_IS_RIGHT, Protocol, Stopping, WarmStart, exact_labels};
 pub use stage::{Standing, Winner, standing};
+pub use strategy::Strategy;
 pub use surrogate::Samplers;
 pub use trial::{Purpose, TrialParameters, TrialRecord, TrialStanding};
 
@@ -46,7 +48,10 @@ pub struct Plan {
     pub initial: usize,
     /// κ.
     pub exploration: Exploration,
-    /// How the search learns and looks ahead.
+    /// How points are chosen.
+    #[serde(default, skip_serializing_if = "trial::is_default")]
+    pub strategy: Strategy,
+    /// How the search by the surrogate learns and looks ahead.
     #[serde(default, skip_serializing_if = "trial::is_default")]
     pub method: Method,
     /// Best samplers that are tried again under fresh seeds.
@@ -136,26 +141,31 @@ pub fn next(plan: &Plan, behaviour: &Behaviour, records: &[TrialRecord]) -> Resu
     let number = records.len() as u64;
     let searched = records.iter().filter(|record| record.parameters.purpose.is_search()).count();
     if searched < plan.trials {
-        return propose_search(plan, behaviour, records, number).map(|parameters| Proposal::Add(Box::new(parameters)));
+        let proposed = propose_search(plan, behaviour, records, number)?;
+        return Ok(proposed.map_or(Proposal::Wait, |parameters| Proposal::Add(Box::new(parameters))));
     }
     stage::after_search(plan, behaviour, records, number)
 }
 
+/// The next trial of the search; `None` while it has to wait for trials under way.
 fn propose_search(
     plan: &Plan,
     behaviour: &Behaviour,
     records: &[TrialRecord],
     number: u64,
-) -> Result<TrialParameters, PolicyError> {
+) -> Result<Option<TrialParameters>, PolicyError> {
     let position = records.len();
     if position < plan.baselines {
         let seed = seed_for(plan.seed, number, "training");
         let uniform = uniform(plan, behaviour, Purpose::Baseline, seed);
-        return Ok(TrialParameters { mode: plan.protocol.draws, ..uniform });
+        return Ok(Some(TrialParameters { mode: plan.protocol.draws, ..uniform }));
     }
     let samplers = Samplers { space: &plan.space, behaviour };
-    let surrogate = surrogate::learn(plan, records, number)?;
-    let (purpose, point) = match surrogate {
+    let (purpose, point) = match surrogate::learn(plan, records, number)? {
+        _ if plan.strategy != Strategy::Surrogate => match strategy::point(plan, &samplers, records) {
+            Some(point) => (Purpose::Search, point),
+            None => return Ok(None),
+        },
         Some(surrogate) if position >= plan.baselines + plan.initial => {
             let seed = seed_for(plan.seed, number, "acquisition");
             let pending = surrogate::pending(records);
@@ -169,7 +179,7 @@ fn propose_search(
     let stop_below = plan.protocol.stopping.map(|rule| rule.stop_below(records, plan.epochs)).unwrap_or_default();
     let mode = plan.protocol.draws;
     let blank = TrialParameters::new(purpose, sampler, seed);
-    Ok(TrialParameters { point, behaviour, mode, stop_below, ..blank })
+    Ok(Some(TrialParameters { point, behaviour, mode, stop_below, ..blank }))
 }
 
 /// The initial point `index`: a sampler that an earlier study found, then Sobol points.

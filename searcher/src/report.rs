@@ -18,6 +18,7 @@ use crate::work_dir::WorkDir;
 
 pub use evidence::Evidence;
 pub use ranking::RankAgreement;
+pub(crate) use table::percent;
 pub use table::print as print_table;
 
 /// What a study came to. Accuracies and gains are shares, not percent.

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::features_file::{self, FeaturesFileError};
 use crate::randomness::{Randomness, seed_for};
-use crate::target::{BatchSource, EpochReport, Start, Target, TargetError, TrainingOutcome, TrainingRun};
+use crate::target::{BatchSource, EpochReport, Loss, Start, Target, TargetError, TrainingOutcome, TrainingRun};
 
 pub use fault::Fault;
 
@@ -145,6 +145,10 @@ impl Target for SimulatedTarget {
         evaluate_test: bool,
         on_epoch: &mut dyn FnMut(&EpochReport) -> ControlFlow<()>,
     ) -> Result<TrainingOutcome, TargetError> {
+        if run.loss != Loss::CrossEntropy {
+            let (value, expected) = (run.loss.name().to_owned(), "the simulated target has no loss but cross-entropy");
+            return Err(TargetError::InvalidRun { field: "loss", value, expected });
+        }
         let steps = self.wrong.len().div_ceil(run.batch_size.max(1) as usize);
         let (mut skill, mut memory) = match run.start {
             Start::Scratch => (0.0, 0.0),
@@ -206,7 +210,14 @@ mod tests {
 
     fn accuracy(rows: Vec<u32>, start: Start) -> f64 {
         let config = SimulatedConfig { examples: 5000, label_noise: 0.4, seed: 3, faults: Vec::new() };
-        let run = TrainingRun { epochs: 5, batch_size: 100, seed: 1, start, recipe: RecipeOverrides::default() };
+        let run = TrainingRun {
+            epochs: 5,
+            batch_size: 100,
+            seed: 1,
+            start,
+            recipe: RecipeOverrides::default(),
+            loss: Loss::CrossEntropy,
+        };
         let outcome = SimulatedTarget::new(&config)
             .train(&run, &mut Rows { rows, position: 0 }, false, &mut |_| ControlFlow::Continue(()))
             .unwrap();
@@ -228,8 +239,14 @@ mod tests {
     #[test]
     fn an_example_beyond_the_training_set_is_named() {
         let config = SimulatedConfig { examples: 10, label_noise: 0.0, seed: 0, faults: Vec::new() };
-        let run =
-            TrainingRun { epochs: 1, batch_size: 100, seed: 1, start: Start::Last, recipe: RecipeOverrides::default() };
+        let run = TrainingRun {
+            epochs: 1,
+            batch_size: 100,
+            seed: 1,
+            start: Start::Last,
+            recipe: RecipeOverrides::default(),
+            loss: Loss::CrossEntropy,
+        };
         let error = SimulatedTarget::new(&config)
             .train(&run, &mut Rows { rows: vec![10], position: 0 }, false, &mut |_| ControlFlow::Continue(()))
             .unwrap_err();

@@ -6,7 +6,7 @@ use swift_sampler_client::proto;
 use crate::error::SearcherError;
 use crate::policy::{Plan, Purpose, TrialParameters, TrialRecord, TrialStanding};
 use crate::preparation::TargetConfig;
-use crate::target::{EpochReport, RecipeOverrides, Start, TrainingRun};
+use crate::target::{EpochReport, Loss, RecipeOverrides, Start, TrainingRun};
 
 /// Version of the records this program writes.
 pub const FORMAT: u32 = 1;
@@ -52,7 +52,8 @@ impl TrainingConfig {
             _ => (self.epochs, self.start),
         };
         let (epochs, start) = (parameters.epochs.unwrap_or(epochs), parameters.start.unwrap_or(start));
-        TrainingRun { epochs, batch_size: self.batch_size, seed: parameters.seed, start, recipe: self.recipe }
+        let (seed, loss) = (parameters.seed, Loss::CrossEntropy);
+        TrainingRun { epochs, batch_size: self.batch_size, seed, start, recipe: self.recipe, loss }
     }
 }
 

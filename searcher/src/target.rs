@@ -2,6 +2,7 @@
 
 mod architecture;
 mod error;
+mod loss;
 mod network;
 mod places;
 mod recipe;
@@ -17,6 +18,7 @@ use crate::data::DataConfig;
 
 pub use architecture::Architecture;
 pub use error::TargetError;
+pub use loss::Loss;
 pub use network::{InputScale, ModuleConfig, Network};
 pub use places::Places;
 pub use recipe::{Recipe, RecipeOverrides, Schedule};
@@ -58,6 +60,9 @@ pub struct TrainingRun {
     pub start: Start,
     /// Overrides of the target's recipe.
     pub recipe: RecipeOverrides,
+    /// What it descends on.
+    #[serde(default)]
+    pub loss: Loss,
 }
 
 /// What one epoch came to.

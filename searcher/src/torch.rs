@@ -8,6 +8,7 @@ mod features;
 mod images;
 mod layers;
 mod logits;
+mod losses;
 mod manifest;
 mod module;
 mod networks;
@@ -30,6 +31,7 @@ use crate::target::{
 pub use features::{FeatureColumns, features_of, write_features};
 pub use images::DeviceImages;
 pub use logits::write_logits;
+use losses::Surroundings;
 pub use networks::{Activations, Model};
 pub use prepare::prepare;
 
@@ -109,6 +111,8 @@ struct TorchTarget {
     classes: usize,
     fingerprint: String,
     train: DeviceImages,
+    /// Which labels of `train` are wrong, for the losses that may know.
+    wrong_labels: Vec<bool>,
     validation: DeviceImages,
     test: DeviceImages,
 }
@@ -121,6 +125,7 @@ impl TorchTarget {
         // Each set leaves this process's own memory before the next one is copied to the device.
         let Split { train, validation, test, .. } = split;
         let on_device = DeviceImages::new(&train, config.input, device);
+        let wrong_labels = train.wrong_labels();
         drop(train);
         let train = on_device;
         let on_device = DeviceImages::like(&validation, &train);
@@ -128,7 +133,7 @@ impl TorchTarget {
         let validation = on_device;
         let test = DeviceImages::like(&test, &train);
         let (config, work_dir) = (config.clone(), work_dir.to_owned());
-        Ok(Self { config, work_dir, device, classes, fingerprint, train, validation, test })
+        Ok(Self { config, work_dir, device, classes, fingerprint, train, wrong_labels, validation, test })
     }
 
     /// The network from scratch: initial weights of `seed`, or the weights of the user's file.
@@ -138,6 +143,12 @@ impl TorchTarget {
             Network::BuiltIn(architecture) => Ok(Model::new(*architecture, shape, classes, seed, device)),
             Network::Module(module) => Model::of_module(module, shape, classes, device),
         }
+    }
+
+    /// What a run's loss may look at.
+    fn surroundings(&self, run: &TrainingRun) -> Surroundings<'_> {
+        let Self { train, wrong_labels, validation, .. } = self;
+        Surroundings { train, wrong_labels, validation, batch_size: run.batch_size, seed: run.seed }
     }
 
     /// The network as the preparation left it at a checkpoint.
@@ -172,13 +183,13 @@ impl Target for TorchTarget {
         seed_dropout(run.seed);
         let recipe = run.recipe.apply(self.config.target.recipe());
         let plan = training::Plan { epochs: run.epochs, batch_size: run.batch_size, recipe };
-        let epochs =
-            training::train(&model, &self.train, &self.validation, &plan, batches, &mut |_, report| match on_epoch(
-                report,
-            ) {
-                ControlFlow::Continue(()) => Ok(()),
-                ControlFlow::Break(()) => Err(TargetError::Interrupted),
-            })?;
+        let mut loss = losses::begin(run.loss, self.surroundings(run))?;
+        let mut each = |_: &Model, report: &EpochReport| match on_epoch(report) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(TargetError::Interrupted),
+        };
+        let epochs = training::train(&model, &self.train, &self.validation, &plan, batches, loss.as_mut(), &mut each)?;
+        drop(loss);
         let test_accuracy = evaluate_test.then(|| training::accuracy(&model, &self.test)).transpose()?;
         Ok(TrainingOutcome { epochs, test_accuracy })
     }

@@ -9,7 +9,7 @@ use swift_sampler_searcher::behaviour::Behaviour;
 use swift_sampler_searcher::features_file;
 use swift_sampler_searcher::landscape;
 use swift_sampler_searcher::optimiser::Method;
-use swift_sampler_searcher::policy::{self, Plan, Proposal, Protocol, Purpose, TrialRecord, TrialStanding};
+use swift_sampler_searcher::policy::{self, Plan, Proposal, Protocol, Purpose, Strategy, TrialRecord, TrialStanding};
 use swift_sampler_searcher::randomness::Randomness;
 use swift_sampler_searcher::simulated::SimulatedConfig;
 use swift_sampler_searcher::space::Space;
@@ -67,6 +67,7 @@ fn forty_trials_come_close_to_the_best_sampler_on_every_seed() {
             baselines: 3,
             initial: 7,
             exploration: Exploration::DEFAULT,
+            strategy: Strategy::default(),
             method: Method::SAMPLERS,
             finalists: 3,
             finalist_seeds: 2,

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use swift_sampler_searcher::data::{DataConfig, ImageShape, idx, synthetic};
 use swift_sampler_searcher::stop::Stop;
 use swift_sampler_searcher::target::{
-    EpochReport, InputScale, ModuleConfig, Network, Places, PrepareConfig, PrepareProgress, RecipeOverrides,
+    EpochReport, InputScale, Loss, ModuleConfig, Network, Places, PrepareConfig, PrepareProgress, RecipeOverrides,
     ShuffledEpochs, Start, Target, TargetError, TrainingOutcome, TrainingRun,
 };
 use swift_sampler_searcher::torch::{
@@ -62,7 +62,7 @@ fn prepare_told(config: &PrepareConfig, work_dir: &Path) -> Vec<PrepareProgress>
 
 fn train(target: &mut dyn Target, start: Start, seed: u64) -> TrainingOutcome {
     let recipe = RecipeOverrides { learning_rate: Some(0.05), ..RecipeOverrides::default() };
-    let run = TrainingRun { epochs: 2, batch_size: 20, seed, start, recipe };
+    let run = TrainingRun { epochs: 2, batch_size: 20, seed, start, recipe, loss: Loss::CrossEntropy };
     let mut batches = ShuffledEpochs::new(TRAIN, run.batch_size, 9);
     target.train(&run, &mut batches, true, &mut |_| ControlFlow::Continue(())).unwrap()
 }
@@ -174,8 +174,14 @@ fn another_file_under_the_same_name_is_not_trained() {
     prepare_told(&config, &folder.path().join("work"));
     std::fs::copy(fixture("logits_only.pt"), &path).unwrap();
     let mut target = open_target(&config, &folder.path().join("work")).unwrap();
-    let run =
-        TrainingRun { epochs: 1, batch_size: 20, seed: 1, start: Start::Last, recipe: RecipeOverrides::default() };
+    let run = TrainingRun {
+        epochs: 1,
+        batch_size: 20,
+        seed: 1,
+        start: Start::Last,
+        recipe: RecipeOverrides::default(),
+        loss: Loss::CrossEntropy,
+    };
     let mut batches = ShuffledEpochs::new(TRAIN, 20, 1);
     let error = target.train(&run, &mut batches, false, &mut |_| ControlFlow::Continue(())).unwrap_err();
     assert!(matches!(error, TargetError::OtherModule { .. }), "{error}");

@@ -8,8 +8,8 @@ use std::path::Path;
 use swift_sampler_searcher::data::{DataConfig, idx, synthetic};
 use swift_sampler_searcher::stop::Stop;
 use swift_sampler_searcher::target::{
-    Architecture, BatchSource, Checkpoint, EpochReport, PrepareConfig, PrepareProgress, Prepared, RecipeOverrides,
-    ShuffledEpochs, Start, Target, TargetError, TrainingOutcome, TrainingRun,
+    Architecture, BatchSource, Checkpoint, EpochReport, Loss, PrepareConfig, PrepareProgress, Prepared,
+    RecipeOverrides, ShuffledEpochs, Start, Target, TargetError, TrainingOutcome, TrainingRun,
 };
 use swift_sampler_searcher::torch::{open_target, prepare};
 
@@ -36,7 +36,7 @@ fn prepare_quietly(config: &PrepareConfig, work_dir: &Path) -> Prepared {
 }
 
 fn run(start: Start, epochs: u32) -> TrainingRun {
-    TrainingRun { epochs, batch_size: 20, seed: 5, start, recipe: RecipeOverrides::default() }
+    TrainingRun { epochs, batch_size: 20, seed: 5, start, recipe: RecipeOverrides::default(), loss: Loss::CrossEntropy }
 }
 
 fn train(target: &mut dyn Target, run: &TrainingRun) -> Result<TrainingOutcome, TargetError> {
@@ -94,8 +94,14 @@ fn a_training_from_the_same_seed_as_the_start_network_goes_the_same_way() {
     let work_dir = folder.path().join("work");
     let prepared = prepare_quietly(&config, &work_dir);
     let mut target = open_target(&config, &work_dir).unwrap();
-    let run =
-        TrainingRun { epochs: 3, batch_size: 20, seed: config.seed, start: Start::Scratch, recipe: config.recipe };
+    let run = TrainingRun {
+        epochs: 3,
+        batch_size: 20,
+        seed: config.seed,
+        start: Start::Scratch,
+        recipe: config.recipe,
+        loss: Loss::CrossEntropy,
+    };
     let mut batches = ShuffledEpochs::new(TRAIN, 20, config.seed);
     let outcome = target.train(&run, &mut batches, false, &mut |_| ControlFlow::Continue(())).unwrap();
     assert_eq!(numbers(&outcome.epochs), numbers(&prepared.epochs));

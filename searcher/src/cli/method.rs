@@ -5,6 +5,7 @@ use clap::{Args, ValueEnum};
 use crate::acquisition::Exploration;
 use crate::gp::Kernel;
 use crate::optimiser::{Acquisition, LowValues, Method};
+use crate::policy::Strategy;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum KernelName {
@@ -32,9 +33,22 @@ enum LowValuesName {
     Compressed,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum StrategyName {
+    /// Sobol points, then a Gaussian process that learns from the trials
+    Surrogate,
+    /// Uniformly at random
+    Random,
+    /// Policy gradients, eight trials a step
+    Reinforce,
+}
+
 /// Options of how the search learns and looks ahead.
 #[derive(Debug, Args)]
 pub struct MethodOptions {
+    /// What chooses the samplers to try; those without a surrogate are there to be compared with
+    #[arg(long, value_enum, default_value_t = StrategyName::Surrogate)]
+    strategy: StrategyName,
     /// κ of the upper confidence bound μ + κσ: a number, or "explore" (3), "exploit" (0.5), "decay" (from 1.8 to 0 over the
     /// trials), or "brochu" (grows with the trials, as in the paper's reference)
     #[arg(long, default_value = "1.8", allow_negative_numbers = true, value_parser = parse_exploration)]
@@ -61,6 +75,16 @@ impl MethodOptions {
     #[must_use]
     pub fn exploration(&self) -> Exploration {
         self.kappa
+    }
+
+    /// Returns what chooses the samplers to try.
+    #[must_use]
+    pub fn strategy(&self) -> Strategy {
+        match self.strategy {
+            StrategyName::Surrogate => Strategy::Surrogate,
+            StrategyName::Random => Strategy::Random,
+            StrategyName::Reinforce => Strategy::Reinforce,
+        }
     }
 
     /// Returns the rest.

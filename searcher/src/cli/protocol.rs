@@ -16,9 +16,18 @@ pub enum Preset {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum DrawsName {
+pub(super) enum DrawsName {
     Independent,
     Stratified,
+}
+
+impl DrawsName {
+    pub(super) const fn replacement(self) -> Replacement {
+        match self {
+            Self::Independent => Replacement::Independent,
+            Self::Stratified => Replacement::Stratified,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -102,10 +111,7 @@ impl ProtocolOptions {
     /// filled in when the daemon is there.
     pub(super) fn protocol(&self, retrain_epochs: u32) -> Protocol {
         Protocol {
-            draws: match self.draws {
-                DrawsName::Independent => Replacement::Independent,
-                DrawsName::Stratified => Replacement::Stratified,
-            },
+            draws: self.draws.replacement(),
             common_seed: self.common_seed,
             stopping: self.stop_early.then_some(Stopping::DEFAULT),
             confirmation: match self.confirm_from {

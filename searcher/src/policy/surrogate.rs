@@ -2,7 +2,7 @@
 
 use swift_sampler::SamplerSpec;
 
-use super::{Plan, PolicyError, TrialRecord, TrialStanding};
+use super::{Plan, PolicyError, Strategy, TrialRecord, TrialStanding};
 use crate::behaviour::Behaviour;
 use crate::optimiser::{Domain, Observation, Options, Surrogate};
 use crate::randomness::seed_for;
@@ -49,8 +49,12 @@ pub(super) fn options(plan: &Plan) -> Options {
     }
 }
 
-/// Fits the surrogate to the search trials that ended; `None` while they are too few. A failed trial says nothing.
+/// Fits the surrogate to the search trials that ended; `None` while they are too few, and in a study that searches without
+/// one. A failed trial says nothing.
 pub(super) fn learn(plan: &Plan, records: &[TrialRecord], number: u64) -> Result<Option<Surrogate>, PolicyError> {
+    if plan.strategy != Strategy::Surrogate {
+        return Ok(None);
+    }
     let observed = |record: &TrialRecord| {
         let value = match record.standing {
             TrialStanding::Succeeded(objective) => Some(objective),

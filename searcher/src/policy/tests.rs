@@ -9,6 +9,7 @@ fn plan() -> Plan {
         baselines: 3,
         initial: 7,
         exploration: Exploration::DEFAULT,
+        strategy: Strategy::default(),
         method: Method::SAMPLERS,
         finalists: 3,
         finalist_seeds: 2,
@@ -154,3 +155,4 @@ fn pending_trials_are_not_proposed_again() {
 }
 
 mod protocol;
+mod strategy;

@@ -52,7 +52,8 @@ impl Evidence {
         Sampler::build(spec, &self.dataset).map_err(|error| SearcherError::Data(error.to_string()))
     }
 
-    fn noisy_mass(&self, sampler: &Sampler) -> Option<f64> {
+    /// Returns the probability that a draw has a wrong label, where wrong labels are known.
+    pub(crate) fn noisy_mass(&self, sampler: &Sampler) -> Option<f64> {
         let wrong = self.wrong_labels.as_ref()?;
         Some(sampler.probabilities().iter().zip(wrong).filter(|(_, wrong)| **wrong).map(|(p, _)| p).sum())
     }

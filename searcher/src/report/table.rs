@@ -77,7 +77,8 @@ fn label(report: &Report, sampler: &SamplerReport) -> String {
     if sampler.name == "found" { format!("found (trial {})", report.winner.trial) } else { sampler.name.clone() }
 }
 
-fn percent(summary: Option<&Summary>) -> String {
+/// A share as percent, with its spread where there are several.
+pub(crate) fn percent(summary: Option<&Summary>) -> String {
     match summary {
         None => "-".to_owned(),
         Some(summary) if summary.values.len() == 1 => format!("{:.2}%", 100.0 * summary.mean),

@@ -54,6 +54,20 @@ pub enum TargetError {
         /// The name.
         name: String,
     },
+    /// No loss has this name.
+    #[error(
+        "no loss is named {name:?}: the losses are {}",
+        super::Loss::ALL.map(super::Loss::name).join(", ")
+    )]
+    UnknownLoss {
+        /// The name.
+        name: String,
+    },
+    /// The loss needs what the network does not tell.
+    #[error(
+        "the loss needs the input of the last linear layer, which the module does not tell: let its forward return (logits, h)"
+    )]
+    NoLastLayer,
     /// The file is not a TorchScript module that can be trained on the data.
     #[error("{}: {reason}", path.display())]
     Module {

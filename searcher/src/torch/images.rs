@@ -73,6 +73,10 @@ impl DeviceImages {
         self.len == 0
     }
 
+    pub(super) fn device(&self) -> Device {
+        self.pixels.device()
+    }
+
     /// Returns the normalised images (f32, k × channels × height × width) and labels (i64, k) at `indices`, all of
     /// which are below [`Self::len`].
     pub(super) fn gather(&self, indices: &[i64]) -> (Tensor, Tensor) {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::features::{FeatureColumns, features_of, write_features};
 use super::images::DeviceImages;
+use super::losses::MeanCrossEntropy;
 use super::manifest::Manifest;
 use super::training::{self, Plan};
 use super::{FEATURES_FILE, TorchTarget, checkpoint_file, seed_dropout};
@@ -87,7 +88,8 @@ fn train_start_network(
     let mut batches = Interruptible { batches, stop };
     let mut best: Option<EpochReport> = None;
     let mut mean = (config.features_from == Checkpoint::Mean).then(MeanFeatures::default);
-    let epochs = training::train(&model, train, validation, &plan, &mut batches, &mut |model, report| {
+    let loss = &mut MeanCrossEntropy;
+    let epochs = training::train(&model, train, validation, &plan, &mut batches, loss, &mut |model, report| {
         if let Some(mean) = &mut mean {
             mean.add(&features_of(model, train, target.classes, &mut |_done| Ok(()))?);
         }

@@ -6,6 +6,7 @@ use tch::nn::{OptimizerConfig, Sgd};
 use tch::{Kind, Tensor, no_grad};
 
 use super::images::DeviceImages;
+use super::losses::{Batch, BatchLoss};
 use super::networks::Model;
 use crate::target::{BatchSource, EpochReport, Recipe, TargetError};
 
@@ -45,13 +46,14 @@ impl Plan {
     }
 }
 
-/// Trains `model` with fresh momentum; `on_epoch` sees it after each epoch and ends the run with an error.
+/// Trains `model` on `loss` with fresh momentum; `on_epoch` sees it after each epoch and ends the run with an error.
 pub(super) fn train(
     model: &Model,
     train: &DeviceImages,
     validation: &DeviceImages,
     plan: &Plan,
     batches: &mut dyn BatchSource,
+    loss: &mut dyn BatchLoss,
     on_epoch: &mut dyn FnMut(&Model, &EpochReport) -> Result<(), TargetError>,
 ) -> Result<Vec<EpochReport>, TargetError> {
     plan.check()?;
@@ -64,6 +66,7 @@ pub(super) fn train(
     let mut reports = Vec::new();
     for epoch in 1..=plan.epochs {
         let started = Instant::now();
+        loss.begin_epoch(model, f64::from(epoch - 1) / f64::from(plan.epochs))?;
         let mut total = Tensor::zeros([], (Kind::Float, model.var_store().device()));
         for step in 0..steps {
             batches.next_batch(&mut batch)?;
@@ -73,7 +76,8 @@ pub(super) fn train(
             let (images, labels) = train.gather(&indices);
             let done = u64::from(epoch - 1) * steps + step;
             optimizer.set_lr(learning_rate * schedule.factor(done, steps * u64::from(plan.epochs)));
-            let loss = model.forward(&images, true)?.logits.cross_entropy_for_logits(&labels);
+            let progress = done as f64 / (steps * u64::from(plan.epochs)) as f64;
+            let loss = loss.of(model, &Batch { images, labels, progress })?;
             optimizer.backward_step(&loss);
             total += loss.detach();
             if step % STEPS_BETWEEN_LOSS_CHECKS == 0 {

@@ -1,0 +1,283 @@
+//! Networks trained from scratch under one fixed sampler and loss, without a daemon: what a found sampler is compared with.
+
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use serde::Serialize;
+use swift_sampler::job::Shard;
+use swift_sampler::{Dataset, Engine, FeatureTable, JobParameters, Replacement, SamplerSpec};
+
+use crate::error::SearcherError;
+use crate::policy::exact_labels;
+use crate::preparation::{TargetConfig, open_target, prepare};
+use crate::progress::Progress;
+use crate::randomness::seed_for;
+use crate::report::{Evidence, Summary, percent};
+use crate::stop::Stop;
+use crate::target::{
+    BatchSource, EpochReport, Loss, Places, RecipeOverrides, ShuffledEpochs, Start, Target, TargetError, TrainingRun,
+};
+use crate::work_dir::WorkDir;
+
+/// The column of weights of [`FixedSampler::Trimmed`].
+const TRIMMED: &str = "trimmed";
+
+/// What is drawn, throughout a training.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FixedSampler {
+    /// Every example once an epoch.
+    Uniform,
+    /// Examples whose labels are right, as one who knows them draws.
+    ExactLabels,
+    /// All but the examples of largest loss under the start network, as many as have wrong labels.
+    Trimmed,
+    /// Examples in proportion to the norm of their gradient under the start network.
+    GradientNorm,
+    /// Any other, over the features of the start network.
+    Spec(SamplerSpec),
+}
+
+impl FixedSampler {
+    /// Returns the name in reports.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Uniform => "uniform",
+            Self::ExactLabels => "exact-labels",
+            Self::Trimmed => "trimmed",
+            Self::GradientNorm => "gradient-norm",
+            Self::Spec(_) => "given",
+        }
+    }
+
+    /// Returns the sampler, and the dataset it is one of.
+    fn over(&self, evidence: &Evidence) -> Result<(SamplerSpec, Dataset), SearcherError> {
+        let spec = match self {
+            Self::Uniform => SamplerSpec::Uniform {},
+            Self::ExactLabels => exact_labels(),
+            Self::GradientNorm => SamplerSpec::Column { column: "grad_norm".to_owned() },
+            Self::Spec(spec) => spec.clone(),
+            Self::Trimmed => {
+                let spec = SamplerSpec::Column { column: TRIMMED.to_owned() };
+                return Ok((spec, trimmed(evidence)?));
+            }
+        };
+        Ok((spec, evidence.dataset.clone()))
+    }
+}
+
+/// The dataset with a column that is 0 for as many examples of largest loss as have wrong labels, else 1.
+fn trimmed(evidence: &Evidence) -> Result<Dataset, SearcherError> {
+    let data = |error: &dyn std::fmt::Display| SearcherError::Data(error.to_string());
+    let wrong = evidence.wrong_labels.as_ref().ok_or_else(|| {
+        SearcherError::Config(
+            "--sampler trimmed drops as many examples as have wrong labels: give --label-noise".to_owned(),
+        )
+    })?;
+    let table = evidence.dataset.table();
+    let losses = table.column("loss").map_err(|error| data(&error))?;
+    let mut by_loss: Vec<usize> = (0..losses.len()).collect();
+    by_loss.sort_by(|&a, &b| losses[b].total_cmp(&losses[a]).then(a.cmp(&b)));
+    let mut weights = vec![1.0; losses.len()];
+    for &row in by_loss.iter().take(wrong.iter().filter(|wrong| **wrong).count()) {
+        weights[row] = 0.0;
+    }
+    let columns = table.columns().map(|(name, values)| (name.to_owned(), values.to_vec()));
+    let table = FeatureTable::new(columns.chain([(TRIMMED.to_owned(), weights)]).collect());
+    let gradient_norm = evidence.dataset.gradient_norm().map(str::to_owned);
+    Dataset::new(table.map_err(|error| data(&error))?, evidence.dataset.features().to_vec(), gradient_norm)
+        .map_err(|error| data(&error))
+}
+
+/// What to train.
+#[derive(Debug, Clone)]
+pub struct BaselineConfig {
+    /// The network with its data.
+    pub target: TargetConfig,
+    /// What is drawn.
+    pub sampler: FixedSampler,
+    /// How the draws of an epoch relate to each other, where the sampler is not uniform.
+    pub draws: Replacement,
+    /// What the network descends on.
+    pub loss: Loss,
+    /// Epochs.
+    pub epochs: u32,
+    /// Examples a batch.
+    pub batch_size: u32,
+    /// Overrides of the target's recipe.
+    pub recipe: RecipeOverrides,
+    /// Seeds the runs: run k has the seed of a search's k-th retraining, so that the two are paired.
+    pub seed: u64,
+    /// How many networks.
+    pub runs: u32,
+    /// Folder for the start network and its features, where the sampler needs them.
+    pub work_dir: PathBuf,
+}
+
+/// What came of it. Accuracies are shares, not percent.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BaselineReport {
+    /// What was trained.
+    pub target: String,
+    /// What was drawn.
+    pub sampler: &'static str,
+    /// What the networks descended on.
+    pub loss: &'static str,
+    /// Seeds data, start network and runs.
+    pub seed: u64,
+    /// Epochs a run.
+    pub epochs: u32,
+    /// Accuracy on the test set after the last epoch.
+    pub test_accuracy: Option<Summary>,
+    /// Accuracy on the validation set after the last epoch.
+    pub validation_accuracy: Option<Summary>,
+    /// Probability that a draw has a wrong label, where that is known and the sampler is not uniform.
+    pub noisy_mass: Option<f64>,
+    /// Time of training, with its validation, a run in seconds.
+    pub seconds: Option<Summary>,
+    /// The epochs of each run.
+    pub runs: Vec<Vec<EpochReport>>,
+}
+
+impl BaselineReport {
+    /// Writes the report for people.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Self { target, sampler, loss, epochs, .. } = self;
+        writeln!(out, "target {target}, sampler {sampler}, loss {loss}, {} runs of {epochs} epochs", self.runs.len())?;
+        writeln!(out, "test accuracy {}", percent(self.test_accuracy.as_ref()))?;
+        writeln!(out, "validation    {}", percent(self.validation_accuracy.as_ref()))?;
+        if let Some(mass) = self.noisy_mass {
+            writeln!(out, "noisy mass    {mass:.3}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Trains the networks one after another.
+///
+/// # Errors
+/// [`SearcherError`] when data, features or sampler are wrong, or a training fails.
+pub fn run(config: &BaselineConfig, stop: &Stop, progress: &mut Progress) -> Result<BaselineReport, SearcherError> {
+    let drawn = match config.sampler {
+        FixedSampler::Uniform => None,
+        _ => Some(Drawn::prepare(config, stop, progress)?),
+    };
+    let mut target = open_target(&config.target, &config.work_dir, &Places::default())?;
+    let (mut tested, mut validated, mut seconds, mut runs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for number in 0..config.runs {
+        let seed = seed_for(config.seed, u64::from(number), "retraining");
+        let started = Instant::now();
+        let mut batches: Box<dyn BatchSource> = match &drawn {
+            None => Box::new(shuffled(config, target.training_examples(), seed)?),
+            Some(drawn) => Box::new(drawn.batches(config, seed)?),
+        };
+        let outcome = train(config, target.as_mut(), seed, batches.as_mut(), stop)?;
+        seconds.push(started.elapsed().as_secs_f64());
+        let last = outcome.epochs.last().map_or(f64::NAN, |epoch| epoch.validation_accuracy);
+        let test = outcome.test_accuracy.unwrap_or(f64::NAN);
+        progress.say(&format!(
+            "[{}/{}] {} by {}: {:.2}% on validation, {:.2}% on test, {:.0} s",
+            number + 1,
+            config.runs,
+            config.sampler.name(),
+            config.loss.name(),
+            100.0 * last,
+            100.0 * test,
+            started.elapsed().as_secs_f64()
+        ));
+        tested.push(test);
+        validated.push(last);
+        runs.push(outcome.epochs);
+    }
+    Ok(BaselineReport {
+        target: config.target.name().to_owned(),
+        sampler: config.sampler.name(),
+        loss: config.loss.name(),
+        seed: config.seed,
+        epochs: config.epochs,
+        test_accuracy: Summary::of(tested),
+        validation_accuracy: Summary::of(validated),
+        noisy_mass: drawn.and_then(|drawn| drawn.noisy_mass),
+        seconds: Summary::of(seconds),
+        runs,
+    })
+}
+
+fn train(
+    config: &BaselineConfig,
+    target: &mut dyn Target,
+    seed: u64,
+    batches: &mut dyn BatchSource,
+    stop: &Stop,
+) -> Result<crate::target::TrainingOutcome, SearcherError> {
+    let run = TrainingRun {
+        epochs: config.epochs,
+        batch_size: config.batch_size,
+        seed,
+        start: Start::Scratch,
+        recipe: config.recipe,
+        loss: config.loss,
+    };
+    let mut on_epoch = |_: &EpochReport| if stop.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+    Ok(target.train(&run, batches, true, &mut on_epoch)?)
+}
+
+fn shuffled(config: &BaselineConfig, examples: usize, seed: u64) -> Result<ShuffledEpochs, SearcherError> {
+    let examples = u32::try_from(examples).map_err(|_too_many| {
+        SearcherError::Config(format!("{examples} training examples: fewer than 2^32 are needed"))
+    })?;
+    Ok(ShuffledEpochs::new(examples, config.batch_size, seed))
+}
+
+/// A sampler over the features of a start network.
+struct Drawn {
+    engine: Engine,
+    noisy_mass: Option<f64>,
+}
+
+impl Drawn {
+    fn prepare(config: &BaselineConfig, stop: &Stop, progress: &mut Progress) -> Result<Self, SearcherError> {
+        let work_dir = WorkDir::open(&config.work_dir)?;
+        let preparation = prepare(&config.target, work_dir.path(), stop, &mut |step| {
+            progress.prepare(step);
+            ControlFlow::Continue(())
+        })?;
+        let evidence = Evidence::gather(&config.target, &preparation)?;
+        let (spec, dataset) = config.sampler.over(&evidence)?;
+        let engine = Engine::new(dataset, &spec, JobParameters::new(config.batch_size))
+            .map_err(|error| SearcherError::Data(error.to_string()))?;
+        let noisy_mass =
+            engine.sampler(engine.log().changes()[0].version).and_then(|sampler| evidence.noisy_mass(sampler));
+        Ok(Self { engine, noisy_mass })
+    }
+
+    fn batches(&self, config: &BaselineConfig, seed: u64) -> Result<EngineBatches, SearcherError> {
+        let parameters = JobParameters { seed, replacement: config.draws, ..self.engine.parameters() };
+        let engine =
+            self.engine.with_parameters(parameters).map_err(|error| SearcherError::Config(error.to_string()))?;
+        Ok(EngineBatches { engine, step: 0 })
+    }
+}
+
+/// The batches of a job without a daemon, one step after another.
+struct EngineBatches {
+    engine: Engine,
+    step: u64,
+}
+
+impl BatchSource for EngineBatches {
+    fn next_batch(&mut self, indices: &mut Vec<u32>) -> Result<(), TargetError> {
+        let wrong = |reason: String| TargetError::Batches { reason };
+        let batch = self.engine.batch(self.step, Shard::WHOLE).map_err(|error| wrong(error.to_string()))?;
+        let rows = batch.indices.as_u32().ok_or_else(|| wrong("indices need 64 bits".to_owned()))?;
+        indices.clear();
+        indices.extend_from_slice(rows);
+        self.step += 1;
+        Ok(())
+    }
+}

@@ -1,0 +1,97 @@
+//! Options of `train`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use swift_sampler::SamplerSpec;
+
+use super::protocol::DrawsName;
+use super::{Output, PrepareOptions};
+use crate::baseline::{BaselineConfig, FixedSampler};
+use crate::error::SearcherError;
+use crate::target::Loss;
+
+/// Options of `train`.
+#[derive(Debug, Args)]
+pub struct TrainOptions {
+    #[command(flatten)]
+    prepare: PrepareOptions,
+    /// What is drawn: uniform, exact-labels, trimmed (all but the largest losses, as many as have wrong labels), gradient-norm
+    /// (in proportion to it), or a file with a sampler's spec as JSON. All but uniform need the start network's features, which
+    /// are prepared as `searcher features` does
+    #[arg(long, default_value = "uniform", value_name = "NAME|FILE")]
+    sampler: PathBuf,
+    /// How the draws of an epoch relate to each other, where the sampler is not uniform
+    #[arg(long, value_enum, default_value_t = DrawsName::Independent)]
+    draws: DrawsName,
+    /// What the network descends on: cross-entropy, reed-soft, reed-hard, mentornet-pd, mentornet-dd, learning-to-reweight,
+    /// learning-to-reweight-last-layer or focal
+    #[arg(long, default_value = Loss::CrossEntropy.name(), value_parser = |name: &str| name.parse::<Loss>())]
+    loss: Loss,
+    /// Epochs [default: --start-epochs]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    epochs: Option<u32>,
+    /// Networks that are trained, of different initial weights and batches; the first has the seed of a search's first
+    /// retraining, and so on
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    runs: u32,
+    /// Standard output: a table or one JSON object
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
+
+impl TrainOptions {
+    /// Returns the training these options describe.
+    ///
+    /// # Errors
+    /// [`SearcherError::Config`] naming the option that is wrong.
+    pub fn config(&self) -> Result<BaselineConfig, SearcherError> {
+        Ok(BaselineConfig {
+            target: self.prepare.target()?,
+            sampler: sampler(&self.sampler)?,
+            draws: self.draws.replacement(),
+            loss: self.loss,
+            epochs: self.epochs.unwrap_or(self.prepare.start_epochs),
+            batch_size: self.prepare.batch_size,
+            recipe: self.prepare.recipe(),
+            seed: self.prepare.seed,
+            runs: self.runs,
+            work_dir: self.prepare.work_dir(&self.prepare.default_study()?),
+        })
+    }
+}
+
+fn sampler(name: &Path) -> Result<FixedSampler, SearcherError> {
+    let known = [FixedSampler::Uniform, FixedSampler::ExactLabels, FixedSampler::Trimmed, FixedSampler::GradientNorm];
+    let names: Vec<&str> = known.iter().map(FixedSampler::name).collect();
+    if let Some(position) = names.iter().position(|known| Path::new(known) == name) {
+        return Ok(known[position].clone());
+    }
+    let wrong = |reason: &dyn std::fmt::Display| {
+        let (path, names) = (name.display(), names.join(", "));
+        SearcherError::Config(format!("--sampler {path}: neither one of {names} nor the file of a spec: {reason}"))
+    };
+    let text = std::fs::read_to_string(name).map_err(|error| wrong(&error))?;
+    let spec: SamplerSpec = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
+    Ok(FixedSampler::Spec(spec))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sampler_is_a_name_or_a_file() {
+        assert_eq!(sampler(Path::new("trimmed")).unwrap(), FixedSampler::Trimmed);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("spec.json");
+        std::fs::write(&path, r#"{"kind":"column","column":"w"}"#).unwrap();
+        let spec = SamplerSpec::Column { column: "w".to_owned() };
+        assert_eq!(sampler(&path).unwrap(), FixedSampler::Spec(spec));
+        std::fs::write(&path, "{}").unwrap();
+        for wrong in [path.as_path(), Path::new("none")] {
+            let error = sampler(wrong).unwrap_err().to_string();
+            assert!(error.contains("uniform, exact-labels, trimmed, gradient-norm"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The losses of [`Loss`], which turn a batch into the number that a step descends on.
+
+mod bootstrap;
+mod focal;
+mod gradient_agreement;
+mod mentor;
+mod mentor_net;
+mod reweight;
+
+use tch::{Reduction, Tensor};
+
+use super::images::DeviceImages;
+use super::networks::Model;
+use crate::target::{Loss, TargetError};
+
+/// A batch as a loss sees it.
+pub(super) struct Batch {
+    /// f32, k × channels × height × width.
+    pub(super) images: Tensor,
+    /// i64, k.
+    pub(super) labels: Tensor,
+    /// Share of the run's steps that are done, from 0 to below 1.
+    pub(super) progress: f64,
+}
+
+/// Computes what steps descend on. May keep what it learned of earlier batches: it serves one run.
+pub(super) trait BatchLoss {
+    /// Looks at the network before an epoch, `progress` of the run being done.
+    fn begin_epoch(&mut self, _model: &Model, _progress: f64) -> Result<(), TargetError> {
+        Ok(())
+    }
+
+    /// Returns the loss of a batch, one number that can be differentiated.
+    fn of(&mut self, model: &Model, batch: &Batch) -> Result<Tensor, TargetError>;
+}
+
+/// What a run's loss may look at, apart from its batches.
+#[derive(Clone, Copy)]
+pub(super) struct Surroundings<'a> {
+    pub(super) train: &'a DeviceImages,
+    /// Which labels of `train` are wrong. Only `mentornet-dd` looks, and only at a few of them.
+    pub(super) wrong_labels: &'a [bool],
+    pub(super) validation: &'a DeviceImages,
+    pub(super) batch_size: u32,
+    /// The run's.
+    pub(super) seed: u64,
+}
+
+/// Returns a loss at the beginning of a run.
+pub(super) fn begin<'a>(loss: Loss, around: Surroundings<'a>) -> Result<Box<dyn BatchLoss + 'a>, TargetError> {
+    Ok(match loss {
+        Loss::CrossEntropy => Box::new(MeanCrossEntropy),
+        Loss::ReedSoft => Box::new(bootstrap::Bootstrap::Soft),
+        Loss::ReedHard => Box::new(bootstrap::Bootstrap::Hard),
+        Loss::Focal => Box::new(focal::Focal),
+        Loss::MentornetPd => Box::new(mentor_net::MentorNet::predefined(around.seed)),
+        Loss::MentornetDd => Box::new(mentor_net::MentorNet::learned(around)?),
+        Loss::LearningToReweight => Box::new(reweight::Reweight::by_all_layers(around)?),
+        Loss::LearningToReweightLastLayer => Box::new(reweight::Reweight::by_the_last_layer(around)?),
+    })
+}
+
+/// The loss of start networks and trials.
+pub(super) struct MeanCrossEntropy;
+
+impl BatchLoss for MeanCrossEntropy {
+    fn of(&mut self, model: &Model, batch: &Batch) -> Result<Tensor, TargetError> {
+        Ok(model.forward(&batch.images, true)?.logits.cross_entropy_for_logits(&batch.labels))
+    }
+}
+
+/// Cross-entropy of each example, k.
+fn cross_entropies(logits: &Tensor, labels: &Tensor) -> Tensor {
+    logits.cross_entropy_loss(labels, None::<&Tensor>, Reduction::None, -100, 0.0)
+}
+
+#[cfg(test)]
+mod tests;
