@@ -9,6 +9,7 @@
 //! A proposal looks at a thousand samplers, so they are not built: the examples are 2^9 coarse cells at most, and T is
 //! taken by counting their gradient mass into `BINS` intervals of G. That takes a few microseconds.
 
+use crate::vectors::{dot, sum_of};
 use swift_sampler::{Cells, FeatureTable, FeatureTableError, Resolution, SamplerSpec, SwiftSpec, Transform};
 
 /// Bits of a cell, shared by the features: samplers are compared on at most this many coarse cells.
@@ -34,10 +35,13 @@ pub struct Behaviour {
     features: Vec<String>,
     /// Share of examples in each cell.
     shares: Vec<f64>,
+    inverse_shares: Vec<f64>,
     /// Gradient mass of each cell; `None` if the dataset has no gradient norms.
     gradient_mass: Option<Vec<f64>>,
-    /// The features' quantiles, cell by cell.
-    quantiles: Vec<f64>,
+    /// Each feature's quantile of each cell.
+    quantiles: Vec<Vec<f64>>,
+    /// The products of features j and k ≤ j in each cell, in the order (0,0), (1,0), (1,1), (2,0), …
+    products: Vec<(usize, usize, Vec<f64>)>,
 }
 
 impl Behaviour {
@@ -50,11 +54,21 @@ impl Behaviour {
         let bits = CELL_BITS / u32::try_from(features.len()).unwrap_or(CELL_BITS).max(1);
         let cells = Cells::build(&table, features, gradient_norm, Resolution::Bits(bits.max(1)))?;
         let rows = cells.rows() as f64;
+        let shares: Vec<f64> = (0..cells.len()).map(|cell| f64::from(cells.count(cell)) / rows).collect();
+        let mut quantiles = vec![Vec::with_capacity(cells.len()); features.len()];
+        for cell in 0..cells.len() {
+            quantiles.iter_mut().zip(cells.quantiles(cell)).for_each(|(column, quantile)| column.push(quantile));
+        }
+        let product = |j: usize, k: usize| quantiles[j].iter().zip(&quantiles[k]).map(|(f, g)| f * g).collect();
+        let pairs = (0..features.len()).flat_map(|j| (0..=j).map(move |k| (j, k)));
+        let products = pairs.map(|(j, k)| (j, k, product(j, k))).collect();
         Ok(Self {
             features: features.to_vec(),
-            shares: (0..cells.len()).map(|cell| f64::from(cells.count(cell)) / rows).collect(),
+            inverse_shares: shares.iter().map(|share| 1.0 / share).collect(),
+            shares,
             gradient_mass: (0..cells.len()).map(|cell| cells.gradient_mass(cell)).collect(),
-            quantiles: (0..cells.len()).flat_map(|cell| cells.quantiles(cell).collect::<Vec<f64>>()).collect(),
+            quantiles,
+            products,
         })
     }
 
@@ -82,65 +96,72 @@ impl Behaviour {
             Transform::Cdf => &self.shares,
             Transform::Cgf => self.gradient_mass.as_ref()?,
         };
-        let combine = |quantiles: &[f64]| -> f64 { quantiles.iter().zip(&spec.coefficients).map(|(f, c)| f * c).sum() };
-        let combined: Vec<f64> = self.quantiles.chunks_exact(self.features.len()).map(combine).collect();
-        let low = combined.iter().copied().fold(f64::INFINITY, f64::min);
-        let high = combined.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let mut combined = vec![0.0; self.shares.len()];
+        for (column, coefficient) in self.quantiles.iter().zip(&spec.coefficients) {
+            combined.iter_mut().zip(column).for_each(|(sum, quantile)| *sum += quantile * coefficient);
+        }
+        let low = combined.iter().copied().fold(f64::INFINITY, |low, g| if g < low { g } else { low });
+        let high = combined.iter().copied().fold(f64::NEG_INFINITY, |high, g| if g > high { g } else { high });
         // A little below one interval a bin, so that the highest G is in the last.
         let bins_per_unit = (BINS as f64 - 1e-6) / (high - low).max(f64::MIN_POSITIVE);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and BINS")]
-        let bins: Vec<usize> = combined.iter().map(|g| ((g - low) * bins_per_unit) as usize).collect();
+        let bins: Vec<u16> = combined.iter().map(|g| ((g - low) * bins_per_unit) as u16).collect();
         let mut masses = [0.0; BINS];
-        bins.iter().zip(of_cell).for_each(|(bin, mass)| masses[*bin] += mass);
+        bins.iter().zip(of_cell).for_each(|(bin, mass)| masses[usize::from(*bin)] += mass);
         let heights = heights(&masses, spec);
-        let mut mass: Vec<f64> = bins.iter().zip(&self.shares).map(|(bin, share)| heights[*bin] * share).collect();
-        let total: f64 = mass.iter().sum();
+        let mut mass = combined;
+        for ((mass, bin), share) in mass.iter_mut().zip(&bins).zip(&self.shares) {
+            *mass = heights[usize::from(*bin)] * share;
+        }
+        let total: f64 = sum_of(&mass, &mass, |mass, _| mass);
         if total <= 0.0 {
             return None;
         }
-        mass.iter_mut().for_each(|mass| *mass /= total);
+        let per_total = 1.0 / total;
+        mass.iter_mut().for_each(|mass| *mass *= per_total);
         Some(mass)
     }
 
     fn moments(&self, mass: &[f64]) -> Vec<f64> {
-        let features = self.features.len();
-        let mut coordinates = vec![0.0; self.dimension()];
-        let (means, spreads) = coordinates.split_at_mut(features);
-        for (mass, quantiles) in mass.iter().zip(self.quantiles.chunks_exact(features)) {
-            let mut slots = spreads.iter_mut();
-            for (j, f) in quantiles.iter().enumerate() {
-                means[j] += mass * f;
-                quantiles[..=j].iter().zip(&mut slots).for_each(|(other, slot)| *slot += mass * f * other);
-            }
+        let mut coordinates = Vec::with_capacity(self.dimension());
+        coordinates.extend(self.quantiles.iter().map(|column| dot(mass, column)));
+        for (j, k, column) in &self.products {
+            coordinates.push(SPREAD_SCALE * (dot(mass, column) - coordinates[*j] * coordinates[*k]));
         }
-        let pairs = (0..features).flat_map(|j| (0..=j).map(move |k| (j, k)));
-        for (slot, (j, k)) in spreads.iter_mut().zip(pairs) {
-            *slot = SPREAD_SCALE * (*slot - means[j] * means[k]);
-        }
-        let squares: f64 = mass.iter().zip(&self.shares).map(|(mass, share)| mass * mass / share).sum();
-        *coordinates.last_mut().expect("the size is a coordinate") = 1.0 - LN_SIZE_SCALE * squares.ln();
+        let squares = sum_of(mass, &self.inverse_shares, |mass, inverse| mass * mass * inverse);
+        coordinates.push(1.0 - LN_SIZE_SCALE * squares.ln());
         coordinates
     }
 }
 
 /// H at the middle rank T of each interval of G, which hold these gradient masses.
 fn heights(masses: &[f64; BINS], spec: &SwiftSpec) -> [f64; BINS] {
-    let total: f64 = masses.iter().sum();
+    let total: f64 = sum_of(masses, masses, |mass, _| mass);
+    // T in units of mass, so that nothing is divided in the loop.
     let knot = |index: usize| match index {
         0 => 0.0,
-        _ => spec.knots.get(index - 1).copied().unwrap_or(1.0),
+        _ => total * spec.knots.get(index - 1).copied().unwrap_or(1.0),
+    };
+    let segment_from = |index: usize| {
+        let (start, end, rise) = (knot(index), knot(index + 1), spec.values[index + 1] - spec.values[index]);
+        let slope = if end > start { rise / (end - start) } else { 0.0 };
+        let first = if end > start { spec.values[index] } else { spec.values[index] + 0.5 * rise };
+        (start, end, first, slope)
     };
     let (mut below, mut segment) = (0.0, 0);
-    masses.map(|own| {
-        let t = (below + 0.5 * own) / total;
+    let (mut start, mut end, mut first, mut slope) = segment_from(0);
+    let mut heights = [0.0; BINS];
+    for (height, own) in heights.iter_mut().zip(masses) {
+        let t = below + 0.5 * own;
         below += own;
-        while segment < spec.knots.len() && t > knot(segment + 1) {
+        while segment < spec.knots.len() && t > end {
             segment += 1;
+            (start, end, first, slope) = segment_from(segment);
         }
-        let (start, end) = (knot(segment), knot(segment + 1));
-        let along = if end > start { ((t - start) / (end - start)).clamp(0.0, 1.0) } else { 0.5 };
-        spec.values[segment] + along * (spec.values[segment + 1] - spec.values[segment])
-    })
+        // Rounding may bring the last one beyond the end.
+        *height = first + (t.min(end) - start) * slope;
+    }
+    heights
 }
 
 #[cfg(test)]

@@ -13,8 +13,9 @@ pub use fit::{Evidence, evidence};
 
 pub use kernel::Kernel;
 
-use kernel::{Scaled, squared_distance};
-use triangular::{Triangle, dot};
+use crate::vectors::{dot, sum_of};
+use kernel::Scaled;
+use triangular::{SIDES, Transposed, Triangle};
 
 /// Added to the diagonal besides the noise, so that repeated points never make the matrix singular.
 pub const JITTER: f64 = 1e-6;
@@ -87,6 +88,8 @@ pub struct GaussianProcess {
     /// ȳ and sd(y): the objective is ȳ + sd · ỹ.
     centre: f64,
     scale: f64,
+    /// ỹ.
+    standardised: Vec<f64>,
     /// Observed points, then pending ones.
     points: Vec<Vec<f64>>,
     scaled: Scaled,
@@ -94,6 +97,7 @@ pub struct GaussianProcess {
     weights: Vec<f64>,
     /// Factor of K_y over observed and pending points.
     factor: Triangle,
+    transposed: Transposed,
 }
 
 impl GaussianProcess {
@@ -134,9 +138,11 @@ impl GaussianProcess {
             hyperparameters,
             centre: standardised.centre,
             scale: standardised.scale,
+            standardised: standardised.values.clone(),
             points: points.to_vec(),
             scaled,
             weights,
+            transposed: factor.transposed(),
             factor,
         })
     }
@@ -153,6 +159,7 @@ impl GaussianProcess {
         check_points(&self.points)?;
         pending.iter().for_each(|point| self.scaled.push(point));
         self.factor = factorise(&self.scaled, self.points.len(), &self.hyperparameters)?;
+        self.transposed = self.factor.transposed();
         Ok(self)
     }
 
@@ -165,39 +172,72 @@ impl GaussianProcess {
     /// Returns μ and σ at a point, in O(n²).
     #[must_use]
     pub fn posterior(&self, x: &[f64]) -> Posterior {
-        let at = self.scaled.scale(x);
-        let mut correlations: Vec<f64> = (0..self.points.len())
-            .map(|i| self.hyperparameters.kernel.value(squared_distance(&at, self.scaled.point(i))))
-            .collect();
-        let mean = dot(&correlations[..self.weights.len()], &self.weights);
-        self.factor.solve_lower(&mut correlations);
-        self.in_own_units(mean, 1.0 - dot(&correlations, &correlations))
+        self.posteriors(&[x])[0]
+    }
+
+    /// Returns μ and σ at each point, in O(n²) each, at a fraction of the time that they take one by one.
+    #[must_use]
+    pub fn posteriors(&self, points: &[impl AsRef<[f64]>]) -> Vec<Posterior> {
+        let count = self.points.len();
+        let (mut correlations, mut sides) = (vec![0.0; count], vec![[0.0; SIDES]; count]);
+        let mut posteriors = Vec::with_capacity(points.len());
+        for together in points.chunks(SIDES) {
+            let mut means = [0.0; SIDES];
+            for (side, point) in together.iter().enumerate() {
+                self.correlations(&self.scaled.scale(point.as_ref()), &mut correlations);
+                means[side] = dot(&correlations, &self.weights);
+                sides.iter_mut().zip(&correlations).for_each(|(of, correlation)| of[side] = *correlation);
+            }
+            self.transposed.solve_sides(&mut sides);
+            let mut explained = [0.0; SIDES];
+            for of in &sides {
+                for side in 0..SIDES {
+                    explained[side] += of[side] * of[side];
+                }
+            }
+            let units = |side: usize| self.in_own_units(means[side], 1.0 - explained[side]);
+            posteriors.extend((0..together.len()).map(units));
+        }
+        posteriors
+    }
+
+    /// Returns μ at the observed points, in O(n).
+    #[must_use]
+    pub fn means_of_observed(&self) -> Vec<f64> {
+        // K α = ỹ - (K_y - K) α.
+        let diagonal = self.hyperparameters.noise + JITTER;
+        let mean = |(standardised, weight): (&f64, &f64)| self.centre + self.scale * (standardised - diagonal * weight);
+        self.standardised.iter().zip(&self.weights).map(mean).collect()
     }
 
     /// Returns the posterior at a point and the gradients of μ and σ there, in O(n²).
     #[must_use]
     pub fn posterior_with_gradient(&self, x: &[f64]) -> (Posterior, Vec<f64>, Vec<f64>) {
         let at = self.scaled.scale(x);
-        let (correlations, slopes): (Vec<f64>, Vec<f64>) = (0..self.points.len())
-            .map(|i| self.hyperparameters.kernel.value_and_slope(squared_distance(&at, self.scaled.point(i))))
-            .unzip();
-        let mean = dot(&correlations[..self.weights.len()], &self.weights);
-        let mut solved = correlations;
+        let mut solved = vec![0.0; self.points.len()];
+        let mut by_sd = solved.clone();
+        self.scaled.squared_distances(|j| at[j], 0, &mut solved);
+        self.hyperparameters.kernel.values_and_slopes(&mut solved, &mut by_sd);
+        let mean = dot(&solved, &self.weights);
         self.factor.solve_lower(&mut solved);
         let posterior = self.in_own_units(mean, 1.0 - dot(&solved, &solved));
         self.factor.solve_upper(&mut solved);
-        let (mut of_mean, mut of_sd) = (vec![0.0; x.len()], vec![0.0; x.len()]);
         let per_sd = self.scale * self.scale / posterior.sd.max(f64::MIN_POSITIVE.sqrt());
-        for (i, slope) in slopes.iter().enumerate() {
-            let by_mean = self.weights.get(i).map_or(0.0, |weight| self.scale * weight * slope);
-            let by_sd = -per_sd * solved[i] * slope;
-            for (j, (x, other)) in at.iter().zip(self.scaled.point(i)).enumerate() {
-                let change = 2.0 * (x - other) * self.scaled.inverse()[j];
-                of_mean[j] += by_mean * change;
-                of_sd[j] += by_sd * change;
-            }
-        }
-        (posterior, of_mean, of_sd)
+        let by_mean: Vec<f64> = by_sd.iter().zip(&self.weights).map(|(slope, w)| self.scale * w * slope).collect();
+        by_sd.iter_mut().zip(&solved).for_each(|(slope, solved)| *slope *= -per_sd * solved);
+        let gradient = |slopes: &[f64]| -> Vec<f64> {
+            let along = |(j, x): (usize, &f64)| {
+                2.0 * self.scaled.inverse()[j]
+                    * sum_of(slopes, self.scaled.column(j), |slope, other| slope * (x - other))
+            };
+            at.iter().enumerate().map(along).collect()
+        };
+        (posterior, gradient(&by_mean), gradient(&by_sd))
+    }
+
+    fn correlations(&self, at: &[f64], correlations: &mut [f64]) {
+        self.scaled.squared_distances(|j| at[j], 0, correlations);
+        self.hyperparameters.kernel.values(correlations);
     }
 
     fn in_own_units(&self, mean: f64, variance: f64) -> Posterior {
@@ -249,10 +289,9 @@ fn factorise(scaled: &Scaled, count: usize, hyperparameters: &Hyperparameters) -
     let mut matrix = Triangle::zeros(count);
     for i in 0..count {
         let row = matrix.row_mut(i);
-        for (j, entry) in row[..i].iter_mut().enumerate() {
-            *entry = hyperparameters.kernel.value(squared_distance(scaled.point(i), scaled.point(j)));
-        }
-        row[i] = 1.0 + noise + JITTER;
+        scaled.squared_distances(|j| scaled.column(j)[i], i, row);
+        hyperparameters.kernel.values(row);
+        row[0] = 1.0 + noise + JITTER;
     }
     matrix.cholesky().ok_or(GpError::NotPositiveDefinite { noise })
 }

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::vectors::dot;
+
 /// Curvature pairs kept.
 const MEMORY: usize = 8;
 /// Armijo's sufficient-decrease constant.
@@ -157,10 +159,6 @@ fn project(point: &mut [f64], limits: &Limits) {
     for (i, x) in point.iter_mut().enumerate() {
         *x = x.clamp(limits.lower[i], limits.upper[i]);
     }
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(x, y)| x * y).sum()
 }
 
 #[cfg(test)]

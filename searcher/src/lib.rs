@@ -39,6 +39,7 @@ pub mod study;
 pub mod target;
 #[cfg(feature = "torch")]
 pub mod torch;
+mod vectors;
 pub mod work_dir;
 pub mod worker;
 pub mod worker_pool;

@@ -160,12 +160,13 @@ pub fn suggest(
 /// [`GpError`] when there are no feasible observations, or they are not finite or of differing dimensions.
 pub fn recommend(options: &Options, observations: &[Observation], seed: u64) -> Result<usize, GpError> {
     let surrogate = Surrogate::learn(options, observations, seed_for(seed, observations.len() as u64, "fit"))?;
-    let score = |observation: &Observation| {
-        let value = observation.value?;
-        Some(surrogate.as_ref().map_or(value, |s| s.gp.posterior(&observation.coordinates).mean))
+    let means = surrogate.map(|surrogate| surrogate.gp.means_of_observed());
+    let score = |index: usize| {
+        let value = observations[index].value?;
+        Some(means.as_ref().map_or(value, |means| means[index]))
     };
     (0..observations.len())
-        .filter_map(|index| Some((index, score(&observations[index])?)))
+        .filter_map(|index| Some((index, score(index)?)))
         // On a tie the earlier one stays.
         .reduce(|best, next| if next.1 > best.1 { next } else { best })
         .map(|(index, _)| index)
@@ -221,7 +222,7 @@ impl Surrogate {
         let Method { kernel, isotropic, .. } = options.method;
         let gp = GaussianProcess::fit(Covariance { kernel, isotropic }, &coordinates, &values, seed)?;
         let mut ranked: Vec<(f64, &Vec<f64>)> =
-            observations.iter().map(|o| (gp.posterior(&o.coordinates).mean, &o.point)).collect();
+            gp.means_of_observed().into_iter().zip(observations.iter().map(|o| &o.point)).collect();
         ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
         ranked.dedup_by(|a, b| a.1 == b.1);
         let best_mean = ranked[0].0;

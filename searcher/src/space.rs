@@ -109,18 +109,21 @@ impl Space {
         Ok(spec.canonical()?)
     }
 
-    /// Tells whether a point is a sampler worth a trial: not all zero, and not zero nearly everywhere.
+    /// Returns the canonical sampler at a point if it is worth a trial: not all zero, and not zero nearly everywhere.
     ///
     /// A sampler whose H is zero but for a sliver of the axis draws the same few examples again and again, or finds none
     /// at all there. The mean of H must be at least [`MEAN_OF_H_MIN`] of its largest value.
     #[must_use]
-    pub fn is_worth_a_trial(&self, point: &[f64]) -> bool {
-        let Ok(SamplerSpec::Swift(spec)) = self.sampler(point) else { return false };
-        let knots: Vec<f64> = std::iter::once(0.0).chain(spec.knots).chain(std::iter::once(1.0)).collect();
-        let mean: f64 =
-            knots.windows(2).zip(spec.values.windows(2)).map(|(e, v)| 0.5 * (e[1] - e[0]) * (v[0] + v[1])).sum();
+    pub fn sampler_worth_a_trial(&self, point: &[f64]) -> Option<SamplerSpec> {
+        let sampler = self.sampler(point).ok()?;
+        let SamplerSpec::Swift(spec) = &sampler else { return None };
+        let (mut mean, mut start) = (0.0, 0.0);
+        for (end, values) in spec.knots.iter().chain([&1.0]).zip(spec.values.windows(2)) {
+            mean += 0.5 * (end - start) * (values[0] + values[1]);
+            start = *end;
+        }
         // Canonical values have 1 as their largest.
-        mean >= MEAN_OF_H_MIN
+        (mean >= MEAN_OF_H_MIN).then_some(sampler)
     }
 
     /// Returns the point of a sampler, the inverse of [`Self::sampler`] for canonical samplers.
@@ -241,10 +244,10 @@ mod tests {
             point
         };
         let space = space(2, 4);
-        assert!(space.is_worth_a_trial(&point([0.2, 0.4, 0.6], [0.0, 0.0, 1.0, 0.0, 0.0])));
-        assert!(!space.is_worth_a_trial(&point([0.6, 0.6, 0.6], [0.0, 0.0, 1.0, 0.0, 0.0])));
-        assert!(!space.is_worth_a_trial(&point([0.2, 0.4, 0.6], [0.0; 5])));
-        assert!(space.is_worth_a_trial(&point([0.6, 0.6, 0.6], [0.1; 5])));
+        assert!(space.sampler_worth_a_trial(&point([0.2, 0.4, 0.6], [0.0, 0.0, 1.0, 0.0, 0.0])).is_some());
+        assert_eq!(space.sampler_worth_a_trial(&point([0.6, 0.6, 0.6], [0.0, 0.0, 1.0, 0.0, 0.0])), None);
+        assert_eq!(space.sampler_worth_a_trial(&point([0.2, 0.4, 0.6], [0.0; 5])), None);
+        assert!(space.sampler_worth_a_trial(&point([0.6, 0.6, 0.6], [0.1; 5])).is_some());
     }
 
     #[test]

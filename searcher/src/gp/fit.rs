@@ -1,10 +1,11 @@
 //! Maximum a posteriori hyperparameters.
 
-use super::kernel::{Scaled, squared_distance};
-use super::triangular::{Triangle, dot};
+use super::kernel::Scaled;
+use super::triangular::Triangle;
 use super::{Covariance, Hyperparameters, JITTER};
-use crate::lbfgs::{Limits, minimise};
+use crate::lbfgs::{Limits, Minimum, minimise};
 use crate::randomness::Randomness;
+use crate::vectors::{dot, sum_of};
 
 /// Bounds of ℓ, in units of the cube's side.
 const LENGTH_SCALE_MIN: f64 = 0.025;
@@ -19,7 +20,10 @@ const LN_LENGTH_SCALE_VARIANCE: f64 = 3.0;
 const RANDOM_STARTS: usize = 3;
 /// Observations at most that the starts are compared on; the best goes on with all of them.
 const COARSE_MAX: usize = 40;
-const COARSE_ITERATIONS_MAX: usize = 25;
+/// Iterations after which the best [`GOING_ON`] starts are known.
+const FIRST_ITERATIONS_MAX: usize = 6;
+const GOING_ON: usize = 2;
+const COARSE_ITERATIONS_MAX: usize = 20;
 const ITERATIONS_MAX: usize = 10;
 
 /// What observations say about hyperparameters.
@@ -40,12 +44,10 @@ pub fn evidence(points: &[Vec<f64>], standardised: &[f64], hyperparameters: &Hyp
     let scaled = Scaled::new(points, length_scales);
     let (mut matrix, mut slopes) = (Triangle::zeros(count), Triangle::zeros(count));
     for a in 0..count {
-        for b in 0..a {
-            let (value, slope) = kernel.value_and_slope(squared_distance(scaled.point(a), scaled.point(b)));
-            matrix.row_mut(a)[b] = value;
-            slopes.row_mut(a)[b] = slope;
-        }
-        matrix.row_mut(a)[a] = 1.0 + noise + JITTER;
+        let (row, slopes) = (matrix.row_mut(a), slopes.row_mut(a));
+        scaled.squared_distances(|j| scaled.column(j)[a], a, row);
+        kernel.values_and_slopes(row, slopes);
+        row[0] = 1.0 + noise + JITTER;
     }
     let factor = matrix.cholesky()?;
     let mut weights = standardised.to_vec();
@@ -55,25 +57,22 @@ pub fn evidence(points: &[Vec<f64>], standardised: &[f64], hyperparameters: &Hyp
         -0.5 * dot(standardised, &weights) - factor.ln_diagonal() - 0.5 * count as f64 * std::f64::consts::TAU.ln();
     // d/dθ = ½ tr((αα' - K_y⁻¹) dK/dθ); dK/d ln ℓ_j = -2 (Δ_j/ℓ_j)² dk/dr², dK/d ln s² = s² I.
     let inverse = factor.inverse();
-    let mut gradient = vec![0.0; length_scales.len() + 1];
-    let by_scale = &mut gradient[..length_scales.len()];
+    let mut gradient = vec![0.0; length_scales.len()];
     let mut trace = 0.0;
     for a in 0..count {
-        let (row, slope) = (inverse.row(a), slopes.row(a));
-        for b in 0..a {
-            let shared = -2.0 * (weights[a] * weights[b] - row[b]) * slope[b];
-            let (x, y) = (scaled.point(a), scaled.point(b));
-            if let [all] = by_scale {
-                *all += shared * squared_distance(x, y);
-            } else {
-                for ((slot, x), y) in by_scale.iter_mut().zip(x).zip(y) {
-                    *slot += shared * (x - y) * (x - y);
-                }
-            }
+        let row = slopes.row_mut(a);
+        for ((slope, inverse), weight) in row.iter_mut().zip(inverse.row(a)).zip(&weights[a..]) {
+            *slope *= -2.0 * (weights[a] * weight - inverse);
         }
-        trace += weights[a] * weights[a] - row[a];
+        for j in 0..scaled.inverse().len() {
+            let column = &scaled.column(j)[a..];
+            let x = column[0];
+            let slot = if gradient.len() == 1 { 0 } else { j };
+            gradient[slot] += sum_of(row, column, |shared, other| shared * ((x - other) * (x - other)));
+        }
+        trace += weights[a] * weights[a] - inverse.row(a)[0];
     }
-    gradient[length_scales.len()] = 0.5 * noise * trace;
+    gradient.push(0.5 * noise * trace);
     Some(Evidence { log_marginal_likelihood, gradient })
 }
 
@@ -105,11 +104,15 @@ pub(super) fn maximise(
     let kept = |index: &usize| (points.len() - 1 - index).is_multiple_of(every);
     let coarse: Vec<Vec<f64>> = (0..points.len()).filter(kept).map(|index| points[index].clone()).collect();
     let coarse_standardised: Vec<f64> = (0..points.len()).filter(kept).map(|index| standardised[index]).collect();
-    let best = starts(dimension, scales, seed)
+    let on_coarse = |start: &[f64], iterations_max| descend(&coarse, &coarse_standardised, start, iterations_max);
+    let mut begun: Vec<Minimum> =
+        starts(dimension, scales, seed).iter().map(|start| on_coarse(start, FIRST_ITERATIONS_MAX)).collect();
+    begun.sort_by(|a, b| a.value.total_cmp(&b.value));
+    let best = begun[..GOING_ON]
         .iter()
-        .map(|start| descend(&coarse, &coarse_standardised, start, COARSE_ITERATIONS_MAX))
+        .map(|start| on_coarse(&start.point, COARSE_ITERATIONS_MAX))
         .min_by(|a, b| a.value.total_cmp(&b.value))
-        .expect("there are starts");
+        .expect("some starts go on");
     posterior.hyperparameters(&descend(points, standardised, &best.point, ITERATIONS_MAX).point)
 }
 
@@ -245,11 +248,12 @@ mod tests {
             let noise = noise + JITTER;
             let mut matrix = Triangle::zeros(7);
             for a in 0..7 {
-                for b in 0..a {
-                    let squared = squared_distance(&points[a], &points[b]) / 0.25;
-                    matrix.row_mut(a)[b] = Kernel::Matern52.value(squared);
+                for b in a + 1..7 {
+                    let squared: f64 = points[a].iter().zip(&points[b]).map(|(x, y)| (x - y).powi(2)).sum();
+                    matrix.row_mut(a)[b - a] = squared / 0.25;
                 }
-                matrix.row_mut(a)[a] = 1.0 + if a == 0 { noise / 3.0 } else { noise };
+                Kernel::Matern52.values(matrix.row_mut(a));
+                matrix.row_mut(a)[0] = 1.0 + if a == 0 { noise / 3.0 } else { noise };
             }
             let factor = matrix.cholesky().unwrap();
             let mut solved: Vec<f64> = [&[mean], &objectives[3..]].concat();

@@ -72,15 +72,14 @@ pub(super) fn maximise(
     seed: u64,
 ) -> Vec<f64> {
     let cube = domain.cube();
-    let ranked = |point: Vec<f64>| {
-        let posterior = gp.posterior(&domain.place(&point)?);
-        Some((promise.of(posterior).0, point))
+    let ranked = |points: Vec<Vec<f64>>| -> Vec<Candidate> {
+        let (points, coordinates): (Vec<Vec<f64>>, Vec<Vec<f64>>) =
+            points.into_iter().filter_map(|point| domain.place(&point).map(|place| (point, place))).unzip();
+        let promises = gp.posteriors(&coordinates).into_iter().map(|posterior| promise.of(posterior).0);
+        promises.zip(points).collect()
     };
-    let mut candidates: Vec<Candidate> = (0..SOBOL_CANDIDATES)
-        .map(|index| region.sobol(&cube, index, seed))
-        .chain(perturbations(&cube, region, incumbents, seed))
-        .filter_map(ranked)
-        .collect();
+    let everywhere = (0..SOBOL_CANDIDATES).map(|index| region.sobol(&cube, index, seed));
+    let mut candidates = ranked(everywhere.chain(perturbations(&cube, region, incumbents, seed)).collect());
     if domain.is_plain() {
         keep_best(&mut candidates, CLIMBS);
         candidates = candidates.into_iter().map(|(_, start)| climb(gp, promise, region, &start)).collect();
@@ -88,7 +87,7 @@ pub(super) fn maximise(
         for round in 0..WALK_ROUNDS {
             keep_best(&mut candidates, WALKS);
             let moved = walks(&cube, region, &candidates, round, seed);
-            candidates.extend(moved.into_iter().filter_map(ranked));
+            candidates.extend(ranked(moved));
         }
     }
     keep_best(&mut candidates, 1);
@@ -150,8 +149,8 @@ fn perturbed(cube: &Cube, region: &Box, start: &[f64], sd: f64, chance: f64, ran
     let mut point: Vec<f64> = start
         .iter()
         .map(|x| {
-            let (moves, step) = (randomness.uniform() < chance, sd * randomness.normal());
-            if moves { x + step } else { *x }
+            let moves = randomness.uniform() < chance;
+            if moves { x + sd * randomness.normal() } else { *x }
         })
         .collect();
     region.settle(cube, &mut point);

@@ -21,10 +21,7 @@ impl Samplers<'_> {
     /// Returns the sampler at a point and what it does; `None` where it is not worth a trial.
     #[must_use]
     pub fn placed(&self, point: &[f64]) -> Option<(SamplerSpec, Vec<f64>)> {
-        if !self.space.is_worth_a_trial(point) {
-            return None;
-        }
-        let sampler = self.space.sampler(point).ok()?;
+        let sampler = self.space.sampler_worth_a_trial(point)?;
         let coordinates = self.behaviour.coordinates(&sampler)?;
         Some((sampler, coordinates))
     }
