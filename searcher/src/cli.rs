@@ -2,7 +2,6 @@
 
 mod baseline;
 mod data;
-mod features;
 mod logits;
 mod method;
 mod places;
@@ -79,8 +78,10 @@ pub enum Command {
 pub struct SearchOptions {
     #[command(flatten)]
     prepare: PrepareOptions,
-    #[command(flatten)]
-    features: features::FeatureOptions,
+    /// Files with your own columns (Parquet, CSV, npz, safetensors), one row for each example that the data has for training, in
+    /// the order of its files and before it is split; several files follow each other
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    columns: Vec<PathBuf>,
     #[command(flatten)]
     daemon: DaemonOptions,
     /// Dataset at the daemon [default: the study's name]
@@ -200,7 +201,7 @@ impl SearchOptions {
         let retrain_epochs = self.retrain_epochs.unwrap_or(self.prepare.start_epochs);
         let plan = Plan {
             space: Space {
-                features: self.features.features.clone(),
+                features: self.prepare.features.clone(),
                 segments: self.segments,
                 transform: match self.transform {
                     TransformName::Cgf => Transform::Cgf,
@@ -243,7 +244,7 @@ impl SearchOptions {
             warm_start: self.protocol.warm_start.clone(),
             devices: self.runners.placements(trains)?,
             limits: self.runners.limits(),
-            columns: self.features.columns.clone(),
+            columns: self.columns.clone(),
         })
     }
 }

@@ -8,6 +8,7 @@ use swift_sampler_files::{ROWS_MAX, Selection, SourceFile};
 use crate::error::SearcherError;
 use crate::features_file;
 use crate::preparation::TargetConfig;
+use crate::target::Feature;
 
 /// The computed features with the user's columns, in the work folder.
 const JOINED_FILE: &str = "features-with-columns.parquet";
@@ -34,13 +35,15 @@ pub fn join(
     match (wanted.first(), columns.first()) {
         (None, None) => return Ok(computed.to_owned()),
         (None, Some(_)) => {
-            let reason = "--columns are of no use: --features names only computed ones, loss, entropy or grad_norm";
-            return Err(SearcherError::Config(reason.to_owned()));
+            let computed = computable(&names);
+            return Err(SearcherError::Config(format!(
+                "--columns are of no use: --features names only computed ones ({computed})"
+            )));
         }
         (Some(feature), None) => {
             return Err(SearcherError::Config(format!(
                 "feature {feature:?} is not computed ({} are): give --columns, the files it is in",
-                names.join(", ")
+                computable(&names)
             )));
         }
         (Some(_), Some(_)) => {}
@@ -69,6 +72,12 @@ pub fn join(
     let columns: Vec<(&str, &[f64])> = joined.iter().map(|(name, values)| (*name, values.as_slice())).collect();
     features_file::write(&path, &columns).map_err(|error| data(&error))?;
     Ok(path)
+}
+
+/// The names of what there is, and of what a network could compute.
+fn computable(there: &[String]) -> String {
+    let others = Feature::ALL.map(Feature::name).into_iter().filter(|name| !there.iter().any(|there| there == name));
+    there.iter().map(String::as_str).chain(others).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

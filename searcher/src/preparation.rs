@@ -12,6 +12,7 @@ use crate::stop::Stop;
 use crate::target::{Places, PrepareConfig, PrepareProgress, Target};
 
 /// What a study trains.
+#[allow(clippy::large_enum_variant, reason = "a process has one of them")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum TargetConfig {

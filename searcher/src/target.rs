@@ -2,6 +2,7 @@
 
 mod architecture;
 mod error;
+mod feature;
 mod loss;
 mod network;
 mod places;
@@ -18,6 +19,7 @@ use crate::data::DataConfig;
 
 pub use architecture::Architecture;
 pub use error::TargetError;
+pub use feature::{Feature, GradientNorm};
 pub use loss::Loss;
 pub use network::{InputScale, ModuleConfig, Network};
 pub use places::Places;
@@ -168,6 +170,12 @@ pub struct PrepareConfig {
     /// How the data's values become the network's input.
     #[serde(default, skip_serializing_if = "InputScale::is_default")]
     pub input: InputScale,
+    /// Features beside [`Feature::ALWAYS`], each once and in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extra_features: Vec<Feature>,
+    /// Whose gradient `grad_norm` is the norm of.
+    #[serde(default, skip_serializing_if = "GradientNorm::is_default")]
+    pub gradient_norm: GradientNorm,
 }
 
 impl PrepareConfig {
@@ -188,6 +196,8 @@ impl PrepareConfig {
             recipe: RecipeOverrides::default(),
             features_from: Checkpoint::default(),
             input: InputScale::default(),
+            extra_features: Vec::new(),
+            gradient_norm: GradientNorm::default(),
         }
     }
 }

@@ -28,7 +28,7 @@ use crate::target::{
     TrainingRun,
 };
 
-pub use features::{FeatureColumns, features_of, write_features};
+pub use features::{FeatureColumns, FeatureRequest, features_of, write_features};
 pub use images::DeviceImages;
 pub use logits::write_logits;
 use losses::Surroundings;

@@ -2,13 +2,14 @@
 #![cfg(feature = "torch")]
 #![allow(clippy::unwrap_used, reason = "a test ends where a value is missing")]
 
+use std::collections::BTreeMap;
 use std::fs::File;
 
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::RowAccessor;
 use swift_sampler_searcher::data::{LabelledImages, synthetic};
-use swift_sampler_searcher::target::{Architecture, InputScale, TargetError};
-use swift_sampler_searcher::torch::{DeviceImages, FeatureColumns, Model, features_of, write_features};
+use swift_sampler_searcher::target::{Architecture, Feature, GradientNorm, InputScale, TargetError};
+use swift_sampler_searcher::torch::{DeviceImages, FeatureColumns, FeatureRequest, Model, features_of, write_features};
 use tch::{Device, Kind, Tensor};
 
 const CLASSES: usize = 5;
@@ -22,14 +23,19 @@ fn model(architecture: Architecture) -> Model {
     Model::new(architecture, images().shape, CLASSES, 4, Device::Cpu)
 }
 
+/// All features that are a network's.
+fn everything() -> FeatureRequest {
+    let extra = vec![Feature::Margin, Feature::ClassFrequency, Feature::Density];
+    FeatureRequest { extra, ..FeatureRequest::default() }
+}
+
 fn features(model: &Model) -> FeatureColumns {
     let images = DeviceImages::new(&images(), InputScale::Standardised, Device::Cpu);
-    features_of(model, &images, CLASSES, &mut |_| Ok(())).unwrap()
+    features_of(model, &images, CLASSES, &everything(), &mut |_| Ok(())).unwrap()
 }
 
 /// The images as the documentation says that they are normalised, computed here on its own.
-fn normalised() -> Tensor {
-    let images = images();
+fn normalised(images: &LabelledImages) -> Tensor {
     let side = i64::try_from(images.shape.width).unwrap();
     let pixels: Vec<f64> = images.pixels.bytes().unwrap().iter().map(|&pixel| f64::from(pixel) / 255.0).collect();
     let pixels = Tensor::from_slice(&pixels);
@@ -53,35 +59,76 @@ fn every_feature_is_what_its_formula_says() {
     for architecture in [Architecture::Mlp, Architecture::Cnn] {
         let model = model(architecture);
         let ours = features(&model);
-        let activations = model.forward(&normalised(), false).unwrap();
+        let activations = model.forward(&normalised(&images()), false).unwrap();
         let labels = images().labels;
-        let mut naive = FeatureColumns::default();
-        for ((logits, hidden), &label) in
-            rows(&activations.logits).iter().zip(rows(activations.hidden.as_ref().unwrap())).zip(&labels)
-        {
+        let (logits, hidden) = (rows(&activations.logits), rows(activations.hidden.as_ref().unwrap()));
+        let mut naive: BTreeMap<Feature, Vec<f64>> = BTreeMap::new();
+        for ((logits, own), &label) in logits.iter().zip(&hidden).zip(&labels) {
+            let mut push = |feature, value: f64| naive.entry(feature).or_default().push(value);
+            let same = labels.iter().filter(|&&other| other == label).count();
             let label = usize::from(label);
             let total: f64 = logits.iter().map(|z| z.exp()).sum();
             let p: Vec<f64> = logits.iter().map(|z| z.exp() / total).collect();
-            naive.loss.push(-p[label].ln());
-            let q = p.iter().enumerate().filter(|&(class, _)| class != label).map(|(_, p_j)| p_j / (1.0 - p[label]));
-            naive.entropy.push(-q.map(|q_j| q_j * q_j.ln()).sum::<f64>());
+            push(Feature::Loss, -p[label].ln());
+            let others = || p.iter().enumerate().filter(|&(class, _)| class != label).map(|(_, p_j)| *p_j);
+            let q = others().map(|p_j| p_j / (1.0 - p[label]));
+            push(Feature::Entropy, -q.map(|q_j| q_j * q_j.ln()).sum::<f64>());
             let residual: f64 =
                 p.iter().enumerate().map(|(class, p_j)| (p_j - f64::from(u8::from(class == label))).powi(2)).sum();
-            let hidden: f64 = hidden.iter().map(|h| h * h).sum();
-            naive.grad_norm.push((residual * (hidden + 1.0)).sqrt());
+            push(Feature::GradNorm, (residual * (own.iter().map(|h| h * h).sum::<f64>() + 1.0)).sqrt());
+            push(Feature::Margin, p[label] - others().fold(0.0, f64::max));
+            push(Feature::ClassFrequency, same as f64 / labels.len() as f64);
+            let distance = |other: &Vec<f64>| own.iter().zip(other).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
+            let mut distances: Vec<f64> = hidden.iter().map(distance).collect();
+            distances.sort_by(f64::total_cmp);
+            push(Feature::Density, 1.0 / (1.0 + distances[1..11].iter().sum::<f64>() / 10.0));
         }
-        assert_close(&ours.loss, &naive.loss, 1e-5, "loss");
-        assert_close(&ours.entropy, &naive.entropy, 1e-5, "entropy");
-        assert_close(&ours.grad_norm, &naive.grad_norm, 1e-5, "gradient norm");
+        assert_eq!(naive.len(), Feature::ALL.len() - 1, "all but forgetting, which takes several epochs");
+        for (feature, naive) in naive {
+            let tolerance = if feature == Feature::Density { 1e-3 } else { 1e-5 };
+            assert_close(ours.column(feature), &naive, tolerance, feature.name());
+        }
     }
+}
+
+#[test]
+fn the_full_gradient_norm_is_over_all_parameters() {
+    let model = model(Architecture::Cnn);
+    let images = DeviceImages::new(&synthetic::blobs(20, 5, 3), InputScale::Standardised, Device::Cpu);
+    let of = |gradient_norm| {
+        let request = FeatureRequest { gradient_norm, ..FeatureRequest::default() };
+        features_of(&model, &images, CLASSES, &request, &mut |_| Ok(())).unwrap()
+    };
+    let (full, last) = (of(GradientNorm::Full), of(GradientNorm::LastLayer));
+    assert_eq!(full.column(Feature::Loss), last.column(Feature::Loss));
+    for (full, last) in full.column(Feature::GradNorm).iter().zip(last.column(Feature::GradNorm)) {
+        assert!(full > last, "{full} of all parameters, {last} of the last layer's");
+    }
+    // The loss falls by t‖g‖² along -t g: of one example, by a small step.
+    let (pixels, label) = (normalised(&synthetic::blobs(20, 5, 3)).narrow(0, 0, 1), Tensor::from_slice(&[0i64]));
+    let loss = || model.forward(&pixels, false).unwrap().logits.cross_entropy_for_logits(&label);
+    let parameters: Vec<Tensor> =
+        model.names().iter().map(|name| model.tensor(name).unwrap()).filter(Tensor::requires_grad).collect();
+    let before = loss();
+    let gradients = Tensor::run_backward(&[&before], &parameters, false, false);
+    let step = 1e-4;
+    tch::no_grad(|| {
+        for (mut parameter, gradient) in parameters.into_iter().zip(&gradients) {
+            parameter += gradient * -step;
+        }
+    });
+    let norm = full.column(Feature::GradNorm)[0];
+    let fall = before.double_value(&[]) - loss().double_value(&[]);
+    assert!((fall / step / norm.powi(2) - 1.0).abs() < 0.05, "{fall} for a gradient of norm {norm}");
 }
 
 #[test]
 fn the_gradient_norm_is_that_of_automatic_differentiation() {
     let model = model(Architecture::Mlp);
-    let ours = features(&model).grad_norm;
+    let ours = features(&model);
+    let ours = ours.column(Feature::GradNorm);
     let (weight, bias) = (model.tensor("fc3.weight").unwrap(), model.tensor("fc3.bias").unwrap());
-    let (pixels, labels) = (normalised(), images().labels);
+    let (pixels, labels) = (normalised(&images()), images().labels);
     for row in (0..300).step_by(37) {
         let logits = model.forward(&pixels.get(row).unsqueeze(0), false).unwrap().logits;
         let label = Tensor::from_slice(&[i64::from(labels[usize::try_from(row).unwrap()])]);
@@ -106,22 +153,21 @@ fn an_overconfident_network_still_has_finite_features() {
     model.save(&path).unwrap();
     model.load(&path).unwrap();
     let features = features(&model);
-    for column in [&features.loss, &features.entropy, &features.grad_norm] {
+    for column in Feature::ALL.map(|feature| features.column(feature)) {
         assert!(column.iter().all(|value| value.is_finite()));
     }
     // Where the label is the sure class, the others are still compared among themselves.
-    assert!(features.entropy[0] > 1.0, "{}", features.entropy[0]);
+    assert!(features.column(Feature::Entropy)[0] > 1.0, "{}", features.column(Feature::Entropy)[0]);
     // Where it is not, the sure class takes all of the rest.
-    assert!(features.entropy[1] < 1e-12, "{}", features.entropy[1]);
+    assert!(features.column(Feature::Entropy)[1] < 1e-12, "{}", features.column(Feature::Entropy)[1]);
 }
 
 #[test]
 fn two_classes_are_refused() {
     let images = synthetic::blobs(10, 2, 0);
     let model = Model::new(Architecture::Mlp, images.shape, 2, 0, Device::Cpu);
-    let error =
-        features_of(&model, &DeviceImages::new(&images, InputScale::Standardised, Device::Cpu), 2, &mut |_| Ok(()))
-            .unwrap_err();
+    let images = DeviceImages::new(&images, InputScale::Standardised, Device::Cpu);
+    let error = features_of(&model, &images, 2, &FeatureRequest::default(), &mut |_| Ok(())).unwrap_err();
     assert!(matches!(error, TargetError::TooFewClasses { classes: 2 }), "{error}");
 }
 
@@ -132,16 +178,17 @@ fn the_parquet_file_holds_the_columns_to_the_last_bit() {
     let features = features(&model(Architecture::Mlp));
     write_features(&path, &features).unwrap();
     let reader = SerializedFileReader::new(File::open(&path).unwrap()).unwrap();
-    let mut read = FeatureColumns { gradient_norm_with_hidden: true, ..FeatureColumns::default() };
-    for row in reader.get_row_iter(None).unwrap() {
-        let row = row.unwrap();
-        read.loss.push(row.get_double(0).unwrap());
-        read.entropy.push(row.get_double(1).unwrap());
-        read.grad_norm.push(row.get_double(2).unwrap());
+    let names = ["loss", "entropy", "grad_norm", "margin", "class_frequency", "density"];
+    for (row, read) in reader.get_row_iter(None).unwrap().enumerate() {
+        let read = read.unwrap();
+        for (column, name) in names.iter().enumerate() {
+            let expected = features.column(Feature::named(name).unwrap())[row];
+            assert_eq!(read.get_double(column).unwrap().to_bits(), expected.to_bits(), "{name} of row {row}");
+        }
     }
-    assert_eq!(read, features);
+    assert_eq!(reader.metadata().file_metadata().num_rows(), 300);
     let schema = reader.metadata().file_metadata().schema_descr();
-    let names: Vec<&str> = schema.columns().iter().map(|column| column.name()).collect();
-    assert_eq!(names, ["loss", "entropy", "grad_norm"]);
+    let found: Vec<&str> = schema.columns().iter().map(|column| column.name()).collect();
+    assert_eq!(found, names);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no partial file is left");
 }

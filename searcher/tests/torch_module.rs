@@ -9,11 +9,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use swift_sampler_searcher::data::{DataConfig, ImageShape, idx, synthetic};
 use swift_sampler_searcher::stop::Stop;
 use swift_sampler_searcher::target::{
-    EpochReport, InputScale, Loss, ModuleConfig, Network, Places, PrepareConfig, PrepareProgress, RecipeOverrides,
-    ShuffledEpochs, Start, Target, TargetError, TrainingOutcome, TrainingRun,
+    EpochReport, Feature, InputScale, Loss, ModuleConfig, Network, Places, PrepareConfig, PrepareProgress,
+    RecipeOverrides, ShuffledEpochs, Start, Target, TargetError, TrainingOutcome, TrainingRun,
 };
 use swift_sampler_searcher::torch::{
-    DeviceImages, FeatureColumns, Model, features_of, open_target, open_target_at, prepare,
+    DeviceImages, FeatureColumns, FeatureRequest, Model, features_of, open_target, open_target_at, prepare,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -109,15 +109,17 @@ fn checkpoints_hold_buffers_and_what_is_not_trained() {
 
 fn features(name: &str) -> FeatureColumns {
     let images = DeviceImages::new(&synthetic::blobs(60, 5, 3), InputScale::Standardised, Device::Cpu);
-    features_of(&module(name).unwrap(), &images, CLASSES, &mut |_| Ok(())).unwrap()
+    features_of(&module(name).unwrap(), &images, CLASSES, &FeatureRequest::default(), &mut |_| Ok(())).unwrap()
 }
 
 #[test]
 fn the_gradient_norm_is_the_same_whether_a_module_returns_its_hidden_layer_or_not() {
     let (given, found) = (features("with_hidden.pt"), features("logits_only.pt"));
     assert!(given.gradient_norm_with_hidden && found.gradient_norm_with_hidden);
-    assert_eq!((&given.loss, &given.entropy), (&found.loss, &found.entropy));
-    for (given, found) in given.grad_norm.iter().zip(&found.grad_norm) {
+    for feature in [Feature::Loss, Feature::Entropy] {
+        assert_eq!(given.column(feature), found.column(feature));
+    }
+    for (given, found) in given.column(Feature::GradNorm).iter().zip(found.column(Feature::GradNorm)) {
         assert!((given - found).abs() < 1e-5 * given, "{given} against {found}");
     }
     // And as automatic differentiation has it, for the first example.
@@ -131,7 +133,7 @@ fn the_gradient_norm_is_the_same_whether_a_module_returns_its_hidden_layer_or_no
     let (weight, bias) = (model.tensor("last|weight").unwrap(), model.tensor("last|bias").unwrap());
     let gradients = Tensor::run_backward(&[loss], &[&weight, &bias], false, false);
     let squares: f64 = gradients.iter().map(|gradient| gradient.square().sum(Kind::Double).double_value(&[])).sum();
-    assert!((squares.sqrt() - found.grad_norm[0]).abs() < 1e-5 * squares.sqrt());
+    assert!((squares.sqrt() - found.column(Feature::GradNorm)[0]).abs() < 1e-5 * squares.sqrt());
 }
 
 #[test]

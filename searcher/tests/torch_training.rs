@@ -6,9 +6,10 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use swift_sampler_searcher::data::{DataConfig, idx, synthetic};
+use swift_sampler_searcher::features_file;
 use swift_sampler_searcher::stop::Stop;
 use swift_sampler_searcher::target::{
-    Architecture, BatchSource, Checkpoint, EpochReport, Loss, PrepareConfig, PrepareProgress, Prepared,
+    Architecture, BatchSource, Checkpoint, EpochReport, Feature, Loss, PrepareConfig, PrepareProgress, Prepared,
     RecipeOverrides, ShuffledEpochs, Start, Target, TargetError, TrainingOutcome, TrainingRun,
 };
 use swift_sampler_searcher::torch::{open_target, prepare};
@@ -205,4 +206,37 @@ fn a_batch_of_another_dataset_is_refused() {
     let mut target = open_target(&config, folder.path()).unwrap();
     let result = target.train(&run(Start::Scratch, 1), &mut Foreign, false, &mut |_| ControlFlow::Continue(()));
     assert!(matches!(result, Err(TargetError::IndexOutOfRange { index: TRAIN, examples: 200 })));
+}
+
+#[test]
+fn features_are_those_asked_for_and_the_start_network_is_trained_again_only_where_they_need_its_epochs() {
+    let (folder, mut config) = setup(Architecture::Mlp);
+    let work_dir = folder.path().join("work");
+    let first = prepare_quietly(&config, &work_dir);
+    let start = std::fs::read(&first.start).unwrap();
+    let columns = |prepared: &Prepared| features_file::read(&prepared.features).unwrap().names().to_vec();
+    assert_eq!(columns(&first), ["loss", "entropy", "grad_norm"]);
+    let trains = |config: &PrepareConfig| {
+        let mut epochs = 0;
+        let prepared = prepare(config, &work_dir, &Stop::default(), &mut |step| {
+            epochs += u32::from(matches!(step, PrepareProgress::Epoch { .. }));
+            ControlFlow::Continue(())
+        });
+        (prepared.unwrap(), epochs)
+    };
+    config.extra_features = vec![Feature::Margin, Feature::Density];
+    let (prepared, epochs) = trains(&config);
+    assert_eq!((columns(&prepared).len(), epochs, prepared.reused), (5, 0, false), "a checkpoint is enough");
+    assert!(trains(&config).0.reused);
+    config.extra_features = vec![Feature::Forgetting];
+    let (prepared, epochs) = trains(&config);
+    assert_eq!(
+        (columns(&prepared), epochs),
+        (["loss", "entropy", "grad_norm", "forgetting"].map(str::to_owned).to_vec(), 3)
+    );
+    let table = features_file::read(&prepared.features).unwrap();
+    let forgetting = table.column("forgetting").unwrap();
+    assert!(forgetting.iter().all(|count| [0.0, 1.0, 4.0].contains(count)), "{forgetting:?}");
+    assert!(forgetting.contains(&0.0) && forgetting.contains(&4.0), "some labels are wrong and never learned");
+    assert_eq!(std::fs::read(&prepared.start).unwrap(), start, "watching changes nothing");
 }

@@ -9,7 +9,9 @@ use crate::command_target::CommandTarget;
 use crate::error::SearcherError;
 use crate::preparation::TargetConfig;
 use crate::simulated::{Fault, SimulatedConfig};
-use crate::target::{Architecture, Checkpoint, InputScale, ModuleConfig, Network, PrepareConfig, RecipeOverrides};
+use crate::target::{
+    Architecture, Checkpoint, Feature, GradientNorm, InputScale, ModuleConfig, Network, PrepareConfig, RecipeOverrides,
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum FeaturesFrom {
@@ -50,6 +52,13 @@ pub struct PrepareOptions {
     /// Epochs of the start network
     #[arg(long, default_value_t = PrepareConfig::EPOCHS, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) start_epochs: u32,
+    /// Features that the sampler sees. Computed are loss, entropy, grad_norm, margin, forgetting, class_frequency and density
+    /// (README says what they are); a search takes others from --columns
+    #[arg(long, value_delimiter = ',', default_value = "loss,entropy")]
+    pub(super) features: Vec<String>,
+    /// Whose gradient grad_norm is the norm of
+    #[arg(long, value_enum, default_value_t = GradientNormName::LastLayer)]
+    gradient_norm: GradientNormName,
     /// Where the features come from
     #[arg(long, value_enum, default_value_t = FeaturesFrom::Best)]
     features_from: FeaturesFrom,
@@ -69,6 +78,14 @@ pub struct PrepareOptions {
     /// Folder for start network, features, logs, report and pictures [default: searcher-work/STUDY]
     #[arg(long)]
     work_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum GradientNormName {
+    /// The last linear layer's, in closed form
+    LastLayer,
+    /// All trainable parameters', by a backward pass an example
+    Full,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -120,8 +137,19 @@ impl PrepareOptions {
                 InputScaleName::Standardised => InputScale::Standardised,
                 InputScaleName::Stored => InputScale::Stored,
             },
+            extra_features: self.extra_features(),
+            gradient_norm: match self.gradient_norm {
+                GradientNormName::LastLayer => GradientNorm::LastLayer,
+                GradientNormName::Full => GradientNorm::Full,
+            },
             ..PrepareConfig::new(network, data)
         }))
+    }
+
+    /// The features that are computed because they are asked for.
+    fn extra_features(&self) -> Vec<Feature> {
+        let asked = |feature: &Feature| self.features.iter().any(|name| name == feature.name());
+        Feature::ALL.into_iter().filter(|feature| !Feature::ALWAYS.contains(feature) && asked(feature)).collect()
     }
 
     fn network(&self, name: &str) -> Result<Network, SearcherError> {

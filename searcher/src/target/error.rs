@@ -63,9 +63,9 @@ pub enum TargetError {
         /// The name.
         name: String,
     },
-    /// The loss needs what the network does not tell.
+    /// A loss or a feature needs what the network does not tell.
     #[error(
-        "the loss needs the input of the last linear layer, which the module does not tell: let its forward return (logits, h)"
+        "loss or density needs the input of the last linear layer, which the module does not tell: let its forward return (logits, h)"
     )]
     NoLastLayer,
     /// The file is not a TorchScript module that can be trained on the data.

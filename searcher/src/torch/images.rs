@@ -73,6 +73,12 @@ impl DeviceImages {
         self.len == 0
     }
 
+    /// Returns for each image the share of all images that have its label, f64, n.
+    pub(super) fn class_frequencies(&self, classes: usize) -> Tensor {
+        let counts = self.labels.bincount(None::<&Tensor>, to_i64(classes)).to_kind(Kind::Double);
+        (counts / self.len.max(1) as f64).index_select(0, &self.labels)
+    }
+
     pub(super) fn device(&self) -> Device {
         self.pixels.device()
     }

@@ -40,9 +40,16 @@ impl Manifest {
         Self { format: FORMAT, config: config.clone(), fingerprint, epochs, best_epoch, features_from: None }
     }
 
-    /// Records from which checkpoint the feature file came, or that there is none to rely on.
-    pub(super) const fn with_features(mut self, checkpoint: Option<Checkpoint>) -> Self {
-        self.features_from = checkpoint;
+    /// Records that the feature file is the one that `config` asks for.
+    pub(super) fn with_features_of(mut self, config: &PrepareConfig) -> Self {
+        self.config = config.clone();
+        self.features_from = Some(config.features_from);
+        self
+    }
+
+    /// Records that there is no feature file to rely on.
+    pub(super) const fn without_features(mut self) -> Self {
+        self.features_from = None;
         self
     }
 
@@ -54,9 +61,11 @@ impl Manifest {
         Ok((manifest.trains_as(config) && both).then_some(manifest))
     }
 
-    /// Tells whether the feature file is that of `checkpoint`.
-    pub(super) fn has_features(&self, checkpoint: Checkpoint, work_dir: &Path) -> bool {
-        self.features_from == Some(checkpoint) && work_dir.join(FEATURES_FILE).is_file()
+    /// Tells whether the feature file is the one that `config` asks for.
+    pub(super) fn has_features_of(&self, config: &PrepareConfig, work_dir: &Path) -> bool {
+        let PrepareConfig { extra_features, gradient_norm, .. } = &self.config;
+        let same = (extra_features, gradient_norm) == (&config.extra_features, &config.gradient_norm);
+        same && self.features_from == Some(config.features_from) && work_dir.join(FEATURES_FILE).is_file()
     }
 
     pub(super) fn write(&self, work_dir: &Path) -> Result<(), TargetError> {
@@ -90,7 +99,12 @@ impl Manifest {
 
     /// Tells whether `config` would train the same start network, wherever its features come from.
     fn trains_as(&self, config: &PrepareConfig) -> bool {
-        let ours = PrepareConfig { features_from: config.features_from, ..self.config.clone() };
+        let ours = PrepareConfig {
+            features_from: config.features_from,
+            extra_features: config.extra_features.clone(),
+            gradient_norm: config.gradient_norm,
+            ..self.config.clone()
+        };
         self.format == FORMAT && ours == *config
     }
 }

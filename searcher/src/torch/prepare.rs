@@ -4,15 +4,17 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::features::{FeatureColumns, features_of, write_features};
+use super::features::{FeatureColumns, FeatureRequest, Forgetting, features_of, write_features};
 use super::images::DeviceImages;
 use super::losses::MeanCrossEntropy;
 use super::manifest::Manifest;
+use super::networks::Model;
 use super::training::{self, Plan};
 use super::{FEATURES_FILE, TorchTarget, checkpoint_file, seed_dropout};
 use crate::stop::Stop;
 use crate::target::{
-    BatchSource, Checkpoint, EpochReport, PrepareConfig, PrepareProgress, Prepared, ShuffledEpochs, TargetError,
+    BatchSource, Checkpoint, EpochReport, Feature, PrepareConfig, PrepareProgress, Prepared, ShuffledEpochs,
+    TargetError,
 };
 
 /// What a caller does with progress; `Break` ends the preparation as [`TargetError::Interrupted`].
@@ -35,11 +37,11 @@ pub fn prepare(
     fs::create_dir_all(work_dir)
         .map_err(|source| TargetError::File { path: work_dir.to_owned(), reason: source.to_string() })?;
     if let Some(manifest) = Manifest::matching(config, work_dir)? {
-        if manifest.has_features(config.features_from, work_dir) {
+        if manifest.has_features_of(config, work_dir) {
             return Ok(prepared(manifest, config, work_dir, true));
         }
-        // A mean over epochs is not in the checkpoints: for it the network is trained again.
-        if config.features_from != Checkpoint::Mean {
+        // What follows from all epochs is not in the checkpoints: for it the network is trained again.
+        if !Watched::is_needed(config) {
             let target = TorchTarget::new(config, work_dir)?;
             let features = extract(&target, progress)?;
             return keep(&target, manifest, &features, progress);
@@ -47,11 +49,14 @@ pub fn prepare(
     }
     let target = TorchTarget::new(config, work_dir)?;
     Manifest::remove(work_dir)?;
-    let (manifest, mean) = train_start_network(&target, stop, progress)?;
-    let features = match mean {
-        Some(mean) => mean,
+    let (manifest, watched) = train_start_network(&target, stop, progress)?;
+    let mut features = match watched.mean {
+        Some(mean) => mean.kept,
         None => extract(&target, progress)?,
     };
+    if let Some(forgetting) = watched.forgetting {
+        features.insert(Feature::Forgetting, forgetting.counts());
+    }
     keep(&target, manifest, &features, progress)
 }
 
@@ -70,7 +75,7 @@ fn train_start_network(
     target: &TorchTarget,
     stop: &Stop,
     progress: &mut Progress<'_>,
-) -> Result<(Manifest, Option<FeatureColumns>), TargetError> {
+) -> Result<(Manifest, Watched), TargetError> {
     let TorchTarget { config, work_dir, train, validation, .. } = target;
     let examples = u32::try_from(train.len()).map_err(|_too_many| TargetError::InvalidRun {
         field: "train_examples",
@@ -87,16 +92,14 @@ fn train_start_network(
     let batches = ShuffledEpochs::new(examples, config.batch_size, config.seed);
     let mut batches = Interruptible { batches, stop };
     let mut best: Option<EpochReport> = None;
-    let mut mean = (config.features_from == Checkpoint::Mean).then(MeanFeatures::default);
+    let mut watched = Watched::new(config);
     let loss = &mut MeanCrossEntropy;
     let epochs = training::train(&model, train, validation, &plan, &mut batches, loss, &mut |model, report| {
-        if let Some(mean) = &mut mean {
-            mean.add(&features_of(model, train, target.classes, &mut |_done| Ok(()))?);
-        }
+        watched.look(model, target)?;
         if best.is_none_or(|best| report.validation_accuracy > best.validation_accuracy) {
             model.save(&work_dir.join(checkpoint_file(&config.target, Checkpoint::Best)))?;
             best = Some(*report);
-            if let Some(mean) = &mut mean {
+            if let Some(mean) = &mut watched.mean {
                 mean.keep();
             }
         }
@@ -106,7 +109,51 @@ fn train_start_network(
     let best_epoch = best.map_or(config.epochs, |best| best.epoch);
     let manifest = Manifest::trained(config, &target.fingerprint, epochs, best_epoch);
     manifest.write(work_dir)?;
-    Ok((manifest, mean.map(|mean| mean.kept)))
+    Ok((manifest, watched))
+}
+
+/// What is made of the features after every epoch.
+struct Watched {
+    mean: Option<MeanFeatures>,
+    forgetting: Option<Forgetting>,
+}
+
+impl Watched {
+    fn is_needed(config: &PrepareConfig) -> bool {
+        config.features_from == Checkpoint::Mean || config.extra_features.contains(&Feature::Forgetting)
+    }
+
+    fn new(config: &PrepareConfig) -> Self {
+        Self {
+            mean: (config.features_from == Checkpoint::Mean).then(MeanFeatures::default),
+            forgetting: config.extra_features.contains(&Feature::Forgetting).then(Forgetting::default),
+        }
+    }
+
+    fn look(&mut self, model: &Model, target: &TorchTarget) -> Result<(), TargetError> {
+        if self.mean.is_none() && self.forgetting.is_none() {
+            return Ok(());
+        }
+        let mut request = match &self.mean {
+            Some(_) => FeatureRequest::from(&target.config),
+            None => FeatureRequest::default(),
+        };
+        let shown = request.extra.contains(&Feature::Margin);
+        if self.forgetting.is_some() && !shown {
+            request.extra.push(Feature::Margin);
+        }
+        let mut features = features_of(model, &target.train, target.classes, &request, &mut |_done| Ok(()))?;
+        if let Some(forgetting) = &mut self.forgetting {
+            forgetting.add(features.column(Feature::Margin));
+        }
+        if !shown {
+            features.remove(Feature::Margin);
+        }
+        if let Some(mean) = &mut self.mean {
+            mean.add(&features);
+        }
+        Ok(())
+    }
 }
 
 /// Features averaged over epochs.
@@ -146,7 +193,8 @@ fn extract(target: &TorchTarget, progress: &mut Progress<'_>) -> Result<FeatureC
     let TorchTarget { config, train, .. } = target;
     let model = target.model_at(config.features_from)?;
     let total = DeviceImages::len(train);
-    features_of(&model, train, target.classes, &mut |done| tell(progress, PrepareProgress::Features { done, total }))
+    let mut told = |done| tell(progress, PrepareProgress::Features { done, total });
+    features_of(&model, train, target.classes, &config.into(), &mut told)
 }
 
 /// Writes the features and records that they are there.
@@ -161,10 +209,10 @@ fn keep(
         tell(progress, PrepareProgress::GradientNormOfLogits)?;
     }
     // While the file is replaced, no manifest may speak of it.
-    let manifest = manifest.with_features(None);
+    let manifest = manifest.without_features();
     manifest.write(work_dir)?;
     write_features(&work_dir.join(FEATURES_FILE), features)?;
-    let manifest = manifest.with_features(Some(config.features_from));
+    let manifest = manifest.with_features_of(config);
     manifest.write(work_dir)?;
     Ok(prepared(manifest, config, work_dir, false))
 }
