@@ -15,7 +15,7 @@ BINARY = ROOT / "target" / "release" / "swift-sampler-bench"
 CUBE = "swift-cube"
 """Ours on the simulator without its kernel on what samplers do: the general optimiser that ours is elsewhere."""
 
-OUR_SOURCES = ("optimiser", "gp", "acquisition", "behaviour", "lbfgs", "space", "landscape")
+OUR_SOURCES = ("optimiser", "gp", "acquisition", "behaviour", "lbfgs", "space", "landscape", "vectors")
 """What our proposals depend on, in searcher/src."""
 
 

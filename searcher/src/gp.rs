@@ -1,5 +1,5 @@
 //! The surrogate: a Gaussian process with a stationary kernel, one length scale a dimension or one for all, a constant
-//! mean, and noise that is estimated with the rest.
+//! mean ([`Mean`]), and noise that is estimated with the rest.
 //!
 //! Replicates need no treatment of their own. The density of m observations at one point is that of their mean, whose
 //! noise is s²/m, times the scaled χ² density of their variance around it; so the likelihood has in it what replicates
@@ -13,6 +13,8 @@ pub use fit::{Evidence, evidence};
 
 pub use kernel::Kernel;
 
+use serde::{Deserialize, Serialize};
+
 use crate::vectors::{dot, sum_of};
 use kernel::Scaled;
 use triangular::{SIDES, Transposed, Triangle};
@@ -20,13 +22,28 @@ use triangular::{SIDES, Transposed, Triangle};
 /// Added to the diagonal besides the noise, so that repeated points never make the matrix singular.
 pub const JITTER: f64 = 1e-6;
 
-/// What a kernel is, before its length scales are known.
+/// What the surrogate believes of a point far from all observed ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mean {
+    /// What was observed on average. A search observes good points for the most part, so this promises too much of what is
+    /// unknown.
+    #[default]
+    Average,
+    /// Fitted with the rest: β = 1ᵀ K_y⁻¹ ỹ / (1ᵀ K_y⁻¹ 1 + 1/10), where observations close to each other count as one. The
+    /// last term is the prior, normal with variance 10.
+    Fitted,
+}
+
+/// What is assumed before there are observations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Covariance {
+pub struct Prior {
     /// How correlation falls with distance.
     pub kernel: Kernel,
     /// Whether all dimensions share a length scale.
     pub isotropic: bool,
+    /// What is believed far from all observations.
+    pub mean: Mean,
 }
 
 /// What a Gaussian process needs beside the data.
@@ -38,6 +55,8 @@ pub struct Hyperparameters {
     pub length_scales: Vec<f64>,
     /// s²: variance of the noise, in units of the standardised objective.
     pub noise: f64,
+    /// β: the constant mean of the standardised objective; 0 is the average observation.
+    pub mean: f64,
 }
 
 /// Why a surrogate cannot be made.
@@ -93,7 +112,7 @@ pub struct GaussianProcess {
     /// Observed points, then pending ones.
     points: Vec<Vec<f64>>,
     scaled: Scaled,
-    /// K_y⁻¹ ỹ over the observed points.
+    /// K_y⁻¹ (ỹ - β) over the observed points.
     weights: Vec<f64>,
     /// Factor of K_y over observed and pending points.
     factor: Triangle,
@@ -106,9 +125,9 @@ impl GaussianProcess {
     ///
     /// # Errors
     /// [`GpError`] when the observations do not make a surrogate.
-    pub fn fit(covariance: Covariance, points: &[Vec<f64>], objectives: &[f64], seed: u64) -> Result<Self, GpError> {
+    pub fn fit(prior: Prior, points: &[Vec<f64>], objectives: &[f64], seed: u64) -> Result<Self, GpError> {
         let standardised = Standardised::new(points, objectives)?;
-        let hyperparameters = fit::maximise(covariance, points, &standardised.values, seed);
+        let hyperparameters = fit::maximise(prior, points, &standardised.values, seed);
         Self::condition(points, &standardised, hyperparameters)
     }
 
@@ -131,7 +150,7 @@ impl GaussianProcess {
     ) -> Result<Self, GpError> {
         let scaled = Scaled::new(points, &hyperparameters.length_scales);
         let factor = factorise(&scaled, points.len(), &hyperparameters)?;
-        let mut weights = standardised.values.clone();
+        let mut weights: Vec<f64> = standardised.values.iter().map(|y| y - hyperparameters.mean).collect();
         factor.solve_lower(&mut weights);
         factor.solve_upper(&mut weights);
         Ok(Self {
@@ -204,7 +223,7 @@ impl GaussianProcess {
     /// Returns μ at the observed points, in O(n).
     #[must_use]
     pub fn means_of_observed(&self) -> Vec<f64> {
-        // K α = ỹ - (K_y - K) α.
+        // β + K α = ỹ - (K_y - K) α.
         let diagonal = self.hyperparameters.noise + JITTER;
         let mean = |(standardised, weight): (&f64, &f64)| self.centre + self.scale * (standardised - diagonal * weight);
         self.standardised.iter().zip(&self.weights).map(mean).collect()
@@ -241,6 +260,7 @@ impl GaussianProcess {
     }
 
     fn in_own_units(&self, mean: f64, variance: f64) -> Posterior {
+        let mean = self.hyperparameters.mean + mean;
         Posterior { mean: self.centre + self.scale * mean, sd: self.scale * variance.max(0.0).sqrt() }
     }
 }

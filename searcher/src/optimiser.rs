@@ -13,7 +13,7 @@ pub use low_values::LowValues;
 use serde::{Deserialize, Serialize};
 
 use crate::acquisition::{Exploration, Promise};
-use crate::gp::{Covariance, GaussianProcess, GpError, Kernel};
+use crate::gp::{GaussianProcess, GpError, Kernel, Mean, Prior};
 use crate::randomness::seed_for;
 use crate::space::Cube;
 use trust_region::TrustRegion;
@@ -68,6 +68,8 @@ pub struct Method {
     pub kernel: Kernel,
     /// One length scale for all coordinates, instead of one each.
     pub isotropic: bool,
+    /// What is believed of points far from all observed ones.
+    pub mean: Mean,
     /// What is maximised.
     pub acquisition: Acquisition,
     /// What observations far below the others are taken for.
@@ -81,6 +83,7 @@ impl Method {
     pub const SAMPLERS: Self = Self {
         kernel: Kernel::Matern52,
         isotropic: false,
+        mean: Mean::Fitted,
         acquisition: Acquisition::UpperConfidenceBound,
         low_values: LowValues::Compressed,
         trust_region: false,
@@ -89,6 +92,7 @@ impl Method {
     pub const CUBE: Self = Self {
         kernel: Kernel::Matern52,
         isotropic: false,
+        mean: Mean::Fitted,
         acquisition: Acquisition::LogExpectedImprovement,
         low_values: LowValues::Compressed,
         trust_region: false,
@@ -219,8 +223,8 @@ impl Surrogate {
         let region = TrustRegion::after(&values, options.initial);
         options.method.low_values.raise(&mut values);
         let coordinates: Vec<Vec<f64>> = observations.iter().map(|o| o.coordinates.clone()).collect();
-        let Method { kernel, isotropic, .. } = options.method;
-        let gp = GaussianProcess::fit(Covariance { kernel, isotropic }, &coordinates, &values, seed)?;
+        let Method { kernel, isotropic, mean, .. } = options.method;
+        let gp = GaussianProcess::fit(Prior { kernel, isotropic, mean }, &coordinates, &values, seed)?;
         let mut ranked: Vec<(f64, &Vec<f64>)> =
             gp.means_of_observed().into_iter().zip(observations.iter().map(|o| &o.point)).collect();
         ranked.sort_by(|a, b| b.0.total_cmp(&a.0));

@@ -23,7 +23,7 @@ fn cases() -> Vec<Case> {
 }
 
 fn hyperparameters(case: &Case) -> Hyperparameters {
-    Hyperparameters { kernel: case.kernel, length_scales: case.length_scales.clone(), noise: case.noise }
+    Hyperparameters { kernel: case.kernel, length_scales: case.length_scales.clone(), noise: case.noise, mean: 0.0 }
 }
 
 fn close(found: f64, expected: f64, tolerance: f64) -> bool {

@@ -52,5 +52,5 @@ fn forty_evaluations_come_far_beyond_random_search() {
     }
     let (searched, random) = (searched / SEEDS as f64, random / SEEDS as f64);
     println!("mean at the recommended of {EVALUATIONS}: searched {searched:.3}, random {random:.3}");
-    assert!(searched > 2.6 && searched > random + 0.9, "searched {searched}, random {random}");
+    assert!(searched > 2.9 && searched > random + 0.9, "searched {searched}, random {random}");
 }

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use crate::acquisition::Exploration;
-use crate::gp::Kernel;
+use crate::gp::{Kernel, Mean};
 use crate::optimiser::{Acquisition, LowValues, Method};
 use crate::policy::Strategy;
 
@@ -15,6 +15,14 @@ enum KernelName {
     Matern52,
     /// Once differentiable
     Matern32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum MeanName {
+    /// The average of all objectives
+    Average,
+    /// Fitted, with objectives of samplers like each other counting as one
+    Fitted,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -59,6 +67,9 @@ pub struct MethodOptions {
     /// Give all coordinates of the surrogate one length scale instead of one each
     #[arg(long)]
     isotropic: bool,
+    /// What the surrogate believes of samplers unlike all that were tried
+    #[arg(long, value_enum, default_value_t = MeanName::Fitted)]
+    mean: MeanName,
     /// What the next trial maximises
     #[arg(long, value_enum, default_value_t = AcquisitionName::Ucb)]
     acquisition: AcquisitionName,
@@ -97,6 +108,10 @@ impl MethodOptions {
                 KernelName::Matern32 => Kernel::Matern32,
             },
             isotropic: self.isotropic,
+            mean: match self.mean {
+                MeanName::Average => Mean::Average,
+                MeanName::Fitted => Mean::Fitted,
+            },
             acquisition: match self.acquisition {
                 AcquisitionName::Ucb => Acquisition::UpperConfidenceBound,
                 AcquisitionName::LogEi => Acquisition::LogExpectedImprovement,
@@ -161,7 +176,7 @@ mod tests {
 
     #[test]
     fn every_part_of_the_method_can_be_chosen() {
-        let arguments = "--kernel squared-exponential --low-objectives floored";
+        let arguments = "--kernel squared-exponential --low-objectives floored --mean average";
         assert_eq!(parsed(&arguments.split(' ').collect::<Vec<_>>()).method(), Method::default());
         let chosen =
             parsed(&["--isotropic", "--acquisition", "log-ei", "--trust-region", "--kernel", "matern32"]).method();

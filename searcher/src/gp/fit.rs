@@ -2,7 +2,7 @@
 
 use super::kernel::Scaled;
 use super::triangular::Triangle;
-use super::{Covariance, Hyperparameters, JITTER};
+use super::{Hyperparameters, JITTER, Mean, Prior};
 use crate::lbfgs::{Limits, Minimum, minimise};
 use crate::randomness::Randomness;
 use crate::vectors::{dot, sum_of};
@@ -17,6 +17,8 @@ const NOISE_MAX: f64 = 1e1;
 const LN_NOISE_CENTRE: f64 = -4.0;
 /// The prior of ln ℓ is normal around [`ln_length_scale_centre`] with this variance.
 const LN_LENGTH_SCALE_VARIANCE: f64 = 3.0;
+/// The prior of β is normal around 0 with this variance.
+const MEAN_VARIANCE: f64 = 10.0;
 const RANDOM_STARTS: usize = 3;
 /// Observations at most that the starts are compared on; the best goes on with all of them.
 const COARSE_MAX: usize = 40;
@@ -39,7 +41,17 @@ pub struct Evidence {
 /// kernel matrix has no Cholesky factor.
 #[must_use]
 pub fn evidence(points: &[Vec<f64>], standardised: &[f64], hyperparameters: &Hyperparameters) -> Option<Evidence> {
-    let Hyperparameters { kernel, length_scales, noise } = hyperparameters;
+    evidence_and_mean(points, standardised, hyperparameters, None).map(|(evidence, _)| evidence)
+}
+
+/// The evidence and β: that of the hyperparameters, or fitted to them.
+fn evidence_and_mean(
+    points: &[Vec<f64>],
+    standardised: &[f64],
+    hyperparameters: &Hyperparameters,
+    fitted: Option<Mean>,
+) -> Option<(Evidence, f64)> {
+    let Hyperparameters { kernel, length_scales, noise, mean } = hyperparameters;
     let count = points.len();
     let scaled = Scaled::new(points, length_scales);
     let (mut matrix, mut slopes) = (Triangle::zeros(count), Triangle::zeros(count));
@@ -50,11 +62,13 @@ pub fn evidence(points: &[Vec<f64>], standardised: &[f64], hyperparameters: &Hyp
         row[0] = 1.0 + noise + JITTER;
     }
     let factor = matrix.cholesky()?;
-    let mut weights = standardised.to_vec();
+    let mean = fitted.map_or(*mean, |fitted| fitted_mean(fitted, &factor, standardised));
+    let residuals: Vec<f64> = standardised.iter().map(|y| y - mean).collect();
+    let mut weights = residuals.clone();
     factor.solve_lower(&mut weights);
     factor.solve_upper(&mut weights);
     let log_marginal_likelihood =
-        -0.5 * dot(standardised, &weights) - factor.ln_diagonal() - 0.5 * count as f64 * std::f64::consts::TAU.ln();
+        -0.5 * dot(&residuals, &weights) - factor.ln_diagonal() - 0.5 * count as f64 * std::f64::consts::TAU.ln();
     // d/dθ = ½ tr((αα' - K_y⁻¹) dK/dθ); dK/d ln ℓ_j = -2 (Δ_j/ℓ_j)² dk/dr², dK/d ln s² = s² I.
     let inverse = factor.inverse();
     let mut gradient = vec![0.0; length_scales.len()];
@@ -73,28 +87,36 @@ pub fn evidence(points: &[Vec<f64>], standardised: &[f64], hyperparameters: &Hyp
         trace += weights[a] * weights[a] - inverse.row(a)[0];
     }
     gradient.push(0.5 * noise * trace);
-    Some(Evidence { log_marginal_likelihood, gradient })
+    Some((Evidence { log_marginal_likelihood, gradient }, mean))
+}
+
+/// β of greatest posterior density, given the factor of K_y.
+fn fitted_mean(fitted: Mean, factor: &Triangle, standardised: &[f64]) -> f64 {
+    match fitted {
+        Mean::Average => 0.0,
+        Mean::Fitted => {
+            let (mut ones, mut values) = (vec![1.0; standardised.len()], standardised.to_vec());
+            factor.solve_lower(&mut ones);
+            factor.solve_lower(&mut values);
+            dot(&ones, &values) / (dot(&ones, &ones) + 1.0 / MEAN_VARIANCE)
+        }
+    }
 }
 
 /// Returns the hyperparameters of greatest posterior density.
 ///
 /// Of many observations, [`COARSE_MAX`] spread over all of them decide between the starts and come near the maximum, at a
 /// fraction of the cost; from there it is climbed with all of them.
-pub(super) fn maximise(
-    covariance: Covariance,
-    points: &[Vec<f64>],
-    standardised: &[f64],
-    seed: u64,
-) -> Hyperparameters {
+pub(super) fn maximise(prior: Prior, points: &[Vec<f64>], standardised: &[f64], seed: u64) -> Hyperparameters {
     let dimension = points[0].len();
-    let scales = if covariance.isotropic { 1 } else { dimension };
+    let scales = if prior.isotropic { 1 } else { dimension };
     let limits = |iterations_max| Limits {
         lower: bounds(scales, LENGTH_SCALE_MIN, NOISE_MIN),
         upper: bounds(scales, LENGTH_SCALE_MAX, NOISE_MAX),
         iterations_max,
         gradient_tolerance: 1e-3,
     };
-    let posterior = Posterior { covariance, dimension };
+    let posterior = Posterior { prior, dimension };
     let descend = |points: &[Vec<f64>], standardised: &[f64], start: &[f64], iterations_max| {
         let negative =
             |theta: &[f64], gradient: &mut [f64]| posterior.negative_log_density(points, standardised, theta, gradient);
@@ -113,13 +135,15 @@ pub(super) fn maximise(
         .map(|start| on_coarse(&start.point, COARSE_ITERATIONS_MAX))
         .min_by(|a, b| a.value.total_cmp(&b.value))
         .expect("some starts go on");
-    posterior.hyperparameters(&descend(points, standardised, &best.point, ITERATIONS_MAX).point)
+    let found = posterior.hyperparameters(&descend(points, standardised, &best.point, ITERATIONS_MAX).point);
+    let mean = evidence_and_mean(points, standardised, &found, Some(prior.mean)).map_or(0.0, |(_, mean)| mean);
+    Hyperparameters { mean, ..found }
 }
 
 /// The posterior density of hyperparameters θ = (ln ℓ, ln s²).
 #[derive(Debug, Clone, Copy)]
 struct Posterior {
-    covariance: Covariance,
+    prior: Prior,
     dimension: usize,
 }
 
@@ -127,7 +151,8 @@ impl Posterior {
     /// The negative log posterior density without its constants.
     ///
     /// The priors are log-normal densities of ℓ and s² themselves, hence the terms -ln ℓ and -ln s²: without them the
-    /// fit drifts to long length scales and the search to a standstill.
+    /// fit drifts to long length scales and the search to a standstill. A mean that is fitted is the one of greatest density
+    /// for these θ, so what θ changes of it changes nothing in the gradient.
     fn negative_log_density(
         self,
         points: &[Vec<f64>],
@@ -135,13 +160,14 @@ impl Posterior {
         theta: &[f64],
         gradient: &mut [f64],
     ) -> f64 {
-        let Some(evidence) = evidence(points, standardised, &self.hyperparameters(theta)) else {
+        let of_theta = self.hyperparameters(theta);
+        let Some((evidence, mean)) = evidence_and_mean(points, standardised, &of_theta, Some(self.prior.mean)) else {
             gradient.fill(0.0);
             return f64::INFINITY;
         };
         let scales = theta.len() - 1;
         let centre = ln_length_scale_centre(self.dimension);
-        let mut value = -evidence.log_marginal_likelihood;
+        let mut value = -evidence.log_marginal_likelihood + mean * mean / (2.0 * MEAN_VARIANCE);
         for (j, &ln) in theta.iter().enumerate() {
             let (centre, variance) =
                 if j < scales { (centre, LN_LENGTH_SCALE_VARIANCE) } else { (LN_NOISE_CENTRE, 1.0) };
@@ -154,7 +180,7 @@ impl Posterior {
     fn hyperparameters(self, theta: &[f64]) -> Hyperparameters {
         let (noise, scales) = theta.split_last().expect("θ ends with ln s²");
         let length_scales = scales.iter().map(|ln| ln.exp()).collect();
-        Hyperparameters { kernel: self.covariance.kernel, length_scales, noise: noise.exp() }
+        Hyperparameters { kernel: self.prior.kernel, length_scales, noise: noise.exp(), mean: 0.0 }
     }
 }
 
@@ -198,10 +224,15 @@ mod tests {
         let mut randomness = Randomness::new(3);
         let points: Vec<Vec<f64>> = (0..12).map(|_| (0..4).map(|_| randomness.uniform()).collect()).collect();
         let standardised: Vec<f64> = points.iter().map(|x| (3.0 * x[0]).sin() + 0.1 * randomness.normal()).collect();
-        for kernel in [Kernel::SquaredExponential, Kernel::Matern52, Kernel::Matern32] {
+        let cases = [
+            (Kernel::SquaredExponential, Mean::Average),
+            (Kernel::Matern52, Mean::Average),
+            (Kernel::Matern52, Mean::Fitted),
+            (Kernel::Matern32, Mean::Fitted),
+        ];
+        for (kernel, mean) in cases {
             for theta in [&[-0.7, 0.2, -1.1, 0.9, -3.0][..], &[-0.7, -3.0]] {
-                let posterior =
-                    Posterior { covariance: Covariance { kernel, isotropic: theta.len() == 2 }, dimension: 4 };
+                let posterior = Posterior { prior: Prior { kernel, isotropic: theta.len() == 2, mean }, dimension: 4 };
                 let mut gradient = vec![0.0; theta.len()];
                 posterior.negative_log_density(&points, &standardised, theta, &mut gradient);
                 for j in 0..theta.len() {
@@ -212,10 +243,32 @@ mod tests {
                     };
                     let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
                     let close = (gradient[j] - difference).abs() < 1e-5 * (1.0 + difference.abs());
-                    assert!(close, "{kernel:?} {j}: {difference} {gradient:?}");
+                    assert!(close, "{kernel:?} {mean:?} {j}: {difference} {gradient:?}");
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_fitted_mean_counts_observations_close_to_each_other_as_one() {
+        // Nine good observations at one place, and one bad one far away.
+        let mut points = vec![vec![0.0]; 9];
+        points.push(vec![1.0]);
+        let values = [&[1.0; 9][..], &[-1.0]].concat();
+        let of = |fitted: Mean| {
+            let given = Hyperparameters { kernel: Kernel::Matern52, length_scales: vec![0.05], noise: 0.01, mean: 0.0 };
+            evidence_and_mean(&points, &values, &given, Some(fitted)).unwrap()
+        };
+        let (evidence, mean) = of(Mean::Fitted);
+        assert!(mean.abs() < 0.02 && of(Mean::Average).1.abs() < 1e-15, "{mean}");
+        // No other mean has greater density.
+        let density = |mean: f64| {
+            let other = Hyperparameters { kernel: Kernel::Matern52, length_scales: vec![0.05], noise: 0.01, mean };
+            super::evidence(&points, &values, &other).unwrap().log_marginal_likelihood
+                - mean * mean / (2.0 * MEAN_VARIANCE)
+        };
+        let best = evidence.log_marginal_likelihood - mean * mean / (2.0 * MEAN_VARIANCE);
+        assert!((density(mean) - best).abs() < 1e-12 && density(mean + 0.1) < best && density(mean - 0.1) < best);
     }
 
     #[test]
@@ -225,7 +278,7 @@ mod tests {
         let sd = 0.7;
         let standardised: Vec<f64> =
             points.iter().map(|x| (6.0 * x[0]).sin() / sd + 0.2 * randomness.normal()).collect();
-        let fitted = maximise(Covariance::default(), &points, &standardised, 0);
+        let fitted = maximise(Prior::default(), &points, &standardised, 0);
         assert!(fitted.length_scales[0] < 0.6, "{fitted:?}");
         assert!(fitted.length_scales[1] > 2.0 * fitted.length_scales[0], "{fitted:?}");
         assert!((0.01..0.12).contains(&fitted.noise), "{fitted:?}");
@@ -238,7 +291,8 @@ mod tests {
         let replicated: Vec<Vec<f64>> = [vec![points[0].clone(); 2], points.clone()].concat();
         let objectives: Vec<f64> = replicated.iter().map(|x| x[0] + 0.1 * randomness.normal()).collect();
         let ln_density = |noise: f64| {
-            let hyperparameters = Hyperparameters { kernel: Kernel::Matern52, length_scales: vec![0.5], noise };
+            let hyperparameters =
+                Hyperparameters { kernel: Kernel::Matern52, length_scales: vec![0.5], noise, mean: 0.0 };
             evidence(&replicated, &objectives, &hyperparameters).unwrap().log_marginal_likelihood
         };
         // The same by hand: the mean of three, with a third of the noise, in a dense Gaussian density; and χ².
