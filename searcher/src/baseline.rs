@@ -220,7 +220,7 @@ fn train(
         batch_size: config.batch_size,
         seed,
         start: Start::Scratch,
-        recipe: config.recipe,
+        recipe: config.recipe.clone(),
         loss: config.loss,
     };
     let mut on_epoch = |_: &EpochReport| if stop.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };

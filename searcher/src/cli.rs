@@ -9,6 +9,7 @@ mod prepare;
 mod protocol;
 mod runners;
 mod study;
+mod training;
 
 use std::path::PathBuf;
 
@@ -198,7 +199,7 @@ impl SearchOptions {
         let seed = self.prepare.seed;
         let study = self.study.clone().unwrap_or_else(|| format!("{}-{seed}", target.name()));
         let (trials, baselines, epochs) = (self.protocol.trials(), 3, self.protocol.epochs());
-        let retrain_epochs = self.retrain_epochs.unwrap_or(self.prepare.start_epochs);
+        let retrain_epochs = self.retrain_epochs.unwrap_or(self.prepare.training.start_epochs());
         let plan = Plan {
             space: Space {
                 features: self.prepare.features.clone(),
@@ -228,8 +229,8 @@ impl SearchOptions {
                 CheckpointName::Last => Start::Last,
             },
             retrain_epochs,
-            batch_size: self.prepare.batch_size,
-            recipe: self.prepare.recipe(),
+            batch_size: self.prepare.training.batch_size(),
+            recipe: self.prepare.training.recipe(),
         };
         let trains = !matches!(target, TargetConfig::Simulated(_));
         Ok(SearchConfig {

@@ -98,7 +98,7 @@ impl SearcherError {
             Self::Data(_) | Self::Target(TargetError::Data(_) | TargetError::TooFewClasses { .. }) => 5,
             Self::Target(
                 TargetError::Module { .. }
-                | TargetError::OtherModule { .. }
+                | TargetError::OtherFile { .. }
                 | TargetError::OtherData { .. }
                 | TargetError::Weights { .. },
             ) => 5,

@@ -128,7 +128,7 @@ fn work(options: &WorkerOptions, stop: &Stop) -> Result<(), SearcherError> {
     let places = options.places.places();
     if options.runners.jobs.is_some() {
         if !places.is_empty() {
-            let reason = "--data and --target are for a worker without --jobs: start one for each";
+            let reason = "--data, --target and --weights are for a worker without --jobs: start one for each";
             return Err(SearcherError::Config(reason.to_owned()));
         }
         let devices = options.runners.placements(true)?;

@@ -19,7 +19,7 @@ pub enum TargetConfig {
     /// The closed-form target, [`crate::simulated`].
     Simulated(SimulatedConfig),
     /// A network, through libtorch.
-    Network(PrepareConfig),
+    Network(Box<PrepareConfig>),
     /// What a user's command trains.
     Command(CommandTarget),
 }

@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use swift_sampler_client::proto::TrialState;
 
 use crate::study::StoredTrial;
-use crate::target::PrepareProgress;
+use crate::target::{OtherClasses, PrepareProgress};
 
 pub use course::Course;
 pub use fate::Best;
@@ -74,6 +74,9 @@ impl Progress {
                 "grad_norm is taken from the logits alone: no last linear layer was found in the module \
                  (let forward return (logits, h) with that layer's input h to have it in full)",
             ),
+            PrepareProgress::NewClassifier(OtherClasses { in_file, in_data }) => self.say(&format!(
+                "the weights tell {in_file} classes apart, the data has {in_data}: the last layer starts from random weights"
+            )),
             PrepareProgress::Features { done, total } if done == total => {
                 self.say(&format!("features of {total} examples extracted"));
             }

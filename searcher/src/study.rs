@@ -53,7 +53,7 @@ impl TrainingConfig {
         };
         let (epochs, start) = (parameters.epochs.unwrap_or(epochs), parameters.start.unwrap_or(start));
         let (seed, loss) = (parameters.seed, Loss::CrossEntropy);
-        TrainingRun { epochs, batch_size: self.batch_size, seed, start, recipe: self.recipe, loss }
+        TrainingRun { epochs, batch_size: self.batch_size, seed, start, recipe: self.recipe.clone(), loss }
     }
 }
 

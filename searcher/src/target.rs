@@ -1,10 +1,13 @@
 //! The seam between the search and the networks it trains: what a trial asks of a target, free of libtorch.
 
 mod architecture;
+mod augmentation;
 mod error;
 mod feature;
+mod hashed_file;
 mod loss;
 mod network;
+mod paper_recipe;
 mod places;
 mod recipe;
 mod shuffled;
@@ -18,12 +21,15 @@ use serde::{Deserialize, Serialize};
 use crate::data::DataConfig;
 
 pub use architecture::Architecture;
+pub use augmentation::Augmentation;
 pub use error::TargetError;
 pub use feature::{Feature, GradientNorm};
+pub use hashed_file::HashedFile;
 pub use loss::Loss;
-pub use network::{InputScale, ModuleConfig, Network};
+pub use network::{InputScale, Network};
+pub use paper_recipe::PaperRecipe;
 pub use places::Places;
-pub use recipe::{Recipe, RecipeOverrides, Schedule};
+pub use recipe::{Optimizer, Precision, Recipe, RecipeOverrides, Schedule};
 pub use shuffled::ShuffledEpochs;
 pub(crate) use shuffled::{below, shuffle};
 
@@ -41,7 +47,8 @@ pub trait BatchSource {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Start {
-    /// Freshly initialised from the run's seed; a TorchScript module has the weights of its file.
+    /// Freshly initialised from the run's seed, or from [`PrepareConfig::weights`]; a TorchScript module has the weights of its
+    /// file.
     Scratch,
     /// The start network after its last epoch. A fine-tuning from here shows what a sampler makes it forget.
     Last,
@@ -56,7 +63,7 @@ pub struct TrainingRun {
     pub epochs: u32,
     /// Examples a batch, which must agree with what the batch source gives.
     pub batch_size: u32,
-    /// Seed of the initial weights, and of what a module draws (dropout); otherwise a run from a checkpoint draws nothing.
+    /// Seed of the initial weights, of what layers draw (dropout, stochastic depth) and of how images are augmented.
     pub seed: u64,
     /// The weights to start from.
     pub start: Start,
@@ -176,6 +183,15 @@ pub struct PrepareConfig {
     /// Whose gradient `grad_norm` is the norm of.
     #[serde(default, skip_serializing_if = "GradientNorm::is_default")]
     pub gradient_norm: GradientNorm,
+    /// Weights that a training from scratch starts from, in place of random ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<HashedFile>,
+    /// How training images are changed at random.
+    #[serde(default, skip_serializing_if = "Augmentation::is_none")]
+    pub augmentation: Augmentation,
+    /// Whether images lie in memory pixel by pixel, rather than channel by channel; absent: on a GPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channels_last: Option<bool>,
 }
 
 impl PrepareConfig {
@@ -198,6 +214,9 @@ impl PrepareConfig {
             input: InputScale::default(),
             extra_features: Vec::new(),
             gradient_norm: GradientNorm::default(),
+            weights: None,
+            augmentation: Augmentation::default(),
+            channels_last: None,
         }
     }
 }
@@ -240,6 +259,8 @@ pub enum PrepareProgress {
     },
     /// The input of the last linear layer is not to be had, so that `grad_norm` is taken from the logits alone.
     GradientNormOfLogits,
+    /// The weights given tell other classes apart than the data has: the last linear layer is new.
+    NewClassifier(OtherClasses),
     /// Features of `done` of `total` examples are computed.
     Features {
         /// Examples done.

@@ -3,6 +3,7 @@
 //! Only this module and its children know libtorch. A process trains on one intra-op thread: trials run side by side,
 //! and threads of several libtorch processes spin against each other.
 
+mod augmentation;
 mod cuda;
 mod features;
 mod images;
@@ -12,6 +13,7 @@ mod losses;
 mod manifest;
 mod module;
 mod networks;
+mod optimizer;
 mod prepare;
 mod training;
 mod weights;
@@ -24,8 +26,8 @@ use tch::Device;
 use crate::data::Split;
 use crate::randomness::seed_for;
 use crate::target::{
-    BatchSource, Checkpoint, EpochReport, Network, Places, PrepareConfig, Start, Target, TargetError, TrainingOutcome,
-    TrainingRun,
+    BatchSource, Checkpoint, EpochReport, Network, OtherClasses, Places, PrepareConfig, Recipe, Start, Target,
+    TargetError, TrainingOutcome, TrainingRun,
 };
 
 pub use features::{FeatureColumns, FeatureRequest, features_of, write_features};
@@ -81,7 +83,7 @@ pub fn open_target(config: &PrepareConfig, work_dir: &Path) -> Result<Box<dyn Ta
 ///
 /// # Errors
 ///
-/// As [`open_target`]; [`TargetError::OtherData`] or [`TargetError::OtherModule`] if the content is not the same.
+/// As [`open_target`]; [`TargetError::OtherData`] or [`TargetError::OtherFile`] if the content is not the same.
 pub fn open_target_at(
     config: &PrepareConfig,
     work_dir: &Path,
@@ -98,7 +100,7 @@ pub fn open_target_at(
     }
 }
 
-/// Seeds what modules draw while they train, such as the units that dropout leaves out.
+/// Seeds what layers draw while they train, such as the units that dropout leaves out.
 fn seed_dropout(seed: u64) {
     tch::manual_seed(seed_for(seed, 0, "dropout").cast_signed());
 }
@@ -136,19 +138,35 @@ impl TorchTarget {
         Ok(Self { config, work_dir, device, classes, fingerprint, train, wrong_labels, validation, test })
     }
 
-    /// The network from scratch: initial weights of `seed`, or the weights of the user's file.
-    fn fresh_model(&self, seed: u64) -> Result<Model, TargetError> {
+    /// The network from scratch: initial weights of `seed`, with those of the weights' file in their place, or the weights of
+    /// the user's module. Also returns which classes the file's last layer tells apart, where it is not taken.
+    fn fresh_model(&self, seed: u64) -> Result<(Model, Option<OtherClasses>), TargetError> {
         let (shape, classes, device) = (self.train.shape(), self.classes, self.device);
-        match &self.config.target {
-            Network::BuiltIn(architecture) => Ok(Model::new(*architecture, shape, classes, seed, device)),
-            Network::Module(module) => Model::of_module(module, shape, classes, device),
-        }
+        let mut model = match &self.config.target {
+            Network::BuiltIn(architecture) => Model::new(*architecture, shape, classes, seed, device),
+            Network::Module(module) => Model::of_module(module, shape, classes, device)?,
+        };
+        model.set_channels_last(self.channels_last());
+        let Some(weights) = &self.config.weights else { return Ok((model, None)) };
+        weights.check_file()?;
+        let other_classes = model.load_weights(&weights.path)?;
+        Ok((model, other_classes))
+    }
+
+    fn channels_last(&self) -> bool {
+        self.config.channels_last.unwrap_or_else(|| self.device.is_cuda())
+    }
+
+    /// What a training of this target is, of `seed`, apart from its data.
+    fn plan(&self, epochs: u32, batch_size: u32, seed: u64, recipe: Recipe) -> training::Plan {
+        training::Plan { epochs, batch_size, seed, recipe, augmentation: self.config.augmentation }
     }
 
     /// What a run's loss may look at.
-    fn surroundings(&self, run: &TrainingRun) -> Surroundings<'_> {
+    fn surroundings(&self, run: &TrainingRun, recipe: &Recipe) -> Surroundings<'_> {
         let Self { train, wrong_labels, validation, .. } = self;
-        Surroundings { train, wrong_labels, validation, batch_size: run.batch_size, seed: run.seed }
+        let (batch_size, seed, label_smoothing) = (run.batch_size, run.seed, recipe.label_smoothing);
+        Surroundings { train, wrong_labels, validation, batch_size, seed, label_smoothing }
     }
 
     /// The network as the preparation left it at a checkpoint.
@@ -158,6 +176,7 @@ impl TorchTarget {
             Network::BuiltIn(architecture) => Model::blank(*architecture, shape, classes, device),
             Network::Module(module) => Model::of_module(module, shape, classes, device)?,
         };
+        model.set_channels_last(self.channels_last());
         model.load(&self.work_dir.join(checkpoint_file(&self.config.target, checkpoint)))?;
         Ok(model)
     }
@@ -175,15 +194,16 @@ impl Target for TorchTarget {
         evaluate_test: bool,
         on_epoch: &mut dyn FnMut(&EpochReport) -> ControlFlow<()>,
     ) -> Result<TrainingOutcome, TargetError> {
-        let model = match run.start {
-            Start::Scratch => self.fresh_model(run.seed)?,
+        let mut model = match run.start {
+            Start::Scratch => self.fresh_model(run.seed)?.0,
             Start::Last => self.model_at(Checkpoint::Last)?,
             Start::Best => self.model_at(Checkpoint::Best)?,
         };
         seed_dropout(run.seed);
         let recipe = run.recipe.apply(self.config.target.recipe());
-        let plan = training::Plan { epochs: run.epochs, batch_size: run.batch_size, recipe };
-        let mut loss = losses::begin(run.loss, self.surroundings(run))?;
+        model.train_in(recipe.precision)?;
+        let mut loss = losses::begin(run.loss, self.surroundings(run, &recipe))?;
+        let plan = self.plan(run.epochs, run.batch_size, run.seed, recipe);
         let mut each = |_: &Model, report: &EpochReport| match on_epoch(report) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(TargetError::Interrupted),

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use swift_sampler_searcher::data::{DataConfig, ImageShape, idx, synthetic};
 use swift_sampler_searcher::stop::Stop;
 use swift_sampler_searcher::target::{
-    EpochReport, Feature, InputScale, Loss, ModuleConfig, Network, Places, PrepareConfig, PrepareProgress,
+    EpochReport, Feature, HashedFile, InputScale, Loss, Network, Places, PrepareConfig, PrepareProgress,
     RecipeOverrides, ShuffledEpochs, Start, Target, TargetError, TrainingOutcome, TrainingRun,
 };
 use swift_sampler_searcher::torch::{
@@ -27,7 +27,7 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 fn module(name: &str) -> Result<Model, TargetError> {
-    Model::of_module(&ModuleConfig::of_file(fixture(name))?, IMAGES, CLASSES, Device::Cpu)
+    Model::of_module(&HashedFile::of_file(fixture(name))?, IMAGES, CLASSES, Device::Cpu)
 }
 
 /// libtorch's random numbers are a process's, which trains one network at a time; a test holds this while it trains.
@@ -45,7 +45,7 @@ fn setup(name: &str) -> (tempfile::TempDir, PrepareConfig, MutexGuard<'static, (
         ..DataConfig::new(folder.path())
     };
     let recipe = RecipeOverrides { learning_rate: Some(0.05), ..RecipeOverrides::default() };
-    let network = Network::Module(ModuleConfig::of_file(fixture(name)).unwrap());
+    let network = Network::Module(HashedFile::of_file(fixture(name)).unwrap());
     let config = PrepareConfig { epochs: 5, batch_size: 20, recipe, ..PrepareConfig::new(network, data) };
     (folder, config, alone)
 }
@@ -155,14 +155,14 @@ fn what_is_no_module_for_the_data_is_refused_with_what_would_be_right() {
     let message = refusal(module("vectors.pt"));
     assert!(message.contains("[2, 1, 12, 12]") && message.contains("vectors.pt"), "{message}");
     assert!(!message.contains("Exception raised from"), "the C++ stack is shown: {message}");
-    let config = ModuleConfig::of_file(fixture("with_hidden.pt")).unwrap();
+    let config = HashedFile::of_file(fixture("with_hidden.pt")).unwrap();
     let message = refusal(Model::of_module(&config, IMAGES, 8, Device::Cpu));
     assert!(message.contains("5 classes apart, the data has 8"), "{message}");
     let truncated = tempfile::tempdir().unwrap();
     let path = truncated.path().join("half.pt");
     let bytes = std::fs::read(fixture("with_hidden.pt")).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-    let config = ModuleConfig::of_file(&path).unwrap();
+    let config = HashedFile::of_file(&path).unwrap();
     let message = refusal(Model::of_module(&config, IMAGES, CLASSES, Device::Cpu));
     assert!(message.contains("half.pt") && message.contains("cut off"), "{message}");
 }
@@ -172,7 +172,7 @@ fn another_file_under_the_same_name_is_not_trained() {
     let (folder, mut config, _alone) = setup("with_hidden.pt");
     let path = folder.path().join("model.pt");
     std::fs::copy(fixture("with_hidden.pt"), &path).unwrap();
-    config.target = Network::Module(ModuleConfig::of_file(&path).unwrap());
+    config.target = Network::Module(HashedFile::of_file(&path).unwrap());
     prepare_told(&config, &folder.path().join("work"));
     std::fs::copy(fixture("logits_only.pt"), &path).unwrap();
     let mut target = open_target(&config, &folder.path().join("work")).unwrap();
@@ -186,7 +186,7 @@ fn another_file_under_the_same_name_is_not_trained() {
     };
     let mut batches = ShuffledEpochs::new(TRAIN, 20, 1);
     let error = target.train(&run, &mut batches, false, &mut |_| ControlFlow::Continue(())).unwrap_err();
-    assert!(matches!(error, TargetError::OtherModule { .. }), "{error}");
+    assert!(matches!(error, TargetError::OtherFile { .. }), "{error}");
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn a_worker_finds_data_and_module_elsewhere_if_their_content_is_the_same() {
     let (folder, mut config, _alone) = setup("with_hidden.pt");
     let path = folder.path().join("model.pt");
     std::fs::copy(fixture("with_hidden.pt"), &path).unwrap();
-    config.target = Network::Module(ModuleConfig::of_file(&path).unwrap());
+    config.target = Network::Module(HashedFile::of_file(&path).unwrap());
     let work_dir = folder.path().join("work");
     prepare_told(&config, &work_dir);
     let expected = train(&mut *open_target(&config, &work_dir).unwrap(), Start::Last, 5);
@@ -206,8 +206,11 @@ fn a_worker_finds_data_and_module_elsewhere_if_their_content_is_the_same() {
         std::fs::rename(folder.path().join(name), elsewhere.path().join(name)).unwrap();
     }
     std::fs::rename(&path, elsewhere.path().join("other-name.pt")).unwrap();
-    let places =
-        Places { data: Some(elsewhere.path().to_owned()), module: Some(elsewhere.path().join("other-name.pt")) };
+    let places = Places {
+        data: Some(elsewhere.path().to_owned()),
+        module: Some(elsewhere.path().join("other-name.pt")),
+        weights: None,
+    };
     let mut target = open_target_at(&config, &work_dir, &places).unwrap();
     assert_eq!(numbers(&train(&mut *target, Start::Last, 5)), numbers(&expected));
 

@@ -15,12 +15,15 @@ pub struct PlaceOptions {
     /// The module, where this machine has it elsewhere than the study's --target; its content must be the same
     #[arg(long, value_name = "FILE")]
     target: Option<PathBuf>,
+    /// The weights, where this machine has them elsewhere than the study's --weights; their content must be the same
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
 }
 
 impl PlaceOptions {
     /// Returns the paths.
     #[must_use]
     pub fn places(&self) -> Places {
-        Places { data: self.data.clone(), module: self.target.clone() }
+        Places { data: self.data.clone(), module: self.target.clone(), weights: self.weights.clone() }
     }
 }

@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::data::DataOptions;
+use super::training::TrainingOptions;
 use crate::command_target::CommandTarget;
 use crate::error::SearcherError;
 use crate::preparation::TargetConfig;
 use crate::simulated::{Fault, SimulatedConfig};
-use crate::target::{
-    Architecture, Checkpoint, Feature, GradientNorm, InputScale, ModuleConfig, Network, PrepareConfig, RecipeOverrides,
-};
+use crate::target::{Architecture, Checkpoint, Feature, GradientNorm, HashedFile, InputScale, Network, PrepareConfig};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum FeaturesFrom {
@@ -49,9 +48,6 @@ pub struct PrepareOptions {
     /// Seeds data split, label noise, start network and search
     #[arg(long, default_value_t = 0)]
     pub(super) seed: u64,
-    /// Epochs of the start network
-    #[arg(long, default_value_t = PrepareConfig::EPOCHS, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) start_epochs: u32,
     /// Features that the sampler sees. Computed are loss, entropy, grad_norm, margin, forgetting, class_frequency and density
     /// (README says what they are); a search takes others from --columns
     #[arg(long, value_delimiter = ',', default_value = "loss,entropy")]
@@ -62,15 +58,11 @@ pub struct PrepareOptions {
     /// Where the features come from
     #[arg(long, value_enum, default_value_t = FeaturesFrom::Best)]
     features_from: FeaturesFrom,
-    /// Examples a batch
-    #[arg(long, default_value_t = PrepareConfig::BATCH_SIZE, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) batch_size: u32,
+    #[command(flatten)]
+    pub(super) training: TrainingOptions,
     /// Ways in which a tenth each of the simulated target's trials go wrong, for trying out what a study makes of them
     #[arg(long, hide = true, value_delimiter = ',')]
     faults: Vec<Fault>,
-    /// Learning rate [default: the target's]
-    #[arg(long)]
-    learning_rate: Option<f64>,
     /// How values of the data become the network's input: less mean, by standard deviation, of each channel over the training
     /// set; or as stored (bytes divided by 255, floats unchanged), for networks that scale their input themselves
     #[arg(long, value_enum, default_value_t = InputScaleName::Standardised)]
@@ -123,11 +115,8 @@ impl PrepareOptions {
             return Err(SearcherError::WithoutTorch { target: network.name().to_owned() });
         }
         let data = self.data.config(name, self.label_noise, self.seed)?;
-        Ok(TargetConfig::Network(PrepareConfig {
-            epochs: self.start_epochs,
-            batch_size: self.batch_size,
+        let config = PrepareConfig {
             seed: self.seed,
-            recipe: self.recipe(),
             features_from: match self.features_from {
                 FeaturesFrom::Best => Checkpoint::Best,
                 FeaturesFrom::Last => Checkpoint::Last,
@@ -143,7 +132,8 @@ impl PrepareOptions {
                 GradientNormName::Full => GradientNorm::Full,
             },
             ..PrepareConfig::new(network, data)
-        }))
+        };
+        Ok(TargetConfig::Network(Box::new(self.training.apply(config)?)))
     }
 
     /// The features that are computed because they are asked for.
@@ -154,7 +144,7 @@ impl PrepareOptions {
 
     fn network(&self, name: &str) -> Result<Network, SearcherError> {
         if Network::is_file_name(name) {
-            let module = ModuleConfig::of_file(name)
+            let module = HashedFile::of_file(name)
                 .map_err(|error| SearcherError::Config(format!("--target {error}: a TorchScript module's file")))?;
             return Ok(Network::Module(module));
         }
@@ -179,9 +169,5 @@ impl PrepareOptions {
     /// As [`Self::target`].
     pub fn default_study(&self) -> Result<String, SearcherError> {
         Ok(format!("{}-{}", self.target()?.name(), self.seed))
-    }
-
-    pub(super) fn recipe(&self) -> RecipeOverrides {
-        RecipeOverrides { learning_rate: self.learning_rate, ..RecipeOverrides::default() }
     }
 }

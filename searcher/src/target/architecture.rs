@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Recipe, Schedule, TargetError};
+use super::{Optimizer, Recipe, TargetError};
 
 /// A built-in network architecture.
 ///
@@ -85,12 +85,16 @@ impl Architecture {
         Self::ALL.map(Self::name).join(", ")
     }
 
-    /// Returns the optimiser settings of the architecture.
+    /// Returns how the architecture is trained unless told otherwise: residual networks as those of small images usually are,
+    /// transformers with AdamW behind a short warm-up, without which they hardly learn.
     #[must_use]
-    pub const fn recipe(self) -> Recipe {
+    pub fn recipe(self) -> Recipe {
         match self {
-            Self::Mlp => Recipe { learning_rate: 0.05, schedule: Schedule::Cosine, momentum: 0.9, weight_decay: 0.0 },
-            _ => Recipe { learning_rate: 0.05, schedule: Schedule::Cosine, momentum: 0.9, weight_decay: 5e-4 },
+            Self::Mlp => Recipe::sgd(0.05, 0.0),
+            Self::VitTiny | Self::SwinT | Self::SwinB => {
+                Recipe { optimizer: Optimizer::AdamW, warm_up: 0.05, clip_norm: Some(5.0), ..Recipe::sgd(1e-3, 0.05) }
+            }
+            _ => Recipe::sgd(0.05, 5e-4),
         }
     }
 }

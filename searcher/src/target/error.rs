@@ -86,7 +86,7 @@ pub enum TargetError {
     },
     /// The module's file is not the one that the study was made with.
     #[error("{}: the study was made with another file (SHA-256 {expected}, this one has {found})", path.display())]
-    OtherModule {
+    OtherFile {
         /// The file.
         path: PathBuf,
         /// The study's hash.

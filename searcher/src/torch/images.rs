@@ -86,22 +86,37 @@ impl DeviceImages {
     /// Returns the normalised images (f32, k × channels × height × width) and labels (i64, k) at `indices`, all of
     /// which are below [`Self::len`].
     pub(super) fn gather(&self, indices: &[i64]) -> (Tensor, Tensor) {
+        self.gather_changed(indices, |images| images)
+    }
+
+    /// As [`Self::gather`], with images that `change` has changed before they are normalised, while bytes lie in 0..=1.
+    pub(super) fn gather_changed(&self, indices: &[i64], change: impl FnOnce(Tensor) -> Tensor) -> (Tensor, Tensor) {
         let positions = Tensor::from_slice(indices).to_device(self.pixels.device());
-        (self.normalise(&self.pixels.index_select(0, &positions)), self.labels.index_select(0, &positions))
+        let images = change(self.floats(&self.pixels.index_select(0, &positions)));
+        (self.normalise(images), self.labels.index_select(0, &positions))
     }
 
     /// Returns the normalised images and labels at `start..end`.
     pub(super) fn range(&self, start: usize, end: usize) -> (Tensor, Tensor) {
         let range = to_i64(start)..to_i64(end);
-        (self.normalise(&self.pixels.i(range.clone())), self.labels.i(range))
+        (self.normalise(self.floats(&self.pixels.i(range.clone()))), self.labels.i(range))
     }
 
-    fn normalise(&self, pixels: &Tensor) -> Tensor {
-        // A copy, since what follows works in place.
+    /// Tells whether pixels are bytes, and not the data's own floats.
+    pub(super) fn are_bytes(&self) -> bool {
+        self.pixels.kind() == Kind::Uint8
+    }
+
+    /// A copy, since what follows works in place.
+    fn floats(&self, pixels: &Tensor) -> Tensor {
         let mut floats = pixels.totype(Kind::Float).copy();
-        if pixels.kind() == Kind::Uint8 {
+        if self.are_bytes() {
             floats /= PIXEL_MAX;
         }
+        floats
+    }
+
+    fn normalise(&self, mut floats: Tensor) -> Tensor {
         if let Some((mean, standard_deviation)) = &self.normalisation {
             floats -= mean;
             floats /= standard_deviation;

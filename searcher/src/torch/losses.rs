@@ -13,6 +13,9 @@ use super::images::DeviceImages;
 use super::networks::Model;
 use crate::target::{Loss, TargetError};
 
+/// Examples of this label are left out by libtorch; there are none.
+const NO_LABEL: i64 = -100;
+
 /// A batch as a loss sees it.
 pub(super) struct Batch {
     /// f32, k × channels × height × width.
@@ -44,12 +47,19 @@ pub(super) struct Surroundings<'a> {
     pub(super) batch_size: u32,
     /// The run's.
     pub(super) seed: u64,
+    /// The recipe's, which cross-entropy heeds; the others have their own ways with labels.
+    pub(super) label_smoothing: f64,
 }
 
 /// Returns a loss at the beginning of a run.
 pub(super) fn begin<'a>(loss: Loss, around: Surroundings<'a>) -> Result<Box<dyn BatchLoss + 'a>, TargetError> {
+    let label_smoothing = around.label_smoothing;
+    if loss != Loss::CrossEntropy && label_smoothing > 0.0 {
+        let expected = "only cross-entropy has smoothed labels: take another recipe for this loss";
+        return Err(TargetError::InvalidRun { field: "label_smoothing", value: label_smoothing.to_string(), expected });
+    }
     Ok(match loss {
-        Loss::CrossEntropy => Box::new(MeanCrossEntropy),
+        Loss::CrossEntropy => Box::new(MeanCrossEntropy { label_smoothing }),
         Loss::ReedSoft => Box::new(bootstrap::Bootstrap::Soft),
         Loss::ReedHard => Box::new(bootstrap::Bootstrap::Hard),
         Loss::Focal => Box::new(focal::Focal),
@@ -61,17 +71,21 @@ pub(super) fn begin<'a>(loss: Loss, around: Surroundings<'a>) -> Result<Box<dyn 
 }
 
 /// The loss of start networks and trials.
-pub(super) struct MeanCrossEntropy;
+pub(super) struct MeanCrossEntropy {
+    /// Share of a label that is spread over all classes.
+    pub(super) label_smoothing: f64,
+}
 
 impl BatchLoss for MeanCrossEntropy {
     fn of(&mut self, model: &Model, batch: &Batch) -> Result<Tensor, TargetError> {
-        Ok(model.forward(&batch.images, true)?.logits.cross_entropy_for_logits(&batch.labels))
+        let logits = model.forward(&batch.images, true)?.logits;
+        Ok(logits.cross_entropy_loss(&batch.labels, None::<&Tensor>, Reduction::Mean, NO_LABEL, self.label_smoothing))
     }
 }
 
 /// Cross-entropy of each example, k.
 fn cross_entropies(logits: &Tensor, labels: &Tensor) -> Tensor {
-    logits.cross_entropy_loss(labels, None::<&Tensor>, Reduction::None, -100, 0.0)
+    logits.cross_entropy_loss(labels, None::<&Tensor>, Reduction::None, NO_LABEL, 0.0)
 }
 
 #[cfg(test)]

@@ -15,8 +15,9 @@ use std::path::Path;
 use tch::nn::VarStore;
 use tch::{CModule, Device, IValue, Kind, Tensor, jit};
 
+use super::layers::GROUP_WITHOUT_DECAY;
 use super::networks::Activations;
-use crate::target::{ModuleConfig, TargetError};
+use crate::target::{HashedFile, TargetError};
 use last_layer::LastLayer;
 
 /// Examples whose h is found in one forward pass: each takes a backward pass over all of them.
@@ -24,7 +25,7 @@ const GRADIENT_BATCH: i64 = 25;
 
 /// A module on a device. Its parameters are those of the [`VarStore`] it was registered in: the same memory.
 pub(super) struct ScriptedModule {
-    config: ModuleConfig,
+    config: HashedFile,
     module: RefCell<CModule>,
     /// The mode the module is in; `None` until it was set.
     training: Cell<Option<bool>>,
@@ -34,14 +35,15 @@ pub(super) struct ScriptedModule {
 
 impl ScriptedModule {
     /// Reads a file, which is the one of `config` or a checkpoint of it, and registers its parameters in `var_store`.
-    pub(super) fn open(config: &ModuleConfig, file: &Path, var_store: &VarStore) -> Result<Self, TargetError> {
+    pub(super) fn open(config: &HashedFile, file: &Path, var_store: &VarStore) -> Result<Self, TargetError> {
         jit::f_set_graph_executor_optimize(false)?;
         let module = open::read(file, var_store.device())?;
         let parameters = module.named_parameters()?;
         let root = var_store.root();
         for (name, parameter) in &parameters {
             // A VarStore allows no dots within a name.
-            drop(root.add(&name.replace('.', "|"), parameter.shallow_clone(), parameter.requires_grad()));
+            let path = if parameter.dim() <= 1 { root.set_group(GROUP_WITHOUT_DECAY) } else { root.clone() };
+            drop(path.add(&name.replace('.', "|"), parameter.shallow_clone(), parameter.requires_grad()));
         }
         if !parameters.iter().any(|(_, parameter)| parameter.requires_grad()) {
             let reason = "none of its parameters requires a gradient, so there is nothing to train: was it frozen \
@@ -132,7 +134,7 @@ impl ScriptedModule {
         Ok(self.module.borrow().save(path)?)
     }
 
-    pub(super) const fn config(&self) -> &ModuleConfig {
+    pub(super) const fn config(&self) -> &HashedFile {
         &self.config
     }
 

@@ -18,7 +18,7 @@ use super::module::ScriptedModule;
 use super::weights;
 use crate::data::ImageShape;
 use crate::randomness::seed_for;
-use crate::target::{Architecture, ModuleConfig, OtherClasses, TargetError};
+use crate::target::{Architecture, HashedFile, OtherClasses, Precision, TargetError};
 
 /// What a network computes for a batch of k images.
 #[derive(Debug)]
@@ -86,6 +86,10 @@ fn build(
 pub struct Model {
     var_store: VarStore,
     network: Form,
+    /// Whether images lie in memory pixel by pixel, as GPUs convolve bf16 fastest.
+    channels_last: bool,
+    /// Whether training passes of a built-in network are computed in bf16.
+    bf16: bool,
 }
 
 enum Form {
@@ -120,7 +124,7 @@ impl Model {
     ) -> Self {
         let var_store = VarStore::new(device);
         let network = build(architecture, &var_store.root(), &mut initialiser, dimensions);
-        Self { var_store, network: Form::BuiltIn(network) }
+        Self { var_store, network: Form::BuiltIn(network), channels_last: false, bf16: false }
     }
 
     /// Reads a TorchScript module, with the weights of its file, and checks that it takes examples of `shape` and tells
@@ -128,9 +132,9 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`TargetError::Module`] says what is wrong with the file, [`TargetError::OtherModule`] that it has changed.
+    /// [`TargetError::Module`] says what is wrong with the file, [`TargetError::OtherFile`] that it has changed.
     pub fn of_module(
-        config: &ModuleConfig,
+        config: &HashedFile,
         shape: ImageShape,
         classes: usize,
         device: Device,
@@ -141,7 +145,7 @@ impl Model {
         let size = [shape.channels, shape.height, shape.width].map(to_i64);
         let vectors = shape.is_vector();
         module.check(if vectors { &size[..1] } else { &size }, classes, device)?;
-        Ok(Self { var_store, network: Form::Module { module, vectors } })
+        Ok(Self { var_store, network: Form::Module { module, vectors }, channels_last: false, bf16: false })
     }
 
     /// Computes the activations of scaled images (f32, k × channels × height × width). `training` makes batch norm use
@@ -151,14 +155,14 @@ impl Model {
     ///
     /// [`TargetError::Module`] if a module fails.
     pub fn forward(&self, images: &Tensor, training: bool) -> Result<Activations, TargetError> {
-        self.forward_in(images, Pass::full(training))
-    }
-
-    /// As [`Self::forward`]. A module computes in the precision it was written in.
-    pub(super) fn forward_in(&self, images: &Tensor, pass: Pass) -> Result<Activations, TargetError> {
+        let pass = Pass { training, bf16: training && self.bf16 };
         match &self.network {
             Form::BuiltIn(network) => {
-                let Activations { hidden, logits } = network.forward(images, pass);
+                let Activations { hidden, logits } = if self.channels_last {
+                    network.forward(&pixel_by_pixel(images), pass)
+                } else {
+                    network.forward(images, pass)
+                };
                 let hidden = hidden.map(|hidden| hidden.to_kind(Kind::Float));
                 Ok(Activations { hidden, logits: logits.to_kind(Kind::Float) })
             }
@@ -177,6 +181,35 @@ impl Model {
             Form::BuiltIn(_) => tch::no_grad(|| self.forward(images, false)),
             Form::Module { module, vectors } => module.forward_with_hidden(&module_input(images, *vectors)),
         }
+    }
+
+    /// Sets whether the images of a built-in network lie in memory pixel by pixel (channels last). Results differ in
+    /// rounding only.
+    pub fn set_channels_last(&mut self, channels_last: bool) {
+        self.channels_last = channels_last;
+    }
+
+    /// Sets what training passes are computed in; others stay in f32. A module computes in the precision it was written in.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError::InvalidRun`] when bf16 is asked of a module.
+    pub fn train_in(&mut self, precision: Precision) -> Result<(), TargetError> {
+        if precision == Precision::Bf16 && matches!(self.network, Form::Module { .. }) {
+            let expected = "a TorchScript module computes in the precision it was written in: cast within it";
+            return Err(TargetError::InvalidRun { field: "precision", value: "bf16".to_owned(), expected });
+        }
+        self.bf16 = match precision {
+            Precision::F32 => false,
+            Precision::Bf16 => true,
+            Precision::Bf16OnGpu => self.var_store.device().is_cuda(),
+        };
+        Ok(())
+    }
+
+    /// Tells whether there are parameters that AdamW's weight decay leaves alone.
+    pub(super) fn has_group_without_decay(&self) -> bool {
+        self.var_store.trainable_variables().iter().any(|parameter| parameter.dim() <= 1)
     }
 
     /// Returns the number of trainable parameters.
@@ -259,6 +292,11 @@ impl Model {
     pub(super) const fn var_store(&self) -> &VarStore {
         &self.var_store
     }
+}
+
+/// Returns the same images, k × channels × height × width, in another order in memory.
+fn pixel_by_pixel(images: &Tensor) -> Tensor {
+    images.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
 }
 
 /// Vectors come as images of one pixel whose channels are the features.

@@ -9,7 +9,7 @@ use super::images::DeviceImages;
 use super::losses::MeanCrossEntropy;
 use super::manifest::Manifest;
 use super::networks::Model;
-use super::training::{self, Plan};
+use super::training;
 use super::{FEATURES_FILE, TorchTarget, checkpoint_file, seed_dropout};
 use crate::stop::Stop;
 use crate::target::{
@@ -82,18 +82,19 @@ fn train_start_network(
         value: train.len().to_string(),
         expected: "fewer than 2^32 are needed",
     })?;
-    let model = target.fresh_model(config.seed)?;
-    let plan = Plan {
-        epochs: config.epochs,
-        batch_size: config.batch_size,
-        recipe: config.recipe.apply(config.target.recipe()),
-    };
+    let (mut model, other_classes) = target.fresh_model(config.seed)?;
+    if let Some(other_classes) = other_classes {
+        tell(progress, PrepareProgress::NewClassifier(other_classes))?;
+    }
+    let recipe = config.recipe.apply(config.target.recipe());
+    model.train_in(recipe.precision)?;
     seed_dropout(config.seed);
     let batches = ShuffledEpochs::new(examples, config.batch_size, config.seed);
     let mut batches = Interruptible { batches, stop };
     let mut best: Option<EpochReport> = None;
     let mut watched = Watched::new(config);
-    let loss = &mut MeanCrossEntropy;
+    let loss = &mut MeanCrossEntropy { label_smoothing: recipe.label_smoothing };
+    let plan = target.plan(config.epochs, config.batch_size, config.seed, recipe);
     let epochs = training::train(&model, train, validation, &plan, &mut batches, loss, &mut |model, report| {
         watched.look(model, target)?;
         if best.is_none_or(|best| report.validation_accuracy > best.validation_accuracy) {

@@ -1,14 +1,15 @@
-//! The training loop: stochastic gradient descent on whatever examples the batches name.
+//! The training loop: steps of an optimiser on whatever examples the batches name.
 
 use std::time::Instant;
 
-use tch::nn::{OptimizerConfig, Sgd};
 use tch::{Kind, Tensor, no_grad};
 
+use super::augmentation::augment;
 use super::images::DeviceImages;
 use super::losses::{Batch, BatchLoss};
 use super::networks::Model;
-use crate::target::{BatchSource, EpochReport, Recipe, TargetError};
+use super::optimizer::optimizer;
+use crate::target::{Augmentation, BatchSource, EpochReport, Recipe, TargetError};
 
 /// Images that are evaluated at once; bounds the memory of the activations.
 pub(super) const EVALUATION_BATCH: usize = 250;
@@ -16,31 +17,32 @@ pub(super) const EVALUATION_BATCH: usize = 250;
 const STEPS_BETWEEN_LOSS_CHECKS: u64 = 32;
 
 /// What a run trains, apart from its data.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub(super) epochs: u32,
     pub(super) batch_size: u32,
+    /// Seeds the augmentation, with the number of the step.
+    pub(super) seed: u64,
     pub(super) recipe: Recipe,
+    pub(super) augmentation: Augmentation,
 }
 
 impl Plan {
-    fn check(&self) -> Result<(), TargetError> {
+    fn check(&self, images: &DeviceImages) -> Result<(), TargetError> {
         let invalid = |field, value: String, expected| Err(TargetError::InvalidRun { field, value, expected });
-        let Recipe { learning_rate, momentum, weight_decay, .. } = self.recipe;
         if self.epochs == 0 {
             return invalid("epochs", "0".to_owned(), "at least 1 is needed");
         }
         if self.batch_size == 0 {
             return invalid("batch_size", "0".to_owned(), "at least 1 is needed");
         }
-        if !(learning_rate.is_finite() && learning_rate > 0.0) {
-            return invalid("learning_rate", learning_rate.to_string(), "a finite number above 0 is needed");
+        if let Some((field, value, expected)) = self.recipe.fault() {
+            return invalid(field, value, expected);
         }
-        if !(0.0..1.0).contains(&momentum) {
-            return invalid("momentum", momentum.to_string(), "a number from 0 to below 1 is needed");
-        }
-        if !(weight_decay.is_finite() && weight_decay >= 0.0) {
-            return invalid("weight_decay", weight_decay.to_string(), "a finite number of at least 0 is needed");
+        let (augmentation, vectors) = (self.augmentation, images.shape().is_vector());
+        if !augmentation.is_none() && (vectors || !images.are_bytes() && augmentation == Augmentation::Imagenet) {
+            let expected = "vectors cannot be augmented, and the colours of images only where these are bytes";
+            return invalid("augmentation", format!("{augmentation:?}"), expected);
         }
         Ok(())
     }
@@ -56,10 +58,9 @@ pub(super) fn train(
     loss: &mut dyn BatchLoss,
     on_epoch: &mut dyn FnMut(&Model, &EpochReport) -> Result<(), TargetError>,
 ) -> Result<Vec<EpochReport>, TargetError> {
-    plan.check()?;
-    let Recipe { learning_rate, schedule, momentum, weight_decay } = plan.recipe;
-    let sgd = Sgd { momentum, dampening: 0.0, wd: weight_decay, nesterov: false };
-    let mut optimizer = sgd.build(model.var_store(), learning_rate)?;
+    plan.check(train)?;
+    let Plan { recipe, augmentation, .. } = plan;
+    let mut optimizer = optimizer(model, recipe)?;
     let steps = (train.len() as u64).div_ceil(u64::from(plan.batch_size));
     let mut batch = Vec::new();
     let mut indices = Vec::new();
@@ -73,12 +74,16 @@ pub(super) fn train(
             check_batch(&batch, train.len())?;
             indices.clear();
             indices.extend(batch.iter().map(|&index| i64::from(index)));
-            let (images, labels) = train.gather(&indices);
             let done = u64::from(epoch - 1) * steps + step;
-            optimizer.set_lr(learning_rate * schedule.factor(done, steps * u64::from(plan.epochs)));
+            let (images, labels) =
+                train.gather_changed(&indices, |images| augment(images, *augmentation, plan.seed, done));
+            optimizer.set_lr(recipe.learning_rate_at(done, steps * u64::from(plan.epochs)));
             let progress = done as f64 / (steps * u64::from(plan.epochs)) as f64;
             let loss = loss.of(model, &Batch { images, labels, progress })?;
-            optimizer.backward_step(&loss);
+            match recipe.clip_norm {
+                None => optimizer.backward_step(&loss),
+                Some(norm) => optimizer.backward_step_clip_norm(&loss, norm),
+            }
             total += loss.detach();
             if step % STEPS_BETWEEN_LOSS_CHECKS == 0 {
                 finite(&total, epoch, step)?;

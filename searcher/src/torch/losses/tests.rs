@@ -17,7 +17,7 @@ fn setup(architecture: Architecture) -> (Model, DeviceImages, Batch) {
 }
 
 fn surroundings<'a>(images: &'a DeviceImages, wrong_labels: &'a [bool]) -> Surroundings<'a> {
-    Surroundings { train: images, wrong_labels, validation: images, batch_size: 8, seed: 5 }
+    Surroundings { train: images, wrong_labels, validation: images, batch_size: 8, seed: 5, label_smoothing: 0.0 }
 }
 
 fn value(loss: Loss, model: &Model, images: &DeviceImages, batch: &Batch) -> f64 {
@@ -53,6 +53,9 @@ fn losses_are_their_formulas_of_the_predictions() {
     ] {
         assert_close(value(loss, &model, &images, &batch), expected, 1e-5);
     }
+    let smoothed = MeanCrossEntropy { label_smoothing: 0.1 }.of(&model, &batch).unwrap().double_value(&[]);
+    let uniform = |q: &[f64]| q.iter().map(|q| q.ln()).sum::<f64>() / q.len() as f64;
+    assert_close(smoothed, mean(&|q, y| -0.9 * q[y].ln() - 0.1 * uniform(q)), 1e-5);
     let early = Batch { progress: 0.05, images: batch.images.copy(), labels: batch.labels.copy() };
     for warming_up in [Loss::ReedSoft, Loss::ReedHard] {
         assert_close(value(warming_up, &model, &images, &early), mean(&|q, y| -q[y].ln()), 1e-5);
@@ -118,7 +121,7 @@ type Agree = fn(&Model, (&Tensor, &Tensor), (&Tensor, &Tensor)) -> Result<Tensor
 /// Trains on labels of which two in five are wrong, and returns the share of the test images that are classified
 /// correctly.
 fn accuracy_under(loss: Loss) -> f64 {
-    use crate::target::{Recipe, Schedule, ShuffledEpochs};
+    use crate::target::{Augmentation, Recipe, ShuffledEpochs};
     use crate::torch::training::{self, Plan};
 
     let mut train = synthetic::blobs(600, CLASSES, 1);
@@ -129,9 +132,16 @@ fn accuracy_under(loss: Loss) -> f64 {
     let validation = DeviceImages::like(&synthetic::blobs(300, CLASSES, 2), &train);
     let test = DeviceImages::like(&synthetic::blobs(1000, CLASSES, 4), &train);
     let model = Model::new(Architecture::Mlp, shape, CLASSES.into(), 1, Device::Cpu);
-    let recipe = Recipe { learning_rate: 0.05, schedule: Schedule::Cosine, momentum: 0.9, weight_decay: 0.0 };
-    let plan = Plan { epochs: 20, batch_size: 32, recipe };
-    let around = Surroundings { train: &train, wrong_labels: &wrong, validation: &validation, batch_size: 32, seed: 1 };
+    let plan =
+        Plan { epochs: 20, batch_size: 32, seed: 1, recipe: Recipe::sgd(0.05, 0.0), augmentation: Augmentation::None };
+    let around = Surroundings {
+        train: &train,
+        wrong_labels: &wrong,
+        validation: &validation,
+        batch_size: 32,
+        seed: 1,
+        label_smoothing: 0.0,
+    };
     let mut loss = begin(loss, around).unwrap();
     let mut batches = ShuffledEpochs::new(600, 32, 1);
     training::train(&model, &train, &validation, &plan, &mut batches, loss.as_mut(), &mut |_, _| Ok(())).unwrap();
