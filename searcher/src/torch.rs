@@ -195,7 +195,13 @@ impl Target for TorchTarget {
         on_epoch: &mut dyn FnMut(&EpochReport) -> ControlFlow<()>,
     ) -> Result<TrainingOutcome, TargetError> {
         let mut model = match run.start {
-            Start::Scratch => self.fresh_model(run.seed)?.0,
+            Start::Scratch => {
+                let (model, other_classes) = self.fresh_model(run.seed)?;
+                if let Some(OtherClasses { in_file, in_data }) = other_classes {
+                    tracing::warn!(in_file, in_data, "the weights tell other classes apart: the last layer is new");
+                }
+                model
+            }
             Start::Last => self.model_at(Checkpoint::Last)?,
             Start::Best => self.model_at(Checkpoint::Best)?,
         };

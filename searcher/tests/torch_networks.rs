@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where a value is missing")]
 
 use swift_sampler_searcher::data::ImageShape;
-use swift_sampler_searcher::target::Architecture;
+use swift_sampler_searcher::target::{Architecture, Precision};
 use swift_sampler_searcher::torch::Model;
 use tch::{Device, Kind, Tensor};
 
@@ -82,6 +82,40 @@ fn networks_take_small_grey_images_and_give_their_hidden_layer() {
 }
 
 #[test]
+fn every_network_trains_in_bf16_with_weights_gradients_and_logits_of_32_bits() {
+    let size = [2, 1, 28, 28];
+    let images = Tensor::linspace(-1.0, 1.0, size.iter().product(), (Kind::Float, Device::Cpu)).reshape(size);
+    for architecture in [
+        Architecture::Mlp,
+        Architecture::Cnn,
+        Architecture::MobilenetV2,
+        Architecture::EfficientnetB0,
+        Architecture::Resnet18,
+        Architecture::SeResnext50,
+        Architecture::VitTiny,
+        Architecture::SwinT,
+    ] {
+        let mut model = Model::blank(architecture, GREY_28, 10, Device::Cpu);
+        model.train_in(Precision::Bf16).unwrap();
+        let logits = model.forward(&images, true).unwrap().logits;
+        assert_eq!(logits.kind(), Kind::Float, "{}", architecture.name());
+        logits.square().sum(Kind::Float).backward();
+        for name in model.names() {
+            let tensor = model.tensor(&name).unwrap();
+            assert_eq!(tensor.kind(), Kind::Float, "{} {name}", architecture.name());
+            let gradient = tensor.grad();
+            assert_eq!(gradient.defined(), tensor.requires_grad(), "{} {name}", architecture.name());
+            assert!(!gradient.defined() || gradient.kind() == Kind::Float, "{} {name}", architecture.name());
+        }
+    }
+    // What is measured is in 32 bits.
+    let mut model = model(Architecture::Cnn, GREY_28, 10);
+    let exact = model.forward(&images, false).unwrap().logits;
+    model.train_in(Precision::Bf16).unwrap();
+    assert_eq!(model.forward(&images, false).unwrap().logits, exact);
+}
+
+#[test]
 fn resnet18_has_the_names_of_torchvision() {
     let shape = ImageShape { channels: 3, height: 96, width: 96 };
     let model = model(Architecture::Resnet18, shape, 1000);
@@ -126,4 +160,28 @@ fn initial_weights_are_a_function_of_the_seed() {
     assert!(weight(1).abs().max().double_value(&[]) <= bound);
     let deviation = weight(1).std(true).double_value(&[]);
     assert!((deviation - bound / 3.0_f64.sqrt()).abs() < 1e-4, "{deviation}");
+}
+
+#[test]
+fn initial_weights_have_the_deviations_of_their_papers() {
+    let (mobilenet, vit) = (model(Architecture::MobilenetV2, GREY_28, 10), model(Architecture::VitTiny, GREY_28, 10));
+    for (model, name, deviation, tolerance) in [
+        // He et al.: 2 over the outputs times the kernel's area.
+        (&mobilenet, "features.18.0.weight", (2.0_f64 / 1280.0).sqrt(), 0.01),
+        (&mobilenet, "features.17.conv.1.0.weight", (2.0_f64 / (960.0 * 9.0)).sqrt(), 0.04),
+        (&mobilenet, "classifier.1.weight", 0.01, 0.03),
+        (&vit, "blocks.11.mlp.fc2.weight", 0.02, 0.01),
+        (&vit, "pos_embed", 0.02, 0.04),
+        (&vit, "head.weight", 0.02, 0.08),
+        // Uniform within 1 over the root of the inputs.
+        (&vit, "patch_embed.proj.weight", 0.25 / 3.0_f64.sqrt(), 0.04),
+    ] {
+        let weight = model.tensor(name).unwrap();
+        let (found, mean) = (weight.std(true).double_value(&[]), weight.mean(Kind::Double).double_value(&[]));
+        assert!((found / deviation - 1.0).abs() < tolerance, "{name}: {found}, not {deviation}");
+        assert!(mean.abs() < deviation * tolerance, "{name}: a mean of {mean}");
+    }
+    for (model, name) in [(&mobilenet, "classifier.1.bias"), (&vit, "blocks.0.attn.qkv.bias"), (&vit, "head.bias")] {
+        assert_eq!(model.tensor(name).unwrap().count_nonzero(None).int64_value(&[]), 0, "{name}");
+    }
 }

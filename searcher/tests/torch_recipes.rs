@@ -3,14 +3,18 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where a value is missing")]
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use swift_sampler_searcher::data::{DataConfig, ImageShape, idx, synthetic};
+use swift_sampler_searcher::stop::Stop;
 use swift_sampler_searcher::target::{
-    Architecture, Augmentation, Loss, PaperRecipe, Precision, PrepareConfig, RecipeOverrides, Schedule, ShuffledEpochs,
-    Start, TargetError, TrainingOutcome, TrainingRun,
+    Architecture, Augmentation, InputScale, Loss, PaperRecipe, Precision, PrepareConfig, RecipeOverrides, Schedule,
+    ShuffledEpochs, Start, TargetError, TrainingOutcome, TrainingRun,
 };
-use swift_sampler_searcher::torch::{Model, open_target};
+use swift_sampler_searcher::torch::{
+    DeviceImages, FeatureRequest, Model, features_of, open_target, prepare, write_features,
+};
 use tch::{Device, Kind, Tensor};
 
 const TRAIN: u32 = 200;
@@ -18,21 +22,23 @@ const TRAIN: u32 = 200;
 /// libtorch's random numbers are a process's, which trains one network at a time; a test holds this while it trains.
 static TRAINING: Mutex<()> = Mutex::new(());
 
-/// Trains from scratch on synthetic images of 12 × 12 pixels.
+/// Synthetic images of 12 × 12 pixels in `folder`, and what is trained on them.
+fn config_in(folder: &Path) -> PrepareConfig {
+    idx::write_labelled(folder, "train", &synthetic::blobs(300, 5, 1)).unwrap();
+    idx::write_labelled(folder, "t10k", &synthetic::blobs(100, 5, 2)).unwrap();
+    let data =
+        DataConfig { train_examples: Some(TRAIN as usize), validation_examples: Some(100), ..DataConfig::new(folder) };
+    PrepareConfig::new(Architecture::Cnn, data)
+}
+
+/// Trains from scratch.
 fn train(
     config: impl FnOnce(PrepareConfig) -> PrepareConfig,
     run: &TrainingRun,
 ) -> Result<TrainingOutcome, TargetError> {
     let _alone = TRAINING.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
-    idx::write_labelled(folder.path(), "train", &synthetic::blobs(300, 5, 1)).unwrap();
-    idx::write_labelled(folder.path(), "t10k", &synthetic::blobs(100, 5, 2)).unwrap();
-    let data = DataConfig {
-        train_examples: Some(TRAIN as usize),
-        validation_examples: Some(100),
-        ..DataConfig::new(folder.path())
-    };
-    let config = config(PrepareConfig::new(Architecture::Cnn, data));
+    let config = config(config_in(folder.path()));
     let mut target = open_target(&config, folder.path())?;
     let mut batches = ShuffledEpochs::new(TRAIN, run.batch_size, 9);
     target.train(run, &mut batches, true, &mut |_| ControlFlow::Continue(()))
@@ -73,7 +79,7 @@ fn transformers_learn_by_their_own_recipe() {
 }
 
 #[test]
-fn bf16_trains_nearly_as_32_bits_do_and_leaves_weights_in_32() {
+fn bf16_trains_nearly_as_32_bits_do() {
     let train = |precision| {
         let overrides = RecipeOverrides { precision: Some(precision), ..RecipeOverrides::default() };
         train(|config| config, &run(overrides)).unwrap()
@@ -125,6 +131,26 @@ fn augmented_trainings_repeat_themselves_and_follow_the_seed() {
         assert_ne!(first, plain, "{augmentation:?} changes nothing");
         assert_ne!(first, train(augmentation, 6), "{augmentation:?} does not follow the seed");
     }
+}
+
+#[test]
+fn features_are_of_images_as_they_are_and_in_32_bits_whatever_the_training_was() {
+    let _alone = TRAINING.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = RecipeOverrides { precision: Some(Precision::Bf16), ..RecipeOverrides::default() };
+    let augmentation = Augmentation::Imagenet;
+    let config = PrepareConfig { epochs: 1, recipe, augmentation, ..config_in(folder.path()) };
+    let work_dir = folder.path().join("work");
+    let prepared = prepare(&config, &work_dir, &Stop::default(), &mut |_| ControlFlow::Continue(())).unwrap();
+
+    let images = config.data.load().unwrap().train;
+    let mut model = Model::blank(Architecture::Cnn, images.shape, 5, Device::Cpu);
+    model.load(&prepared.best).unwrap();
+    let images = DeviceImages::new(&images, InputScale::Standardised, Device::Cpu);
+    let features = features_of(&model, &images, 5, &FeatureRequest::from(&config), &mut |_| Ok(())).unwrap();
+    let again = folder.path().join("again.parquet");
+    write_features(&again, &features).unwrap();
+    assert!(std::fs::read(again).unwrap() == std::fs::read(prepared.features).unwrap());
 }
 
 #[test]
