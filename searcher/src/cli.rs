@@ -200,6 +200,10 @@ impl SearchOptions {
         let study = self.study.clone().unwrap_or_else(|| format!("{}-{seed}", target.name()));
         let (trials, baselines, epochs) = (self.protocol.trials(), 3, self.protocol.epochs());
         let retrain_epochs = self.retrain_epochs.unwrap_or(self.prepare.training.start_epochs());
+        let start = match self.start_from {
+            CheckpointName::Best => Start::Best,
+            CheckpointName::Last => Start::Last,
+        };
         let plan = Plan {
             space: Space {
                 features: self.prepare.features.clone(),
@@ -212,6 +216,7 @@ impl SearchOptions {
             trials,
             baselines,
             initial: 7,
+            design: self.method.design(),
             exploration: self.method.exploration(),
             strategy: self.method.strategy(),
             method: self.method.method(),
@@ -220,14 +225,11 @@ impl SearchOptions {
             retrain_seeds: usize::from(self.confirm),
             seed,
             epochs,
-            protocol: self.protocol.protocol(retrain_epochs),
+            protocol: self.protocol.protocol(start, retrain_epochs),
         };
         let training = TrainingConfig {
             epochs,
-            start: match self.start_from {
-                CheckpointName::Best => Start::Best,
-                CheckpointName::Last => Start::Last,
-            },
+            start,
             retrain_epochs,
             batch_size: self.prepare.training.batch_size(),
             recipe: self.prepare.training.recipe(),

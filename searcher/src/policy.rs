@@ -1,7 +1,7 @@
 //! The policy: which trial comes next, as a pure function of a study's plan and its trials so far.
 //!
 //! A study goes through stages. Three replicates of the uniform sampler give the baseline and tell how noisy an
-//! objective is; then come scrambled Sobol points; then the upper confidence bound of the surrogate proposes. The best
+//! objective is; then comes an initial design; then the upper confidence bound of the surrogate proposes. The best
 //! few by posterior mean are confirmed under fresh seeds, and the best mean wins. Last, networks are retrained from
 //! scratch under the uniform sampler and under the winner.
 //!
@@ -9,6 +9,7 @@
 //! same proposals.
 
 mod belief;
+mod design;
 mod gain;
 mod protocol;
 mod stage;
@@ -27,6 +28,7 @@ use crate::randomness::seed_for;
 use crate::space::{Space, SpaceError};
 
 pub use belief::Belief;
+pub use design::Design;
 pub use gain::{Gain, Verdict, verdict};
 pub use protocol::{Confirmation, LABEL_IS_RIGHT, Protocol, Stopping, WarmStart, exact_labels};
 pub use stage::{Standing, Winner, standing};
@@ -44,8 +46,11 @@ pub struct Plan {
     pub trials: usize,
     /// Of these, replicates of the uniform sampler.
     pub baselines: usize,
-    /// Of these, Sobol points before the surrogate proposes.
+    /// Of these, points of the initial design, before the surrogate proposes.
     pub initial: usize,
+    /// What these are.
+    #[serde(default, skip_serializing_if = "trial::is_default")]
+    pub design: Design,
     /// κ.
     pub exploration: Exploration,
     /// How points are chosen.
@@ -182,7 +187,7 @@ fn propose_search(
     Ok(Some(TrialParameters { point, behaviour, mode, stop_below, ..blank }))
 }
 
-/// The initial point `index`: a sampler that an earlier study found, then Sobol points.
+/// The initial point `index`: a sampler that an earlier study found, then the design's points.
 fn initial_point(plan: &Plan, samplers: &Samplers<'_>, index: usize) -> Vec<f64> {
     let found =
         plan.protocol.warm_start.iter().flat_map(|earlier| &earlier.samplers).filter_map(|sampler| match sampler {
@@ -190,8 +195,15 @@ fn initial_point(plan: &Plan, samplers: &Samplers<'_>, index: usize) -> Vec<f64>
             SamplerSpec::Uniform {} | SamplerSpec::Column { .. } => None,
         });
     let found: Vec<Vec<f64>> = found.filter(|point| samplers.placed(point).is_some()).collect();
-    let sobol = |index: usize| optimiser::initial(samplers, index as u64, plan.seed);
-    found.get(index).cloned().unwrap_or_else(|| sobol(index - found.len().min(index)))
+    if let Some(found) = found.get(index) {
+        return found.clone();
+    }
+    let index = index - found.len();
+    match plan.design {
+        Design::Sobol => None,
+        Design::Shapes => design::shape(&plan.space, index).filter(|point| samplers.placed(point).is_some()),
+    }
+    .unwrap_or_else(|| optimiser::initial(samplers, index as u64, plan.seed))
 }
 
 fn uniform(plan: &Plan, behaviour: &Behaviour, purpose: Purpose, seed: u64) -> TrialParameters {

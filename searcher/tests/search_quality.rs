@@ -9,7 +9,9 @@ use swift_sampler_searcher::behaviour::Behaviour;
 use swift_sampler_searcher::features_file;
 use swift_sampler_searcher::landscape;
 use swift_sampler_searcher::optimiser::Method;
-use swift_sampler_searcher::policy::{self, Plan, Proposal, Protocol, Purpose, Strategy, TrialRecord, TrialStanding};
+use swift_sampler_searcher::policy::{
+    self, Design, Plan, Proposal, Protocol, Purpose, Strategy, TrialRecord, TrialStanding,
+};
 use swift_sampler_searcher::randomness::Randomness;
 use swift_sampler_searcher::simulated::SimulatedConfig;
 use swift_sampler_searcher::space::Space;
@@ -69,6 +71,7 @@ fn forty_trials_come_close_to_the_best_sampler_on_every_seed_and_few_of_them_are
             trials: 40,
             baselines: 3,
             initial: 7,
+            design: Design::Sobol,
             exploration: Exploration::DEFAULT,
             strategy: Strategy::default(),
             method: Method::SAMPLERS,

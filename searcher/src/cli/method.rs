@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use crate::acquisition::Exploration;
 use crate::gp::{Kernel, Mean};
 use crate::optimiser::{Acquisition, LowValues, Method};
-use crate::policy::Strategy;
+use crate::policy::{Design, Strategy};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum KernelName {
@@ -43,12 +43,20 @@ enum LowValuesName {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum StrategyName {
-    /// Sobol points, then a Gaussian process that learns from the trials
+    /// The initial design, then a Gaussian process that learns from the trials
     Surrogate,
     /// Uniformly at random
     Random,
     /// Policy gradients, eight trials a step
     Reinforce,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DesignName {
+    /// A Sobol sequence over all parameters
+    Sobol,
+    /// Simple curves over the features that leave out one end of the examples
+    Shapes,
 }
 
 /// Options of how the search learns and looks ahead.
@@ -79,6 +87,9 @@ pub struct MethodOptions {
     /// Look for the next trial in a box around the best, which grows and shrinks with success
     #[arg(long)]
     trust_region: bool,
+    /// What the first seven samplers after the uniform one are
+    #[arg(long, value_enum, default_value_t = DesignName::Shapes)]
+    design: DesignName,
 }
 
 impl MethodOptions {
@@ -95,6 +106,15 @@ impl MethodOptions {
             StrategyName::Surrogate => Strategy::Surrogate,
             StrategyName::Random => Strategy::Random,
             StrategyName::Reinforce => Strategy::Reinforce,
+        }
+    }
+
+    /// Returns the initial design.
+    #[must_use]
+    pub fn design(&self) -> Design {
+        match self.design {
+            DesignName::Sobol => Design::Sobol,
+            DesignName::Shapes => Design::Shapes,
         }
     }
 

@@ -11,7 +11,8 @@ use crate::target::Start;
 pub enum Preset {
     /// 40 trials of 5 epochs, as in the paper, 3 finalists under 2 fresh seeds
     Paper,
-    /// At most 50 epochs of fine-tuning in all: 40 trials of 1 epoch, 4 finalists and the uniform sampler under 2 fresh seeds
+    /// At most 50 epochs of fine-tuning in all: 26 trials of 1 epoch, 3 finalists and the uniform sampler under 2 fresh seeds
+    /// for 3 epochs each
     Quick,
 }
 
@@ -41,10 +42,10 @@ enum ConfirmFrom {
 /// Options that decide how many trials there are and how they are run.
 #[derive(Debug, Args)]
 pub struct ProtocolOptions {
-    /// What --trials, --epochs, --finalists, --finalist-seeds and --paired-uniform are unless they are given
+    /// What --trials, --epochs, --finalists, --finalist-seeds and --confirm-epochs are unless they are given
     #[arg(long, value_enum, default_value_t = Preset::Paper)]
     preset: Preset,
-    /// Short trials in all, the uniform baseline's 3 included [default: 40]
+    /// Short trials in all, the uniform baseline's 3 included [default: the preset's]
     #[arg(long, value_parser = clap::value_parser!(u32).range(5..=10_000))]
     trials: Option<u32>,
     /// Epochs of a short trial [default: the preset's]
@@ -56,8 +57,8 @@ pub struct ProtocolOptions {
     /// Fresh seeds a finalist [default: the preset's]
     #[arg(long, value_parser = clap::value_parser!(u16).range(0..=100))]
     finalist_seeds: Option<u16>,
-    /// How the draws of an epoch of a short trial relate to each other; stratified ones make its objective less noisy
-    #[arg(long, value_enum, default_value_t = DrawsName::Stratified)]
+    /// How the draws of an epoch of a short trial relate to each other: as those of the training that the sampler is for
+    #[arg(long, value_enum, default_value_t = DrawsName::Independent)]
     draws: DrawsName,
     /// Train all trials of the search under one seed
     #[arg(long)]
@@ -68,6 +69,9 @@ pub struct ProtocolOptions {
     /// How finalists are tried again
     #[arg(long, value_enum, default_value_t = ConfirmFrom::Search)]
     confirm_from: ConfirmFrom,
+    /// Epochs for which a finalist is tried again [default: the preset's; from scratch, those of a retraining]
+    #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u32).range(1..))]
+    confirm_epochs: Option<u32>,
     /// Begin with the best samplers of this earlier study, which the daemon keeps; its network may be another
     #[arg(long, value_name = "STUDY")]
     pub(super) warm_start: Option<String>,
@@ -83,7 +87,10 @@ pub struct ProtocolOptions {
 impl ProtocolOptions {
     /// Returns the number of short trials.
     pub(super) fn trials(&self) -> usize {
-        self.trials.unwrap_or(40) as usize
+        self.trials.unwrap_or(match self.preset {
+            Preset::Paper => 40,
+            Preset::Quick => 26,
+        }) as usize
     }
 
     /// Returns the epochs of a short trial.
@@ -97,8 +104,7 @@ impl ProtocolOptions {
     /// Returns the number of finalists.
     pub(super) fn finalists(&self) -> usize {
         usize::from(self.finalists.unwrap_or(match self.preset {
-            Preset::Paper => 3,
-            Preset::Quick => 4,
+            Preset::Paper | Preset::Quick => 3,
         }))
     }
 
@@ -107,17 +113,27 @@ impl ProtocolOptions {
         usize::from(self.finalist_seeds.unwrap_or(2))
     }
 
-    /// Returns how trials are run, in a study whose retrainings take `retrain_epochs`; what an earlier study found is
-    /// filled in when the daemon is there.
-    pub(super) fn protocol(&self, retrain_epochs: u32) -> Protocol {
+    /// Returns how finalists are tried again, where that is not as the search's trials were, which start from `start`.
+    fn confirmation(&self, start: Start, retrain_epochs: u32) -> Option<Confirmation> {
+        let of_preset = match self.preset {
+            Preset::Paper => None,
+            Preset::Quick => Some(3),
+        };
+        let (epochs, start) = match self.confirm_from {
+            ConfirmFrom::Search => (self.confirm_epochs.or(of_preset)?, start),
+            ConfirmFrom::Scratch => (self.confirm_epochs.unwrap_or(retrain_epochs), Start::Scratch),
+        };
+        Some(Confirmation { epochs, start })
+    }
+
+    /// Returns how trials are run, in a study whose short trials start from `start` and whose retrainings take
+    /// `retrain_epochs`; what an earlier study found is filled in when the daemon is there.
+    pub(super) fn protocol(&self, start: Start, retrain_epochs: u32) -> Protocol {
         Protocol {
             draws: self.draws.replacement(),
             common_seed: self.common_seed,
             stopping: self.stop_early.then_some(Stopping::DEFAULT),
-            confirmation: match self.confirm_from {
-                ConfirmFrom::Search => None,
-                ConfirmFrom::Scratch => Some(Confirmation { epochs: retrain_epochs, start: Start::Scratch }),
-            },
+            confirmation: self.confirmation(start, retrain_epochs),
             paired_uniform: true,
             warm_start: None,
             exact_labels: self.exact_labels,
@@ -131,25 +147,48 @@ mod tests {
     use clap::Parser;
 
     use super::super::Cli;
+    use crate::policy::Confirmation;
+    use crate::search::SearchConfig;
     use crate::study::StudyConfig;
+    use crate::target::Start;
 
-    /// Trials that fine-tune, and their epochs in all.
-    fn fine_tuning(arguments: &[&str]) -> (usize, u32) {
+    fn config(arguments: &[&str]) -> SearchConfig {
         let cli = Cli::try_parse_from(["searcher", "--target", "simulated"].iter().chain(arguments)).unwrap();
-        let config = cli.search.config().unwrap();
-        let retrained = config.plan.retrained_samplers() * config.plan.retrain_seeds;
-        let trials = config.plan.trials_in_all() - retrained;
-        (trials, u32::try_from(trials).unwrap() * config.training.epochs)
+        cli.search.config().unwrap()
+    }
+
+    /// Trials of the search, confirmations, and the epochs of both in all.
+    fn fine_tuning(arguments: &[&str]) -> (usize, usize, usize) {
+        let SearchConfig { plan, training, .. } = config(arguments);
+        let confirmations = plan.trials_in_all() - plan.trials - plan.retrained_samplers() * plan.retrain_seeds;
+        let confirmed = plan.protocol.confirmation.map_or(training.epochs, |how| how.epochs);
+        let epochs = plan.trials * training.epochs as usize + confirmations * confirmed as usize;
+        (plan.trials, confirmations, epochs)
     }
 
     #[test]
     fn the_quick_preset_fine_tunes_for_fifty_epochs_and_the_papers_for_forty_times_five_and_confirmations() {
-        assert_eq!(fine_tuning(&["--preset", "quick"]), (50, 50));
-        assert_eq!(fine_tuning(&[]), (40 + (3 + 1) * 2, 5 * 48));
+        assert_eq!(fine_tuning(&["--preset", "quick"]), (26, (3 + 1) * 2, 50));
+        assert_eq!(fine_tuning(&[]), (40, (3 + 1) * 2, 5 * 48));
         assert_eq!(
             fine_tuning(&["--preset", "quick", "--trials", "20", "--epochs", "2", "--finalists", "0"]),
-            (20, 40)
+            (20, 0, 40)
         );
+    }
+
+    #[test]
+    fn finalists_are_tried_again_from_where_and_as_long_as_was_asked_for() {
+        let confirmation = |arguments: &[&str]| config(arguments).plan.protocol.confirmation;
+        assert_eq!(confirmation(&[]), None, "as the trials of the search");
+        let longer = confirmation(&["--confirm-epochs", "8", "--start-from", "best"]);
+        assert_eq!(longer, Some(Confirmation { epochs: 8, start: Start::Best }));
+        let scratch = ["--confirm-from", "scratch", "--retrain-epochs", "30"];
+        let whole = Some(Confirmation { epochs: 30, start: Start::Scratch });
+        assert_eq!(confirmation(&scratch), whole);
+        let quick = [&scratch[..], &["--preset", "quick"]].concat();
+        assert_eq!(confirmation(&quick), whole, "the preset's epochs are of a fine-tuning");
+        let shorter = [&scratch[..], &["--confirm-epochs", "10"]].concat();
+        assert_eq!(confirmation(&shorter), Some(Confirmation { epochs: 10, start: Start::Scratch }));
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub struct Confirmation {
 pub struct WarmStart {
     /// The earlier study.
     pub study: String,
-    /// Its best samplers, best first; they are tried before the surrogate proposes, in place of Sobol points.
+    /// Its best samplers, best first; they are tried before the initial design.
     pub samplers: Vec<SamplerSpec>,
 }
 

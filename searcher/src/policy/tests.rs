@@ -8,6 +8,7 @@ fn plan() -> Plan {
         trials: 16,
         baselines: 3,
         initial: 7,
+        design: Design::Sobol,
         exploration: Exploration::DEFAULT,
         strategy: Strategy::default(),
         method: Method::SAMPLERS,
@@ -69,6 +70,24 @@ fn a_study_goes_through_its_stages_in_order() {
     assert_eq!(records[23].parameters.repeats, Some(winner.trial));
     assert_eq!(records[22].parameters.seed, records[23].parameters.seed);
     assert_ne!(records[22].parameters.seed, records[24].parameters.seed);
+}
+
+#[test]
+fn shapes_are_tried_first_and_sobol_points_once_there_are_no_more() {
+    let plan = Plan { initial: 9, design: Design::Shapes, ..plan() };
+    let records = run(&plan, |_, parameters| TrialStanding::Succeeded(objective(parameters)));
+    let point = |record: &TrialRecord| record.parameters.point.clone();
+    let shapes: Vec<Vec<f64>> = (0..7).map(|index| design::shape(&plan.space, index).unwrap()).collect();
+    assert_eq!(records[3..10].iter().map(point).collect::<Vec<_>>(), shapes);
+    let behaviour = behaviour();
+    let samplers = Samplers { space: &plan.space, behaviour: &behaviour };
+    let sobol: Vec<Vec<f64>> = (7..9).map(|index| optimiser::initial(&samplers, index, plan.seed)).collect();
+    assert_eq!(records[10..12].iter().map(point).collect::<Vec<_>>(), sobol);
+    assert!(records[3..12].iter().all(|record| record.parameters.purpose == Purpose::Initial));
+    assert!(records[12..16].iter().all(|record| record.parameters.purpose == Purpose::Search));
+    // What they do differs, where Sobol points all do nearly the same.
+    let sizes: Vec<f64> = records[3..10].iter().map(|record| *record.parameters.behaviour.last().unwrap()).collect();
+    assert!(sizes.iter().any(|size| *size < 0.9) && sizes.iter().all(|size| *size > 0.3), "{sizes:?}");
 }
 
 #[test]

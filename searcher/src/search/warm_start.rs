@@ -6,7 +6,7 @@ use swift_sampler_client::blocking::Client;
 
 use super::SearchConfig;
 use crate::error::SearcherError;
-use crate::policy::{Plan, Protocol, TrialRecord, WarmStart};
+use crate::policy::{Design, Plan, Protocol, TrialRecord, WarmStart};
 use crate::progress::Progress;
 use crate::space::Space;
 use crate::study::{StoredTrial, read_config};
@@ -26,7 +26,7 @@ pub(super) fn plan(client: &Client, config: &SearchConfig, progress: &Progress) 
             "study {} was begun by an older searcher: its trials go on with independent draws and unpaired finalists",
             config.study
         ));
-        (plan.epochs, plan.protocol) = (0, Protocol::default());
+        (plan.epochs, plan.design, plan.protocol) = (0, Design::default(), Protocol::default());
         return Ok(plan);
     }
     let Some(earlier) = &config.warm_start else { return Ok(plan) };

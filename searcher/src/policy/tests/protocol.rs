@@ -150,7 +150,7 @@ fn plans_and_trials_stored_before_protocols_are_read_as_what_they_were() {
         "exploration":{"kappa":1.8},"finalists":3,"finalist_seeds":2,"retrain_seeds":3,"seed":0}"#;
     let old: Plan = serde_json::from_str(stored).unwrap();
     assert!(old.precedes_protocols() && !plan().precedes_protocols());
-    assert_eq!(old.protocol, Protocol::default());
+    assert_eq!((old.design, &old.protocol), (Design::Sobol, &Protocol::default()));
     let again = serde_json::to_value(&old).unwrap();
     assert_eq!(again, serde_json::from_str::<serde_json::Value>(stored).unwrap(), "and written as they were");
     let trial: TrialParameters = serde_json::from_str(
