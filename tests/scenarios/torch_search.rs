@@ -2,23 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
+use swift_sampler_tests::dataset::fashion_mnist;
 use swift_sampler_tests::{Samplerd, binary};
 
 const TRAIN_EXAMPLES: u64 = 600;
 /// Bytes before the data of an IDX file of images, and of one of labels.
 const IDX_HEADERS: [u64; 2] = [16, 8];
-
-/// The folder with Fashion-MNIST, fetched if need be.
-fn fashion_mnist() -> String {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/setup-data");
-    let output = Command::new(script).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
 
 #[test]
 fn a_network_is_trained_searched_for_and_retrained_through_the_daemon() {

@@ -4,8 +4,12 @@
 
 #[path = "trials/faults.rs"]
 mod faults;
+#[path = "trials/given_dataset.rs"]
+mod given_dataset;
 #[path = "trials/hosts.rs"]
 mod hosts;
+#[path = "trials/interrupts.rs"]
+mod interrupts;
 #[path = "trials/kills.rs"]
 mod kills;
 #[path = "trials/runners.rs"]

@@ -1,7 +1,8 @@
-//! Small feature files.
+//! Small feature files, and real images.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use swift_sampler::philox4x32_10;
 
@@ -42,4 +43,13 @@ impl Columns {
         std::fs::write(&path, text).expect("a temporary file is written");
         path
     }
+}
+
+/// Returns the folder with Fashion-MNIST, which is fetched if need be.
+#[must_use]
+pub fn fashion_mnist() -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/setup-data");
+    let output = Command::new(script).output().expect("the script can be started");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("a folder's name is UTF-8").trim().to_owned()
 }

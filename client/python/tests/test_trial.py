@@ -217,6 +217,25 @@ def test_a_search_runs_the_example_with_the_results_of_worker(client: Client, da
     assert [trial.objective for trial in client.trials("by-worker")] == [trial.objective for trial in by_searcher[:4]]
 
 
+def test_what_a_script_tells_by_grpc_stands_over_what_it_prints(client: Client, dataset: str, tmp_path: Path) -> None:
+    script = tmp_path / "told.py"
+    script.write_text(
+        "import os\nfrom swift_sampler import Client\n"
+        "study, number, attempt, worker = (os.environ['SWIFTSAMPLER_' + name] for name in ('STUDY', 'TRIAL', 'ATTEMPT', 'WORKER'))\n"
+        "told = {'infeasible': 'draws nothing'} if number == '3' else {'objective': 0.5 + int(number) / 100}\n"
+        "Client(os.environ['SWIFTSAMPLER_DAEMON']).tell(study, int(number), int(attempt), worker, **told)\n"
+        "if number == '1': print('{\"objective\": 0.9}')\n"
+        "if number == '2': raise SystemExit(3)\n"
+    )
+    search = [BINARIES / "searcher", "--trial-command", f"{sys.executable} {script}", "--dataset", dataset, "--study", "s", "--jobs", "2"]
+    search += ["--trials", "5", "--finalists", "0", "--confirm", "0", "--daemon", client.address, "--work-dir", tmp_path / "work"]
+    done = subprocess.run(search, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    trials = client.trials("s")
+    assert [trial.objective for trial in trials] == [0.5, 0.51, 0.52, None, 0.54]
+    assert [(trial.state, trial.reason, trial.attempt) for trial in trials][2:4] == [("succeeded", "", 1), ("infeasible", "draws nothing", 1)]
+
+
 def test_jobs_are_those_that_searchers_own_workers_open(samplerd: Samplerd, client: Client, tmp_path: Path) -> None:
     search = [BINARIES / "searcher", "--target", "simulated", "--study", "s", "--epochs", "1000000", "--jobs", "1"]
     search += ["--daemon", samplerd.address, "--work-dir", tmp_path / "work"]

@@ -1,5 +1,7 @@
 //! A trial that goes wrong is told with its reason, and the study goes on.
 
+use std::process::Output;
+
 use serde_json::Value;
 use swift_sampler_tests::Samplerd;
 
@@ -59,7 +61,7 @@ fn every_fault_of_a_command_is_told_with_its_reason() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("attempt 1 of 3 failed"), "{said}");
     let log = std::fs::read_to_string(work.join("trials/trial-9-attempt-1.log")).unwrap();
-    assert!(log.starts_with("initial s/trial-9 2 50 stratified\n"), "{log}");
+    assert!(log.starts_with("initial s/trial-9 2 50 independent\n"), "{log}");
 }
 
 #[test]
@@ -88,3 +90,47 @@ fn trainings_that_hang_or_take_all_memory_cost_their_worker_and_not_the_study() 
 
 /// With this seed each fault befalls a trial or two.
 const FAULTY_SEED: &str = "1";
+
+/// With this seed trials 2, 3 and 4 of six panic, stand still and crash.
+const THREE_FAULTS_SEED: &str = "8";
+
+#[test]
+fn trainings_that_crash_panic_or_take_too_long_are_tried_three_times_and_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Samplerd::start(&folder.path().join("data"));
+    let output = searcher(daemon.address(), &["--target", "simulated", "--faults", "crash,panic,hang"])
+        .args(["--study", "s", "--train-examples", "1000", "--trials", "6", "--epochs", "1", "--confirm", "0"])
+        .args(["--finalists", "0", "--jobs", "3", "--seed", THREE_FAULTS_SEED])
+        // Nobody looks whether a trial stands still before its time is up.
+        .args(["--hang-timeout", "1h", "--trial-timeout", "2s", "--work-dir"])
+        .arg(folder.path().join("work"))
+        .output()
+        .unwrap();
+    succeeded(&output);
+    let faults = [
+        (2, "panicked: as it was asked to"),
+        (3, "timed out: it took longer than 2 s"),
+        (4, "its worker crashed: killed by signal 6 (SIGABRT)"),
+    ];
+    let found = trials(daemon.address(), "s").unwrap();
+    for (number, trial) in found.iter().enumerate() {
+        match faults.iter().find(|(faulty, _)| *faulty == number) {
+            Some((_, reason)) => {
+                assert_eq!((&trial["state"], &trial["attempt"]), (&"failed".into(), &3.into()), "{trial}");
+                assert!(trial["reason"].as_str().unwrap().contains(reason), "{trial}");
+            }
+            None => assert_eq!(trial["state"], "succeeded", "{trial}"),
+        }
+    }
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let Output { stdout, .. } = searcher(daemon.address(), &["show", "s"]).output().unwrap();
+    let (shown, said) = (text(&stdout), text(&output.stderr));
+    for (number, reason) in faults {
+        let row = shown.lines().find(|line| line.trim_start().starts_with(&format!("{number} "))).unwrap();
+        assert!(row.contains("failed") && row.contains("3 of 3") && row.contains(reason), "{shown}");
+        for attempt in ["attempt 1 of 3 failed", "attempt 2 of 3 failed"] {
+            let told = |line: &str| line.contains(&format!("trial {number} ")) && line.contains(attempt);
+            assert!(said.lines().any(told), "trial {number}, {attempt}: {said}");
+        }
+    }
+}
