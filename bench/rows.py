@@ -253,6 +253,27 @@ ROWS: tuple[Row, ...] = (
             "the daemon and with batches made beforehand."
         ),
     ),
+    # crops: selected among a trainer's proposals
+    *(
+        Row(
+            key=f"crops-{key}",
+            section="crops",
+            what=what,
+            unit=unit,
+            more_is_better=more_is_better,
+            fairness=(
+                "A job's step a request, one after another, from Python: the features of 512 crops go out as f64, the daemon freezes the "
+                "step, weighs the crops by a sampler over 10^6 examples and answers with the 256 that it keeps. Computing the features is left out. "
+                "No peer selects among examples that it does not hold."
+            ),
+        )
+        for key, what, unit, more_is_better in (
+            ("requests", "requests to keep 256 of 512 proposed crops, one trainer in Python", "requests/s", True),
+            ("kept", "the same, crops kept", "crops/s", True),
+            ("p50", "the same, median time of a request", "ms", False),
+            ("p99", "the same, 99th percentile", "ms", False),
+        )
+    ),
     # swap: a new sampler under a running job
     Row(
         key="swap-first",

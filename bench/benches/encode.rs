@@ -17,6 +17,7 @@ fn block(batch_size: u32, indices: &[u32], probabilities: &[f32]) -> BatchBlock 
         index_type: IndexType::U32.into(),
         indices: pack_u32(indices),
         probabilities: pack_f32(probabilities),
+        crops: None,
     }
 }
 

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from bench.measuring import Arm, Context
 from bench.sections.cells import cells
 from bench.sections.clients import clients
+from bench.sections.crops import crops
 from bench.sections.draws import draws
 from bench.sections.large import large
 from bench.sections.memory import memory
@@ -19,6 +20,7 @@ SECTIONS: dict[str, Section] = {
     "draws": draws,
     "serving": serving,
     "trainers": trainers,
+    "crops": crops,
     "swap": swap,
     "clients": clients,
     "cells": cells,

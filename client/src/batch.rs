@@ -1,11 +1,12 @@
 //! Batches, cut out of the columns they travel in.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::vec;
 
-use swift_sampler::{Batch, Indices, SharedSlice};
+use swift_sampler::{Batch, Crops, Indices, SharedSlice};
 use swift_sampler_proto::columns::{ColumnError, unpack_f32, unpack_u32, unpack_u64};
-use swift_sampler_proto::v1::{BatchBlock, BatchHeader, IndexType};
+use swift_sampler_proto::v1::{self, BatchBlock, BatchHeader, IndexType};
 
 use crate::ClientError;
 
@@ -18,6 +19,7 @@ pub(crate) struct Block {
     headers: vec::IntoIter<BatchHeader>,
     indices: IndexColumn,
     probabilities: Arc<Vec<f32>>,
+    crops: Option<CropColumns>,
     /// Draws of the batches that were cut out.
     taken: usize,
 }
@@ -26,6 +28,22 @@ pub(crate) struct Block {
 enum IndexColumn {
     U32(Arc<Vec<u32>>),
     U64(Arc<Vec<u64>>),
+}
+
+/// The crops of a block's draws, as `v1::Crops` has them.
+#[derive(Debug)]
+struct CropColumns {
+    /// Image, top, left, height, width.
+    integers: [Arc<Vec<u32>>; 5],
+    flip: Arc<Vec<u8>>,
+}
+
+impl CropColumns {
+    fn cut(&self, range: &Range<usize>) -> Crops {
+        let cut = |column| SharedSlice::new(column, range.clone());
+        let [image, top, left, height, width] = self.integers.each_ref().map(cut);
+        Crops { image, top, left, height, width, flip: SharedSlice::new(&self.flip, range.clone()) }
+    }
 }
 
 impl Block {
@@ -48,9 +66,10 @@ impl Iterator for Block {
         };
         let probabilities = match self.probabilities.is_empty() {
             true => SharedSlice::default(),
-            false => SharedSlice::new(&self.probabilities, range),
+            false => SharedSlice::new(&self.probabilities, range.clone()),
         };
-        Some(Batch { step, epoch, version, indices, probabilities })
+        let crops = self.crops.as_ref().map(|crops| Box::new(crops.cut(&range)));
+        Some(Batch { step, epoch, version, indices, probabilities, crops })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -66,13 +85,14 @@ pub(crate) struct Receiver {
     narrow: Kept<u32>,
     wide: Kept<u64>,
     probabilities: Kept<f32>,
+    crops: [Kept<u32>; 5],
 }
 
 impl Receiver {
     /// Takes a block whose first batch must be step `expected`, the others following without gap.
     pub(crate) fn receive(&mut self, block: BatchBlock, expected: u64) -> Result<Block, ClientError> {
         let index_type = block.index_type();
-        let BatchBlock { batches, indices, probabilities, .. } = block;
+        let BatchBlock { batches, indices, probabilities, crops, .. } = block;
         let torn =
             |reason: &dyn std::fmt::Display| ClientError::Protocol(format!("a block of batches is torn: {reason}"));
         let (indices, received) = match index_type {
@@ -94,12 +114,27 @@ impl Receiver {
             let reason = format!("{draws} draws announced, {received} indices and {probabilities} probabilities sent");
             return Err(torn(&reason));
         }
+        let crops = crops.map(|crops| self.receive_crops(crops, draws)).transpose()?;
         for (header, expected) in batches.iter().zip(expected..) {
             if header.step != expected {
                 return Err(ClientError::OutOfOrder { expected, received: header.step });
             }
         }
-        Ok(Block { headers: batches.into_iter(), indices, probabilities, taken: 0 })
+        Ok(Block { headers: batches.into_iter(), indices, probabilities, crops, taken: 0 })
+    }
+
+    fn receive_crops(&mut self, crops: v1::Crops, draws: usize) -> Result<CropColumns, ClientError> {
+        let torn = |reason: String| ClientError::Protocol(format!("a block of crops is torn: {reason}"));
+        let v1::Crops { image, top, left, height, width, flip } = crops;
+        let mut integers: [Arc<Vec<u32>>; 5] = Default::default();
+        for ((column, kept), bytes) in integers.iter_mut().zip(&mut self.crops).zip([image, top, left, height, width]) {
+            *column = kept.fill(&bytes, unpack_u32).map_err(|error| torn(error.to_string()))?;
+        }
+        if integers.iter().any(|column| column.len() != draws) || flip.len() != draws {
+            let lengths = integers.map(|column| column.len());
+            return Err(torn(format!("{draws} draws announced, columns of {lengths:?} and {} sent", flip.len())));
+        }
+        Ok(CropColumns { integers, flip: Arc::new(flip.into()) })
     }
 }
 
@@ -152,6 +187,7 @@ mod tests {
             index_type: IndexType::U32.into(),
             indices: pack_u32(indices),
             probabilities: pack_f32(probabilities),
+            crops: None,
         }
     }
 
@@ -165,6 +201,27 @@ mod tests {
         assert_eq!(batches[1].indices.to_vec(), [3, 4]);
         assert_eq!(batches[0].probabilities, [0.5, 0.25]);
         assert!(receive(block(&[7], &[1, 2], &[]), 7).unwrap()[0].probabilities.is_empty());
+    }
+
+    #[test]
+    fn crops_are_cut_into_batches_and_as_many_as_draws() {
+        let crops = |draws: u32| v1::Crops {
+            image: pack_u32(&(0..draws).collect::<Vec<_>>()),
+            top: pack_u32(&vec![1; draws as usize]),
+            left: pack_u32(&vec![2; draws as usize]),
+            height: pack_u32(&vec![3; draws as usize]),
+            width: pack_u32(&vec![4; draws as usize]),
+            flip: (0..draws).map(|draw| u8::from(draw % 2 == 1)).collect::<Vec<_>>().into(),
+        };
+        let of_crops = |draws| BatchBlock { crops: Some(crops(draws)), ..block(&[7, 8], &[1, 2, 3, 4], &[]) };
+        let batches = receive(of_crops(4), 7).unwrap();
+        let second = batches[1].crops.as_ref().unwrap();
+        assert_eq!((second.image.to_vec(), second.width.to_vec()), (vec![2, 3], vec![4, 4]));
+        assert_eq!(second.flip, [0, 1]);
+        assert!(receive(block(&[7], &[1, 2], &[]), 7).unwrap()[0].crops.is_none());
+        for draws in [3, 5] {
+            assert!(matches!(receive(of_crops(draws), 7), Err(ClientError::Protocol(_))));
+        }
     }
 
     #[test]

@@ -7,7 +7,10 @@ use swift_sampler_proto::v1;
 use swift_sampler_proto::v1::tell_trial_request::Outcome;
 use tokio::runtime::Runtime;
 
-use crate::{Batch, BatchesRequest, ClientConfig, ClientError, ImportProgress, ImportRequest, JobConfig, TrialRequest};
+use crate::{
+    Batch, BatchesRequest, ClientConfig, ClientError, CropsRequest, ImportProgress, ImportRequest, JobConfig,
+    SelectedCrops, TrialRequest,
+};
 
 /// A client whose calls wait. Cheap to clone; clones share connections and one background thread.
 ///
@@ -120,6 +123,8 @@ impl Client {
         fn open_job(config: &JobConfig) -> v1::Job;
         /// Returns a few consecutive batches in one answer.
         fn get_batches(request: v1::GetBatchesRequest) -> Vec<Batch>;
+        /// Selects some of the crops that are proposed for a step.
+        fn select_crops(request: &CropsRequest) -> SelectedCrops;
         /// Lists the datasets.
         fn list_datasets() -> Vec<v1::Dataset>;
         /// Returns a dataset.

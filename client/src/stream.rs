@@ -29,10 +29,12 @@ pub struct BatchesRequest {
     pub seek: bool,
     /// Whether to send the probability of each draw.
     pub with_probabilities: bool,
+    /// Whether to send the crop that each draw is, where the dataset is a crop bank.
+    pub with_crops: bool,
 }
 
 impl BatchesRequest {
-    /// Whole batches from a step on, without end, with probabilities.
+    /// Whole batches from a step on, without end, with probabilities and crops.
     #[must_use]
     pub fn new(job: &str, from_step: u64) -> Self {
         Self {
@@ -43,6 +45,7 @@ impl BatchesRequest {
             world_size: 1,
             seek: false,
             with_probabilities: true,
+            with_crops: true,
         }
     }
 }

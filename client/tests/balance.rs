@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use swift_sampler_client::proto::sampling_server::{Sampling, SamplingServer};
 use swift_sampler_client::proto::{
-    BatchBlock, BatchHeader, GetBatchesRequest, IndexType, Job, OpenJobRequest, StreamBatchesRequest,
+    BatchBlock, BatchHeader, GetBatchesRequest, IndexType, Job, OpenJobRequest, SelectCropsRequest,
+    SelectCropsResponse, StreamBatchesRequest,
 };
 use swift_sampler_client::{BatchesRequest, Client, ClientConfig, ClientError, Resolve};
 use swift_sampler_proto::columns::pack_u32;
@@ -53,6 +54,7 @@ fn block(steps: impl Iterator<Item = u64>) -> BatchBlock {
         index_type: IndexType::U32.into(),
         indices: pack_u32(&indices),
         probabilities: Vec::new().into(),
+        crops: None,
     }
 }
 
@@ -89,6 +91,10 @@ impl Sampling for Answers {
         let request = request.into_inner();
         let steps = request.from_step..request.to_step.unwrap();
         Ok(Response::new(Box::pin(tokio_stream::iter(steps.map(|step| Ok(block(step..step + 1)))))))
+    }
+
+    async fn select_crops(&self, _: Request<SelectCropsRequest>) -> Result<Response<SelectCropsResponse>, Status> {
+        Err(Status::unimplemented("no crops here"))
     }
 
     async fn get_batches(&self, request: Request<GetBatchesRequest>) -> Result<Response<BatchBlock>, Status> {

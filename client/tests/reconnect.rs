@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use swift_sampler_client::proto::sampling_server::{Sampling, SamplingServer};
 use swift_sampler_client::proto::{
-    BatchBlock, BatchHeader, GetBatchesRequest, IndexType, Job, OpenJobRequest, StreamBatchesRequest,
+    BatchBlock, BatchHeader, GetBatchesRequest, IndexType, Job, OpenJobRequest, SelectCropsRequest,
+    SelectCropsResponse, StreamBatchesRequest,
 };
 use swift_sampler_client::{Batch, BatchesRequest, Client, ClientConfig, ClientError};
 use swift_sampler_proto::columns::pack_u32;
@@ -49,6 +50,7 @@ fn block(step: u64) -> BatchBlock {
         index_type: IndexType::U32.into(),
         indices: pack_u32(&[u32::try_from(step).unwrap()]),
         probabilities: Vec::new().into(),
+        crops: None,
     }
 }
 
@@ -82,6 +84,10 @@ impl Sampling for Faulty {
             }
             Fault::Full { .. } => Box::pin(tokio_stream::iter(steps.map(|step| Ok(block(step))))),
         }))
+    }
+
+    async fn select_crops(&self, _: Request<SelectCropsRequest>) -> Result<Response<SelectCropsResponse>, Status> {
+        Err(Status::unimplemented("no crops here"))
     }
 
     async fn get_batches(&self, request: Request<GetBatchesRequest>) -> Result<Response<BatchBlock>, Status> {

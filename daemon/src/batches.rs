@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use swift_sampler::job::{Follow, Shard};
-use swift_sampler::{Replacement, Sampler};
+use swift_sampler::{CropBank, Replacement, Sampler};
 use swift_sampler_proto::v1;
 use tokio::task::JoinHandle;
 
@@ -46,6 +46,8 @@ pub struct Reading {
     pub seek: bool,
     /// Whether the probabilities go along.
     pub probabilities: bool,
+    /// Whether the crops go along, where the dataset is a crop bank.
+    pub crops: bool,
 }
 
 /// A position in a job, moving forward.
@@ -70,6 +72,7 @@ pub struct JobReader {
 struct Run {
     version: u64,
     sampler: Arc<Sampler>,
+    crop_bank: Option<CropBank>,
     end: u64,
 }
 
@@ -119,6 +122,24 @@ impl JobReader {
         Ok(())
     }
 
+    /// Freezes the first step and returns its sampler, with its version.
+    ///
+    /// # Errors
+    /// As [`Self::freeze_first`].
+    pub async fn first_sampler(&mut self) -> Result<(u64, Arc<Sampler>), Error> {
+        if self.is_done() {
+            return Err(Error::Invalid(format!("step {} is beyond the last", self.next)));
+        }
+        let run = self.run(self.next).await?;
+        Ok((run.version, run.sampler))
+    }
+
+    /// Returns the job, as it was last seen.
+    #[must_use]
+    pub fn job(&self) -> &JobRecord {
+        &self.job
+    }
+
     /// Tells whether all steps were read.
     #[must_use]
     pub fn is_done(&self) -> bool {
@@ -130,6 +151,12 @@ impl JobReader {
     pub fn draws_a_batch(&self) -> u32 {
         let slice = self.reading.shard.slice(self.job.batch_size);
         slice.end - slice.start
+    }
+
+    /// Tells whether crops go along with the draws; known once the [first step](Self::freeze_first) is frozen.
+    #[must_use]
+    pub fn sends_crops(&self) -> bool {
+        self.reading.crops && self.run.as_ref().is_some_and(|run| run.crop_bank.is_some())
     }
 
     /// Returns the next batches, at least one and at most `batches_max`: fewer where steps end or are not frozen yet,
@@ -160,6 +187,7 @@ impl JobReader {
             job: Arc::clone(&self.job),
             shard: self.reading.shard,
             probabilities: self.reading.probabilities,
+            crop_bank: runs.first().and_then(|(_, run)| run.crop_bank.clone()).filter(|_| self.reading.crops),
             plans: self.plans.clone(),
         };
         let daemon = Arc::clone(&self.daemon);
@@ -209,19 +237,21 @@ impl JobReader {
         }
         let log = &self.job.log;
         let (version, end) = (log.version_at(self.next).expect("the step was just frozen"), log.run_end(self.next));
-        let sampler = match &self.run {
-            Some(run) if run.version == version => Arc::clone(&run.sampler),
+        let (sampler, crop_bank) = match &self.run {
+            Some(run) if run.version == version => (Arc::clone(&run.sampler), run.crop_bank.clone()),
             _ => {
                 let job = Arc::clone(&self.job);
                 self.daemon
                     .with_dataset(FETCH_WAIT_MAX, move |daemon| {
                         let sampler = daemon.registry.sampler(&job.dataset, version)?;
-                        Ok::<_, Error>(daemon.loaded.sampler(&job.dataset_hash, &sampler.spec_json)?)
+                        let sampler = daemon.loaded.sampler(&job.dataset_hash, &sampler.spec_json)?;
+                        let dataset = daemon.loaded.dataset(&job.dataset_hash)?;
+                        Ok::<_, Error>((sampler, dataset.crop_bank().cloned()))
                     })
                     .await?
             }
         };
-        let run = Run { version, sampler, end };
+        let run = Run { version, sampler, crop_bank, end };
         self.run = Some(run.clone());
         Ok(run)
     }

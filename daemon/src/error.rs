@@ -1,6 +1,7 @@
 //! Why a call fails, whichever part of the daemon refuses it.
 
 use swift_sampler::job::ShardError;
+use swift_sampler::{ProposalsError, SelectionError};
 use swift_sampler_files::ReadError;
 
 use crate::loaded::LoadError;
@@ -29,6 +30,19 @@ pub enum Error {
     /// A rank its world does not have.
     #[error(transparent)]
     Shard(#[from] ShardError),
+    /// Features of proposals are refused.
+    #[error(transparent)]
+    Proposals(#[from] ProposalsError),
+    /// Proposals cannot be selected from.
+    #[error("sampler version {version} of dataset {dataset:?}: {source}")]
+    Selection {
+        /// The dataset.
+        dataset: String,
+        /// The version that was to weigh them.
+        version: u64,
+        /// Why.
+        source: SelectionError,
+    },
     /// A request is malformed.
     #[error("{0}")]
     Invalid(String),

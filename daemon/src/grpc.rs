@@ -2,6 +2,7 @@
 
 mod control;
 mod convert;
+mod crops;
 mod import;
 mod replicas;
 mod sampling;

@@ -20,6 +20,10 @@ pub struct Metrics {
     pub batches_served: IntCounter,
     /// Draws sent.
     pub draws_served: IntCounter,
+    /// How long crops took to be selected.
+    selection_duration: Histogram,
+    crops_proposed: IntCounter,
+    crops_selected: IntCounter,
     /// Streams open now.
     pub streams: IntGauge,
     /// Connections of gRPC open now.
@@ -90,6 +94,13 @@ impl Metrics {
         let metrics = Self {
             batches_served: counter("batches_served_total", "Batches sent to training jobs.")?,
             draws_served: counter("draws_served_total", "Draws sent to training jobs.")?,
+            selection_duration: histogram(
+                "selection_duration_seconds",
+                "Time from a request to select crops until they are selected.",
+                &[1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 1.0],
+            )?,
+            crops_proposed: counter("crops_proposed_total", "Crops that training jobs proposed.")?,
+            crops_selected: counter("crops_selected_total", "Crops that were selected among them.")?,
             streams: gauge("streams", "Streams of batches open now.")?,
             connections: gauge("connections", "Connections of gRPC open now.")?,
             connections_accepted: counter("connections_accepted_total", "Connections of gRPC accepted.")?,
@@ -176,6 +187,13 @@ impl Metrics {
         }
     }
 
+    /// Notes that crops were selected.
+    pub fn note_selection(&self, proposed: usize, selected: usize, took: Duration) {
+        self.crops_proposed.inc_by(proposed as u64);
+        self.crops_selected.inc_by(selected as u64);
+        self.selection_duration.observe(took.as_secs_f64());
+    }
+
     /// Shows how many datasets are served while they are still being checked.
     pub fn show_checks_pending(&self, datasets: usize) {
         self.dataset_checks_pending.set(i64::try_from(datasets).unwrap_or(i64::MAX));
@@ -200,6 +218,9 @@ impl Metrics {
         vec![
             Box::new(self.batches_served.clone()),
             Box::new(self.draws_served.clone()),
+            Box::new(self.selection_duration.clone()),
+            Box::new(self.crops_proposed.clone()),
+            Box::new(self.crops_selected.clone()),
             Box::new(self.streams.clone()),
             Box::new(self.connections.clone()),
             Box::new(self.connections_accepted.clone()),

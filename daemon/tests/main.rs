@@ -4,6 +4,7 @@
 
 mod activation;
 mod connection_age;
+mod crops;
 mod faulty_replicas;
 mod harness;
 mod importing;

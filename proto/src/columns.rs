@@ -30,6 +30,12 @@ pub fn pack_f32(values: &[f32]) -> Bytes {
     values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into()
 }
 
+/// Packs features, 8 bytes each.
+#[must_use]
+pub fn pack_f64(values: &[f64]) -> Bytes {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into()
+}
+
 /// Unpacks a column of u32 into `values`, in place of what they were.
 ///
 /// # Errors
@@ -52,6 +58,14 @@ pub fn unpack_u64(column: &[u8], values: &mut Vec<u64>) -> Result<(), ColumnErro
 /// [`ColumnError`] when the length is not a multiple of 4.
 pub fn unpack_f32(column: &[u8], values: &mut Vec<f32>) -> Result<(), ColumnError> {
     unpack(column, values, f32::from_le_bytes)
+}
+
+/// Unpacks a column of f64 into `values`, in place of what they were.
+///
+/// # Errors
+/// [`ColumnError`] when the length is not a multiple of 8.
+pub fn unpack_f64(column: &[u8], values: &mut Vec<f64>) -> Result<(), ColumnError> {
+    unpack(column, values, f64::from_le_bytes)
 }
 
 fn unpack<const WIDTH: usize, T>(
@@ -85,13 +99,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn columns_survive_the_wire(narrow: Vec<u32>, wide: Vec<u64>, probabilities: Vec<f32>) {
+        fn columns_survive_the_wire(narrow: Vec<u32>, wide: Vec<u64>, probabilities: Vec<f32>, features: Vec<f64>) {
             prop_assert_eq!(unpacked(&pack_u32(&narrow), unpack_u32).unwrap(), narrow);
             prop_assert_eq!(unpacked(&pack_u64(&wide), unpack_u64).unwrap(), wide);
             let back = unpacked(&pack_f32(&probabilities), unpack_f32).unwrap();
             prop_assert_eq!(
                 back.iter().map(|p| p.to_bits()).collect::<Vec<_>>(),
                 probabilities.iter().map(|p| p.to_bits()).collect::<Vec<_>>()
+            );
+            let back = unpacked(&pack_f64(&features), unpack_f64).unwrap();
+            prop_assert_eq!(
+                back.iter().map(|value| value.to_bits()).collect::<Vec<_>>(),
+                features.iter().map(|value| value.to_bits()).collect::<Vec<_>>()
             );
         }
     }

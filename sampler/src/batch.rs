@@ -2,6 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
+use crate::crop_bank::Crops;
 use crate::shared_slice::SharedSlice;
 
 /// One rank's share of a global batch.
@@ -17,6 +18,8 @@ pub struct Batch {
     pub indices: Indices,
     /// The probability with which each of them was drawn; empty where they were not asked for.
     pub probabilities: SharedSlice<f32>,
+    /// The crops that they are, where the dataset is one of crops.
+    pub crops: Option<Box<Crops>>,
 }
 
 /// Indices of examples: of 32 bits where all that the dataset may hand out fit, else of 64.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::cells::Cells;
 use crate::content::DatasetContent;
+use crate::crop_bank::{CropBank, CropColumn};
 use crate::feature_table::{FeatureTable, FeatureTableError};
 use crate::resolution::Resolution;
 
@@ -25,6 +26,18 @@ pub enum DatasetError {
         row: usize,
         /// The value.
         value: f64,
+    },
+    /// A crop column holds what is no part of a crop.
+    #[error("column {column:?}, row {row} (counted from 0) is {value}: it must be {rule}")]
+    Crop {
+        /// The column.
+        column: String,
+        /// The row, counted from 0.
+        row: usize,
+        /// The value.
+        value: f64,
+        /// What would be right.
+        rule: &'static str,
     },
     /// Indices that are too large.
     #[error("first_row {first_row} and {rows} rows: indices must stay below 2^63")]
@@ -50,13 +63,15 @@ pub struct Dataset {
     features: Vec<String>,
     gradient_norm: Option<String>,
     cells: Arc<Cells>,
+    crop_bank: Option<CropBank>,
 }
 
 impl Dataset {
     /// Groups the table's rows into cells of `features`, in O(N · n log n). Without features there is one cell.
     ///
     /// # Errors
-    /// [`DatasetError`] when a named column is missing or a gradient norm is negative.
+    /// [`DatasetError`] when a named column is missing, a gradient norm is negative, or the table has the columns of crops
+    /// ([`CropColumn::make_bank`]) and a row of them is none.
     pub fn new(
         table: FeatureTable,
         features: Vec<String>,
@@ -69,9 +84,13 @@ impl Dataset {
                 return Err(DatasetError::NegativeGradientNorm { column: column.clone(), row, value });
             }
         }
+        if CropColumn::make_bank(table.names()) {
+            check_crops(&table)?;
+        }
         let resolution = Resolution::for_table(table.rows(), features.len());
         let cells = Arc::new(Cells::build(&table, &features, gradient_norm.as_deref(), resolution)?);
-        Ok(Self { table, first_row: 0, features, gradient_norm, cells })
+        let crop_bank = CropBank::of(&table);
+        Ok(Self { table, first_row: 0, features, gradient_norm, cells, crop_bank })
     }
 
     /// Restores a dataset whose cells were stored.
@@ -88,7 +107,8 @@ impl Dataset {
         if gradient_norm.is_some() != cells.gradient_mass(0).is_some() {
             return Err(DatasetError::CellsMismatch("one has gradient norms, the other has none"));
         }
-        Ok(Self { table, first_row: 0, features: cells.features().to_vec(), gradient_norm, cells: Arc::new(cells) })
+        let (features, crop_bank) = (cells.features().to_vec(), CropBank::of(&table));
+        Ok(Self { table, first_row: 0, features, gradient_norm, cells: Arc::new(cells), crop_bank })
     }
 
     /// Returns the dataset with `first_row` as the index of its first example, which is 0 otherwise.
@@ -141,6 +161,12 @@ impl Dataset {
         self.gradient_norm.as_deref()
     }
 
+    /// Returns the crops that its examples are, where it has the columns of crops.
+    #[must_use]
+    pub fn crop_bank(&self) -> Option<&CropBank> {
+        self.crop_bank.as_ref()
+    }
+
     /// Returns the hash that names its content: SHA-256, hexadecimal. Reads all of it.
     #[must_use]
     pub fn hash(&self) -> String {
@@ -164,6 +190,17 @@ impl Dataset {
         let resolution = Resolution::for_table(self.rows(), features.len());
         Cells::build(&self.table, features, self.gradient_norm.as_deref(), resolution).map(Arc::new)
     }
+}
+
+fn check_crops(table: &FeatureTable) -> Result<(), DatasetError> {
+    for (name, values) in table.columns() {
+        let Some(column) = CropColumn::of_name(name) else { continue };
+        if let Some(row) = values.iter().position(|&value| !column.accepts(value)) {
+            let (value, rule) = (values[row], column.rule());
+            return Err(DatasetError::Crop { column: name.to_owned(), row, value, rule });
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

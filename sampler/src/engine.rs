@@ -18,6 +18,7 @@ use crate::plan::{Plan, PlanError};
 use crate::replacement::Replacement;
 use crate::sampler::Sampler;
 use crate::segment::VersionSegment;
+use crate::selection::{Proposals, Selected, Selection};
 use crate::spec::SamplerSpec;
 use plans::Plans;
 
@@ -133,13 +134,33 @@ impl Engine {
         if step >= steps_max {
             return Err(EngineError::NoSuchStep { step, last: steps_max - 1 });
         }
-        let version = self.log.version_at(step).ok_or(EngineError::Undecided { step, horizon: self.log.horizon() })?;
+        let version = self.version_at(step)?;
         let count = shard.slice(steps.batch_size).len();
         let (mut rows, mut probabilities) = (vec![0; count], vec![0.0; count]);
         let plan_of = |draw| self.plan(draw);
         Plan::draw_across(steps.draws(step, shard), &mut rows, &mut probabilities, plan_of, Plan::draw_into)?;
+        let crops = self.dataset.crop_bank().map(|bank| Box::new(bank.crops(&rows)));
         let indices = Indices::of_rows(rows, self.dataset.first_row(), self.dataset.rows());
-        Ok(Batch { step, epoch: steps.epoch(step), version, indices, probabilities: probabilities.into() })
+        Ok(Batch { step, epoch: steps.epoch(step), version, indices, probabilities: probabilities.into(), crops })
+    }
+
+    /// Selects `keep` of a rank's proposals for a step, and returns them with the version that weighed them, as a daemon does
+    /// for this job: see [`Sampler::select`].
+    ///
+    /// # Errors
+    /// [`EngineError::Undecided`] at and above a replayed job's horizon; [`EngineError::Selection`] as
+    /// [`Sampler::select`].
+    pub fn select(
+        &self,
+        step: u64,
+        rank: u32,
+        proposals: &Proposals,
+        keep: usize,
+        fill: bool,
+    ) -> Result<(u64, Selected), EngineError> {
+        let version = self.version_at(step)?;
+        let selection = Selection { seed: Seed(self.parameters.seed), step, rank, keep, fill };
+        Ok((version, self.samplers[&version].select(proposals, &selection)?))
     }
 
     /// Computes one rank's share of the batches of `steps`, one at a time.
@@ -175,6 +196,10 @@ impl Engine {
     #[must_use]
     pub fn sampler(&self, version: u64) -> Option<&Arc<Sampler>> {
         self.samplers.get(&version)
+    }
+
+    fn version_at(&self, step: u64) -> Result<u64, EngineError> {
+        self.log.version_at(step).ok_or(EngineError::Undecided { step, horizon: self.log.horizon() })
     }
 
     /// Returns the plan of the segment that a draw lies in.

@@ -145,4 +145,10 @@ impl FeatureTable {
         })?;
         Ok(self.columns[position].as_ref().as_ref())
     }
+
+    /// Returns the column of this name to be shared, if there is one.
+    pub(crate) fn shared_column(&self, name: &str) -> Option<SharedColumn<f64>> {
+        let position = self.names.iter().position(|known| known == name)?;
+        Some(SharedColumn::clone(&self.columns[position]))
+    }
 }

@@ -36,6 +36,7 @@ mod batch;
 mod cell_keys;
 mod cells;
 mod content;
+mod crop_bank;
 mod dataset;
 mod derived_seed;
 mod divisor;
@@ -55,6 +56,7 @@ mod replacement;
 mod resolution;
 mod sampler;
 mod segment;
+mod selection;
 mod shards;
 mod shared_slice;
 mod spec;
@@ -68,6 +70,7 @@ pub use batch::{Batch, Indices};
 pub use cell_keys::CellKeys;
 pub use cells::{CellAxis, Cells, CellsBuilder, CellsParts};
 pub use content::{ColumnContent, DatasetContent, column_sha256};
+pub use crop_bank::{CropBank, CropColumn, Crops};
 pub use dataset::{Dataset, DatasetError};
 pub use derived_seed::seed_for;
 pub use empirical_cdf::EmpiricalCdf;
@@ -81,6 +84,7 @@ pub use replacement::{DISTINCT_EPOCH_DRAWS_MAX, EPOCH_DRAWS_MAX, EpochError, Rep
 pub use resolution::Resolution;
 pub use sampler::{Draw, Sampler, SamplerError};
 pub use segment::{Segment, VersionSegment};
+pub use selection::{Proposals, ProposalsError, Selected, Selection, SelectionError};
 pub use shards::{
     CellDraw, GradientSums, HeldDraw, ShardPlace, ShardRows, ShardSummary, ShardedCells, ShardedPlan, ShardedSampler,
     ShardsError, ValueRun, merge_axis, value_runs,

@@ -44,6 +44,16 @@ pub(crate) enum Domain {
 /// Added to the round of a distinct plan; rounds are below it, and above every [`Domain`] with it.
 const DISTINCT_ROUND: u32 = 1 << 31;
 
+/// Added to the rank of who selects among proposals: ranks are below it, and every round of a distinct plan has a higher bit.
+pub(crate) const SELECTION_RANK: u32 = 1 << 30;
+
+/// Returns a word for the proposal at `position` of a step's, as `rank` selects among its own; ranks are below
+/// [`SELECTION_RANK`].
+pub(crate) fn proposal_word(seed: Seed, step: u64, rank: u32, position: u32) -> u64 {
+    let [a, b, _, _] = philox4x32_10([low(step), high(step), position, SELECTION_RANK | rank], key(seed));
+    join(a, b)
+}
+
 /// Returns block `number` of one purpose of the segment that starts at draw `start`.
 pub(crate) fn segment_words(seed: Seed, start: u64, number: u32, domain: Domain) -> [u32; 4] {
     philox4x32_10([low(start), high(start), number, domain as u32], key(seed))

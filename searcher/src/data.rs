@@ -2,6 +2,7 @@
 //! test, with wrong labels on demand.
 
 mod arrays;
+pub mod canvas;
 mod cifar;
 mod error;
 mod fingerprint;

@@ -6,7 +6,8 @@ use std::pin::Pin;
 use swift_sampler_proto::columns::{pack_f32, pack_u32};
 use swift_sampler_proto::v1::sampling_server::{Sampling, SamplingServer};
 use swift_sampler_proto::v1::{
-    BatchBlock, BatchHeader, GetBatchesRequest, IndexType, Job, OpenJobRequest, StreamBatchesRequest,
+    BatchBlock, BatchHeader, GetBatchesRequest, IndexType, Job, OpenJobRequest, SelectCropsRequest,
+    SelectCropsResponse, StreamBatchesRequest,
 };
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -62,6 +63,7 @@ fn message(batch_size: u32) -> BatchBlock {
         index_type: IndexType::U32.into(),
         indices: pack_u32(&(0..draws).collect::<Vec<_>>()),
         probabilities: pack_f32(&vec![1e-6; draws as usize]),
+        crops: None,
     }
 }
 
@@ -84,6 +86,10 @@ impl Sampling for BareSampling {
     ) -> Result<Response<Self::StreamBatchesStream>, Status> {
         let message = self.message.clone();
         Ok(Response::new(Box::pin(tokio_stream::iter(std::iter::repeat_with(move || Ok(message.clone()))))))
+    }
+
+    async fn select_crops(&self, _: Request<SelectCropsRequest>) -> Result<Response<SelectCropsResponse>, Status> {
+        Err(Status::unimplemented("only StreamBatches is measured"))
     }
 
     async fn get_batches(&self, _: Request<GetBatchesRequest>) -> Result<Response<BatchBlock>, Status> {

@@ -7,12 +7,13 @@ use pyo3::prelude::*;
 use swift_sampler_client::Indices;
 use swift_sampler_client::blocking::{BatchStream, Waited};
 
+use crate::crops::Crops;
 use crate::exceptions::{Error, exception};
 use crate::process::ProcessBound;
 use crate::view::view;
 use crate::waiting::SIGNAL_INTERVAL;
 
-type Fields<'py> = (u64, u64, u64, Bound<'py, PyAny>, Bound<'py, PyArray1<f32>>);
+type Fields<'py> = (u64, u64, u64, Bound<'py, PyAny>, Bound<'py, PyArray1<f32>>, Option<Crops>);
 
 /// One rank's share of a global batch.
 ///
@@ -31,6 +32,7 @@ pub(crate) enum IndexArray<'py> {
 impl Batch {
     /// Copies the arrays.
     #[new]
+    #[pyo3(signature = (step, epoch, version, indices, probabilities, crops=None))]
     #[allow(clippy::needless_pass_by_value, reason = "Python hands arrays over")]
     fn new(
         step: u64,
@@ -38,13 +40,15 @@ impl Batch {
         version: u64,
         indices: IndexArray<'_>,
         probabilities: PyReadonlyArray1<'_, f32>,
+        crops: Option<PyRef<'_, Crops>>,
     ) -> PyResult<Self> {
         let indices = match indices {
             IndexArray::U32(indices) => Indices::from(indices.to_vec()?),
             IndexArray::U64(indices) => Indices::from(indices.to_vec()?),
         };
         let probabilities = probabilities.to_vec()?.into();
-        Ok(Self(swift_sampler_client::Batch { step, epoch, version, indices, probabilities }))
+        let crops = crops.map(|crops| Box::new(crops.0.clone()));
+        Ok(Self(swift_sampler_client::Batch { step, epoch, version, indices, probabilities, crops }))
     }
 
     #[getter]
@@ -75,6 +79,12 @@ impl Batch {
         view(slf, |batch| &batch.0.probabilities)
     }
 
+    /// The crops that the draws are; none unless the dataset is a crop bank.
+    #[getter]
+    fn crops(&self) -> Option<Crops> {
+        self.0.crops.as_deref().cloned().map(Crops)
+    }
+
     fn __len__(&self) -> usize {
         self.0.indices.len()
     }
@@ -86,7 +96,8 @@ impl Batch {
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Py<PyAny>, Fields<'py>)> {
         let swift_sampler_client::Batch { step, epoch, version, .. } = slf.get().0;
-        let fields = (step, epoch, version, Self::indices(slf)?, Self::probabilities(slf)?);
+        let crops = slf.get().crops();
+        let fields = (step, epoch, version, Self::indices(slf)?, Self::probabilities(slf)?, crops);
         Ok((slf.get_type().into_any().unbind(), fields))
     }
 }

@@ -5,17 +5,22 @@ use std::num::NonZeroU8;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use numpy::{IntoPyArray, PyReadonlyArray1};
 use pyo3::prelude::*;
 use swift_sampler_client::blocking;
 use swift_sampler_client::proto::follow_policy::Policy;
 use swift_sampler_client::proto::{FileFormat, GetBatchesRequest, ReplacementMode};
 use swift_sampler_client::{
-    BatchesRequest, Client, ClientConfig, ClientError, ImportPhase, ImportProgress, ImportRequest, JobConfig,
+    BatchesRequest, Client, ClientConfig, ClientError, CropsRequest, ImportPhase, ImportProgress, ImportRequest,
+    JobConfig, WeighedBy,
 };
 
 use crate::batch::{Batch, Batches};
+use crate::crops::{Selected, named};
 use crate::exceptions::{InvalidArgument, exception};
-use crate::numbers::{BatchSize, EpochDraws, FirstRow, FromStep, Rank, Seed, Steps, ToStep, Version, WorldSize};
+use crate::numbers::{
+    BatchSize, EpochDraws, FirstRow, FromStep, Keep, Rank, Seed, Step, Steps, ToStep, Version, WorldSize,
+};
 use crate::process::ProcessBound;
 use crate::records::{ActiveSampler, Dataset, Follow, Job, Sampler, Stats};
 use crate::studies::Studies;
@@ -90,7 +95,7 @@ impl Connection {
         self.call(py, |client| async move { client.open_job(&config).await }).map(Job::from)
     }
 
-    #[pyo3(signature = (job, from_step, to_step, *, rank, world_size, seek, probabilities))]
+    #[pyo3(signature = (job, from_step, to_step, *, rank, world_size, seek, probabilities, crops))]
     fn batches(
         &self,
         job: &str,
@@ -100,6 +105,7 @@ impl Connection {
         world_size: WorldSize,
         seek: bool,
         probabilities: bool,
+        crops: bool,
     ) -> PyResult<Batches> {
         let request = BatchesRequest {
             job: job.into(),
@@ -109,11 +115,12 @@ impl Connection {
             world_size: world_size.0,
             seek,
             with_probabilities: probabilities,
+            with_crops: crops,
         };
         Ok(Batches::new(self.client.get()?.batches(request)))
     }
 
-    #[pyo3(signature = (job, from_step, steps, *, rank, world_size, seek, probabilities))]
+    #[pyo3(signature = (job, from_step, steps, *, rank, world_size, seek, probabilities, crops))]
     fn get_batches(
         &self,
         py: Python<'_>,
@@ -124,6 +131,7 @@ impl Connection {
         world_size: WorldSize,
         seek: bool,
         probabilities: bool,
+        crops: bool,
     ) -> PyResult<Vec<Batch>> {
         let request = GetBatchesRequest {
             job: job.into(),
@@ -133,9 +141,36 @@ impl Connection {
             world_size: world_size.0,
             seek,
             without_probabilities: !probabilities,
+            without_crops: !crops,
         };
         let batches = self.call(py, |client| async move { client.get_batches(request).await })?;
         Ok(batches.into_iter().map(Batch::from).collect())
+    }
+
+    fn select_crops<'py>(
+        &self,
+        py: Python<'py>,
+        features: Vec<(String, PyReadonlyArray1<'py, f64>)>,
+        keep: Keep,
+        step: Step,
+        job: String,
+        dataset: String,
+        version: Option<Version>,
+        seed: Seed,
+        rank: Rank,
+        fill: bool,
+        seek: bool,
+    ) -> PyResult<Selected<'py>> {
+        let weighed_by = if dataset.is_empty() {
+            WeighedBy::Job(job)
+        } else {
+            WeighedBy::Dataset { name: dataset, version: version.map(|version| version.0), seed: seed.0 }
+        };
+        let features = named(features);
+        let (step, rank, keep) = (step.0, rank.0, keep.0);
+        let request = CropsRequest { weighed_by, step, rank, keep, features, fill, seek };
+        let selected = self.call(py, |client| async move { client.select_crops(&request).await })?;
+        Ok((selected.version, selected.positions.into_pyarray(py), selected.weights.into_pyarray(py)))
     }
 
     #[pyo3(signature = (name, files, *, features, gradient_norm, format, first_row, progress))]

@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use numpy::{IntoPyArray, PyArray1};
+use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 use swift_sampler::job::{JobLog, Shard, VersionChange};
-use swift_sampler::{EngineError, JobParameters, Replacement, SamplerSpec, ServedJob};
+use swift_sampler::{EngineError, JobParameters, Proposals, Replacement, SamplerSpec, SelectionError, ServedJob};
 
 use crate::batch::Batch;
+use crate::crops::{Selected, named};
 use crate::engine_dataset::EngineDataset;
-use crate::exceptions::InvalidArgument;
-use crate::numbers::{BatchSize, Epoch, EpochDraws, Rank, Seed, Step, Version, WorldSize};
+use crate::exceptions::{FailedPrecondition, InvalidArgument};
+use crate::numbers::{BatchSize, Epoch, EpochDraws, Keep, Rank, Seed, Step, Version, WorldSize};
 
 /// Names anything wrong with what was given.
 pub(crate) fn refused(error: &dyn std::fmt::Display) -> PyErr {
@@ -90,6 +91,28 @@ impl Engine {
         let mut batch = py.detach(|| self.engine.batch(step.0, shard)).map_err(|error| refused(&error))?;
         batch.version = label.map_or(batch.version, |label| label.0);
         Ok(batch.into())
+    }
+
+    /// Some of the crops that a rank proposes for a step.
+    fn select_crops<'py>(
+        &self,
+        py: Python<'py>,
+        features: Vec<(String, PyReadonlyArray1<'py, f64>)>,
+        keep: Keep,
+        step: Step,
+        rank: Rank,
+        fill: bool,
+    ) -> PyResult<Selected<'py>> {
+        let proposals = Proposals::new(named(features)).map_err(|error| refused(&error))?;
+        let keep = usize::try_from(keep.0).map_err(|error| refused(&error))?;
+        let selected = py.detach(|| self.engine.select(step.0, rank.0, &proposals, keep, fill));
+        let (version, selected) = selected.map_err(|error| match error {
+            EngineError::Selection(SelectionError::TooFewPositive { .. } | SelectionError::ColumnOfWeights) => {
+                FailedPrecondition::new_err(error.to_string())
+            }
+            error => refused(&error),
+        })?;
+        Ok((version, selected.positions.into_pyarray(py), selected.weights.into_pyarray(py)))
     }
 
     /// The first step of an epoch.

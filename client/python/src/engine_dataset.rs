@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use swift_sampler::{Dataset, FeatureTable};
 use swift_sampler_files::Selection;
 
+use crate::crops::named;
 use crate::engine::refused;
 
 /// A dataset without a daemon.
@@ -26,8 +27,7 @@ impl EngineDataset {
         features: Vec<String>,
         gradient_norm: Option<String>,
     ) -> PyResult<Self> {
-        let columns: Vec<(String, Vec<f64>)> =
-            columns.into_iter().map(|(name, values)| (name, values.as_array().to_vec())).collect();
+        let columns = named(columns);
         py.detach(|| {
             let table = FeatureTable::new(columns).map_err(|error| refused(&error))?;
             Dataset::new(table, features, gradient_norm).map(Self::from).map_err(|error| refused(&error))

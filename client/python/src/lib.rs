@@ -7,6 +7,7 @@
 
 mod batch;
 mod connection;
+mod crops;
 mod derived_seed;
 mod engine;
 mod engine_dataset;
@@ -26,6 +27,8 @@ mod _native {
     use crate::batch::{Batch, Batches};
     #[pymodule_export]
     use crate::connection::Connection;
+    #[pymodule_export]
+    use crate::crops::Crops;
     #[pymodule_export]
     use crate::derived_seed::seed_for;
     #[pymodule_export]

@@ -52,6 +52,8 @@ whole_numbers! {
     FirstRow: u64, "first_row", from 0;
     /// How many steps.
     Steps: u32, "steps", from 1;
+    /// Crops that are kept of those proposed.
+    Keep: u32, "keep", from 1;
     /// Which share of each global batch.
     Rank: u32, "rank", from 0;
     /// Into how many shares each global batch is divided.

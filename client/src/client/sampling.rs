@@ -4,6 +4,7 @@ use swift_sampler_proto::v1;
 use swift_sampler_proto::v1::follow_policy::Policy;
 
 use super::unary;
+use crate::selection::{CropsRequest, SelectedCrops};
 use crate::{Batch, BatchStream, BatchesRequest, Client, ClientError, batch};
 
 /// The parameters of a job; they never change once it is open.
@@ -75,5 +76,18 @@ impl Client {
         let from_step = request.from_step;
         let block = unary!(self, Safe, sampling.get_batches, request)?;
         Ok(batch::Receiver::default().receive(block, from_step)?.collect())
+    }
+
+    /// Selects some of the crops that are proposed for a step, without replacement, by the weights that a sampler's stored
+    /// tables give their features: a pure function of the request and the sampler's version.
+    ///
+    /// # Errors
+    /// [`ClientError::Invalid`] when a feature of the sampler is missing, lengths differ, a value is not finite, or more are
+    /// to be kept than are proposed; [`ClientError::FailedPrecondition`] when fewer have a positive weight and `fill` is not
+    /// set; [`ClientError::NotFound`] without the job, dataset or version; [`ClientError::ResourceExhausted`] beyond 65,536
+    /// crops.
+    pub async fn select_crops(&self, request: &CropsRequest) -> Result<SelectedCrops, ClientError> {
+        let selected = unary!(self, Safe, sampling.select_crops, request.message())?;
+        SelectedCrops::of(&selected, request.keep)
     }
 }

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
-use swift_sampler_client::ImportRequest;
 use swift_sampler_client::blocking::Client;
 use swift_sampler_client::proto;
+use swift_sampler_client::{CropColumn, ImportRequest};
 
 use crate::import_progress::ImportProgressLine;
 use crate::print::{Printer, Row};
@@ -17,7 +17,9 @@ pub(crate) enum Dataset {
     #[command(after_help = "\
 Examples:
   samplerctl dataset import fashion features.parquet
-  samplerctl dataset import crops part-0.npz part-1.npz --features loss,margin --grad-norm grad_norm")]
+  samplerctl dataset import large part-0.npz part-1.npz --features loss,margin --grad-norm grad_norm
+Rows with columns image, top, left, height, width and perhaps flip are crops, whose boxes come with each draw:
+  samplerctl dataset import crops crops.parquet")]
     Import(Import),
     /// List the datasets
     List,
@@ -118,6 +120,8 @@ struct Shown {
     features: Vec<String>,
     gradient_norm: Option<String>,
     columns: Vec<String>,
+    /// Whether each example is a crop of an image.
+    crops: bool,
     cells: u64,
     active_version: u64,
     hash: String,
@@ -132,6 +136,7 @@ impl From<proto::Dataset> for Shown {
             first_row: dataset.first_row,
             features: dataset.features,
             gradient_norm: Some(dataset.gradient_norm).filter(|name| !name.is_empty()),
+            crops: CropColumn::make_bank(&dataset.columns),
             columns: dataset.columns,
             cells: dataset.cells,
             active_version: dataset.active_version,
@@ -142,8 +147,18 @@ impl From<proto::Dataset> for Shown {
 }
 
 impl Row for Shown {
-    const HEADS: &'static [&'static str] =
-        &["name", "rows", "first row", "features", "gradient norm", "columns", "cells", "active version", "hash"];
+    const HEADS: &'static [&'static str] = &[
+        "name",
+        "rows",
+        "first row",
+        "features",
+        "gradient norm",
+        "columns",
+        "crops",
+        "cells",
+        "active version",
+        "hash",
+    ];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -153,6 +168,7 @@ impl Row for Shown {
             self.features.join(","),
             self.gradient_norm.clone().unwrap_or_else(|| "-".into()),
             self.columns.join(","),
+            if self.crops { "yes" } else { "no" }.to_owned(),
             self.cells.to_string(),
             self.active_version.to_string(),
             self.hash.chars().take(12).collect(),

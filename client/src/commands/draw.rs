@@ -7,7 +7,7 @@ use serde::Serialize;
 use swift_sampler_client::blocking::Client;
 use swift_sampler_client::proto::ReplacementMode;
 use swift_sampler_client::proto::follow_policy::Policy;
-use swift_sampler_client::{Batch, BatchesRequest, Indices, JobConfig};
+use swift_sampler_client::{Batch, BatchesRequest, Crops, Indices, JobConfig};
 
 use crate::print::Printer;
 
@@ -16,6 +16,8 @@ use crate::print::Printer;
 Opens the job if it is new; a job that is open keeps its parameters, and others are refused.
 Prints one JSON line a step, whatever --output says:
   {\"step\":0,\"epoch\":0,\"version\":1,\"indices\":[...],\"probabilities\":[...]}
+A dataset with columns image, top, left, height, width is one of crops, and the line goes on with
+  \"crops\":{\"image\":[...],\"top\":[...],\"left\":[...],\"height\":[...],\"width\":[...],\"flip\":[...]}
 
 Examples:
   samplerctl draw fashion --job train --seed 1 --batch-size 128 --steps 0..10
@@ -125,6 +127,7 @@ impl Draw {
             world_size: self.world_size,
             seek: self.seek,
             with_probabilities: true,
+            with_crops: true,
         });
         for batch in batches {
             let line = batch.map_err(anyhow::Error::from).and_then(|batch| Ok(printer.line(&Line::from(&batch))?));
@@ -149,12 +152,14 @@ struct Line<'a> {
     version: u64,
     indices: &'a Indices,
     probabilities: &'a [f32],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    crops: Option<&'a Crops>,
 }
 
 impl<'a> From<&'a Batch> for Line<'a> {
     fn from(batch: &'a Batch) -> Self {
-        let Batch { step, epoch, version, indices, probabilities } = batch;
-        Self { step: *step, epoch: *epoch, version: *version, indices, probabilities }
+        let Batch { step, epoch, version, indices, probabilities, crops } = batch;
+        Self { step: *step, epoch: *epoch, version: *version, indices, probabilities, crops: crops.as_deref() }
     }
 }
 
@@ -174,8 +179,20 @@ mod tests {
     #[test]
     fn a_line_has_the_documented_form_and_probabilities_read_back() {
         let (indices, probabilities) = (vec![7u32, 8].into(), vec![1.0 / 3.0, 1e-40].into());
-        let batch = Batch { step: 4, epoch: 1, version: 2, indices, probabilities };
+        let mut batch = Batch { step: 4, epoch: 1, version: 2, indices, probabilities, crops: None };
         let line = serde_json::to_string(&Line::from(&batch)).unwrap();
         assert_eq!(line, r#"{"step":4,"epoch":1,"version":2,"indices":[7,8],"probabilities":[0.33333334,1e-40]}"#);
+        let column = |values: [u32; 2]| values.to_vec().into();
+        batch.crops = Some(Box::new(Crops {
+            image: column([5, 5]),
+            top: column([0, 1]),
+            left: column([2, 3]),
+            height: column([8, 9]),
+            width: column([6, 7]),
+            flip: vec![1, 0].into(),
+        }));
+        let line = serde_json::to_string(&Line::from(&batch)).unwrap();
+        let crops = r#","crops":{"image":[5,5],"top":[0,1],"left":[2,3],"height":[8,9],"width":[6,7],"flip":[1,0]}}"#;
+        assert!(line.ends_with(crops), "{line}");
     }
 }

@@ -162,6 +162,7 @@ impl Pump {
             batches_per_message: u32::try_from(batches_per_message).unwrap_or(u32::MAX),
             seek: self.request.seek,
             without_probabilities: !self.request.with_probabilities,
+            without_crops: !self.request.with_crops,
         };
         let call = self.client.call().await.map_err(Interrupted::Lost)?;
         let mut service = call.sampling();

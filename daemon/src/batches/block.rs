@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use swift_sampler::job::Shard;
-use swift_sampler::{Indices, Plan};
+use swift_sampler::{CropBank, Crops, Indices, Plan};
 use swift_sampler_proto::v1;
 
 use super::buffers::{Buffers, pack_once};
@@ -19,6 +19,8 @@ pub(super) struct Block {
     pub(super) job: Arc<JobRecord>,
     pub(super) shard: Shard,
     pub(super) probabilities: bool,
+    /// The crops that the dataset's examples are, where they are wanted.
+    pub(super) crop_bank: Option<CropBank>,
     pub(super) plans: Plans,
 }
 
@@ -63,6 +65,7 @@ impl Block {
         }
         let (first_row, dataset_rows) =
             runs.first().map_or((0, 0), |(_, run)| (run.sampler.first_row(), run.sampler.rows()));
+        let crops = self.crop_bank.as_ref().map(|bank| packed(bank.crops(&rows)));
         let (index_type, indices) = match Indices::of_rows(rows, first_row, dataset_rows) {
             Indices::U32(indices) => (v1::IndexType::U32, buffers.narrow.pack(indices.into_vec())),
             Indices::U64(indices) => (v1::IndexType::U64, pack_once(indices.into_vec())),
@@ -73,6 +76,14 @@ impl Block {
             index_type: index_type.into(),
             indices,
             probabilities: if self.probabilities { probabilities } else { Bytes::new() },
+            crops,
         })
     }
+}
+
+fn packed(crops: Crops) -> v1::Crops {
+    let Crops { image, top, left, height, width, flip } = crops;
+    let [image, top, left, height, width] =
+        [image, top, left, height, width].map(|column| pack_once(column.into_vec()));
+    v1::Crops { image, top, left, height, width, flip: flip.into_vec().into() }
 }

@@ -7,7 +7,7 @@ use swift_sampler_proto::v1::sampling_server::Sampling;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{convert, stream};
+use super::{convert, crops, stream};
 use crate::batches::{JobReader, Reading};
 use crate::connections::ConnectionInfo;
 use crate::daemon::Daemon;
@@ -66,6 +66,7 @@ impl Sampling for SamplingService {
             job: request.job,
             seek: request.seek,
             probabilities: !request.without_probabilities,
+            crops: !request.without_crops,
         };
         let mut reader = JobReader::open(&self.daemon, reading).await?;
         reader.freeze_first().await?;
@@ -86,6 +87,7 @@ impl Sampling for SamplingService {
             job: request.job,
             seek: request.seek,
             probabilities: !request.without_probabilities,
+            crops: !request.without_crops,
         };
         let mut reader = JobReader::open(&self.daemon, reading).await?;
         let draws = steps * u64::from(reader.draws_a_batch());
@@ -102,6 +104,13 @@ impl Sampling for SamplingService {
         stream::count(&self.daemon, &block);
         Ok(Response::new(block))
     }
+
+    async fn select_crops(
+        &self,
+        request: Request<v1::SelectCropsRequest>,
+    ) -> Result<Response<v1::SelectCropsResponse>, Status> {
+        Ok(Response::new(crops::select(&self.daemon, request.into_inner()).await?))
+    }
 }
 
 /// Makes one block of blocks that follow each other.
@@ -110,7 +119,21 @@ fn join(mut blocks: Vec<v1::BatchBlock>) -> v1::BatchBlock {
         return blocks.swap_remove(0);
     }
     let column = |of: fn(&v1::BatchBlock) -> &[u8]| blocks.iter().map(of).collect::<Vec<_>>().concat().into();
+    let crops = blocks[0].crops.is_some().then(|| {
+        let column = |of: fn(&v1::Crops) -> &[u8]| {
+            blocks.iter().filter_map(|block| block.crops.as_ref()).map(of).collect::<Vec<_>>().concat().into()
+        };
+        v1::Crops {
+            image: column(|crops| &crops.image),
+            top: column(|crops| &crops.top),
+            left: column(|crops| &crops.left),
+            height: column(|crops| &crops.height),
+            width: column(|crops| &crops.width),
+            flip: column(|crops| &crops.flip),
+        }
+    });
     v1::BatchBlock {
+        crops,
         index_type: blocks[0].index_type,
         indices: column(|block| &block.indices),
         probabilities: column(|block| &block.probabilities),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use swift_sampler::SelectionError;
 use swift_sampler_files::ReadError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -58,7 +59,15 @@ fn code(error: &Error) -> Code {
         Error::Registry(error) => registry_code(error),
         Error::Files(ReadError::TooManyRows { .. }) => Code::ResourceExhausted,
         Error::Store(error) | Error::Load(LoadError::Store(error)) => store_code(error),
-        Error::Files(_) | Error::PutSampler(_) | Error::Shard(_) | Error::Invalid(_) => Code::InvalidArgument,
+        Error::Selection {
+            source: SelectionError::TooFewPositive { .. } | SelectionError::ColumnOfWeights, ..
+        } => Code::FailedPrecondition,
+        Error::Files(_)
+        | Error::PutSampler(_)
+        | Error::Shard(_)
+        | Error::Proposals(_)
+        | Error::Selection { .. }
+        | Error::Invalid(_) => Code::InvalidArgument,
         // The job's parameters were checked when it was opened.
         Error::Load(LoadError::Plan(_)) => Code::Internal,
         // It could be built when it was put.

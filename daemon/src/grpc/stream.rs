@@ -26,6 +26,8 @@ const MESSAGES_A_STREAM: u64 = 4;
 const BATCHES_A_MESSAGE_MAX: u64 = 4096;
 /// Bytes a draw: index and probability.
 const DRAW_BYTES: u64 = 8;
+/// Bytes that a draw's crop adds.
+const CROP_BYTES: u64 = 21;
 /// A reader that takes a message this fast may get larger ones.
 const FAST: Duration = Duration::from_millis(2);
 /// So many messages in a row must be taken fast: the first few always are, by buffers on the way.
@@ -64,7 +66,8 @@ async fn feed(
     sender: &Sender<Result<v1::BatchBlock, Status>>,
 ) -> Result<(), Error> {
     let streams = u64::try_from(daemon.metrics.streams.get()).unwrap_or(0);
-    let mut size = MessageSize::new(reader.draws_a_batch(), batches_per_message, streams);
+    let draw_bytes = DRAW_BYTES + if reader.sends_crops() { CROP_BYTES } else { 0 };
+    let mut size = MessageSize::new(reader.draws_a_batch(), draw_bytes, batches_per_message, streams);
     while !reader.is_done() {
         let block = tokio::select! {
             biased;
@@ -103,8 +106,8 @@ struct MessageSize {
 }
 
 impl MessageSize {
-    fn new(draws_a_batch: u32, batches_per_message: u32, streams: u64) -> Self {
-        let batch_bytes = (u64::from(draws_a_batch) * DRAW_BYTES).max(1);
+    fn new(draws_a_batch: u32, draw_bytes: u64, batches_per_message: u32, streams: u64) -> Self {
+        let batch_bytes = (u64::from(draws_a_batch) * draw_bytes).max(1);
         let asked = if batches_per_message == 0 { BATCHES_A_MESSAGE_MAX } else { u64::from(batches_per_message) };
         let bytes_max = MESSAGE_BYTES_MAX.min(MESSAGES_BYTES_MAX / MESSAGES_A_STREAM / streams.max(1));
         let batches_max = (bytes_max / batch_bytes).clamp(1, BATCHES_A_MESSAGE_MAX).min(asked);

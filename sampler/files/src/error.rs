@@ -56,6 +56,20 @@ pub enum ReadError {
         /// The value.
         value: f64,
     },
+    /// A crop column holds what is no part of a crop.
+    #[error("file {file:?}, column {column:?}, row {row} (counted from 0) is {value}: it must be {rule}")]
+    Crop {
+        /// The file.
+        file: String,
+        /// The column.
+        column: String,
+        /// The row.
+        row: usize,
+        /// The value.
+        value: f64,
+        /// What would be right.
+        rule: &'static str,
+    },
     /// A value is missing.
     #[error("file {file:?}, column {column:?}, row {row} (counted from 0) has no value: every row must have one")]
     Null {

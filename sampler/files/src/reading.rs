@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use swift_sampler::CropColumn;
+
 use crate::column::{Block, Column, Emit, Kind};
 use crate::part::{Fault, Part};
 use crate::selection::Selected;
@@ -62,6 +64,8 @@ struct Source {
     first_row: usize,
     /// For each of its columns, the position among [`FeatureFiles::columns`].
     positions: Vec<Option<usize>>,
+    /// For each of its columns, what it says of crops.
+    crop_columns: Vec<Option<CropColumn>>,
 }
 
 /// What a format says of where values lie.
@@ -88,11 +92,15 @@ impl FeatureFiles {
                 compare(first, file, &columns)?;
             }
             let (file, first_row) = (file.clone(), rows);
-            sources.push(Source { file, columns, layout, first_row, positions: Vec::new() });
+            let (positions, crop_columns) = (Vec::new(), Vec::new());
+            sources.push(Source { file, columns, layout, first_row, positions, crop_columns });
             rows += file_rows;
         }
         let selected = Selected::new(&first.name, &sources[0].columns, selection)?;
+        let is_bank = CropColumn::make_bank(&selected.columns);
         for source in &mut sources {
+            let crop_column = |column: &Column| CropColumn::of_name(&column.name).filter(|_| is_bank);
+            source.crop_columns = source.columns.iter().map(crop_column).collect();
             let position = |column: &Column| selected.columns.iter().position(|name| *name == column.name);
             source.positions = source.columns.iter().map(position).collect();
         }
@@ -238,6 +246,12 @@ impl<S: ColumnSink> Reading<'_, S> {
         {
             let (name, row, value) = (source.columns[column].name.clone(), row + at, values[at]);
             let error = ReadError::NotFinite { file: source.file.name.clone(), column: name, row, value };
+            self.note_fault((file, row, column), error);
+        } else if let Some(crop) = source.crop_columns[column]
+            && let Some(at) = values.iter().position(|&value| !crop.accepts(value))
+        {
+            let (name, row, value) = (source.columns[column].name.clone(), row + at, values[at]);
+            let error = ReadError::Crop { file: source.file.name.clone(), column: name, row, value, rule: crop.rule() };
             self.note_fault((file, row, column), error);
         } else if let Some(position) = source.positions[column] {
             self.note(self.sink.take(position, source.first_row + row, values));

@@ -1,6 +1,6 @@
 //! Which columns have a meaning, and the columns with theirs.
 
-use swift_sampler::{CellKeys, Dataset, FeatureTable};
+use swift_sampler::{CellKeys, CropColumn, Dataset, FeatureTable};
 
 use crate::ReadError;
 use crate::column::{Column, Kind};
@@ -90,6 +90,14 @@ impl Selected {
                 .then(|| find(GRADIENT_NORM_DEFAULT))
                 .transpose()?,
         };
+        let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        if CropColumn::make_bank(&names) {
+            // Names of image files in place of their numbers would leave the dataset without crops.
+            names
+                .iter()
+                .filter(|name| CropColumn::of_name(name).is_some())
+                .try_for_each(|name| find(name).map(drop))?;
+        }
         let mut selected = Self { columns: Vec::new(), features, gradient_norm, skipped: Vec::new() };
         for Column { name, kind } in columns {
             match kind {

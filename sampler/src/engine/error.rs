@@ -4,6 +4,7 @@ use super::BATCH_SIZE_MAX;
 use crate::plan::PlanError;
 use crate::replacement::EpochError;
 use crate::sampler::SamplerError;
+use crate::selection::SelectionError;
 
 /// Why an engine cannot be made, or computes no batch.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -64,4 +65,7 @@ pub enum EngineError {
         /// The last one.
         last: u64,
     },
+    /// Proposals cannot be selected from.
+    #[error(transparent)]
+    Selection(#[from] SelectionError),
 }

@@ -12,6 +12,7 @@ from swift_sampler._native import (
     AlreadyExists,
     Batch,
     Batches,
+    Crops,
     Dataset,
     Error,
     FailedPrecondition,
@@ -29,6 +30,7 @@ from swift_sampler._native import (
 from swift_sampler.client import Client, StudyEnded
 from swift_sampler.draws import Draws
 from swift_sampler.engine import Engine
+from swift_sampler.selection import SelectedCrops
 
 __all__ = [
     "Aborted",
@@ -37,6 +39,7 @@ __all__ = [
     "Batch",
     "Batches",
     "Client",
+    "Crops",
     "Dataset",
     "Draws",
     "Engine",
@@ -47,6 +50,7 @@ __all__ = [
     "NotFound",
     "ResourceExhausted",
     "Sampler",
+    "SelectedCrops",
     "Stats",
     "Study",
     "StudyEnded",

@@ -49,6 +49,7 @@ class Batch:
         version: int,
         indices: npt.NDArray[np.uint32 | np.uint64],
         probabilities: npt.NDArray[np.float32],
+        crops: Crops | None = None,
     ) -> Batch: ...
     @property
     def step(self) -> int:
@@ -65,6 +66,42 @@ class Batch:
     @property
     def probabilities(self) -> npt.NDArray[np.float32]:
         """The probability with which each was drawn; empty if not asked for."""
+    @property
+    def crops(self) -> Crops | None:
+        """The crop that each draw is; None unless the dataset is a crop bank, or if not asked for."""
+    def __len__(self) -> int: ...
+
+@final
+class Crops:
+    """The crops that the draws of a batch are: columns of one value a draw, read-only views as those of a batch."""
+
+    def __new__(
+        cls,
+        image: npt.NDArray[np.uint32],
+        top: npt.NDArray[np.uint32],
+        left: npt.NDArray[np.uint32],
+        height: npt.NDArray[np.uint32],
+        width: npt.NDArray[np.uint32],
+        flip: npt.NDArray[np.uint8],
+    ) -> Crops: ...
+    @property
+    def image(self) -> npt.NDArray[np.uint32]:
+        """Numbers of the images."""
+    @property
+    def top(self) -> npt.NDArray[np.uint32]:
+        """First rows of the boxes, in pixels."""
+    @property
+    def left(self) -> npt.NDArray[np.uint32]:
+        """First columns of the boxes."""
+    @property
+    def height(self) -> npt.NDArray[np.uint32]:
+        """Rows of the boxes, at least 1."""
+    @property
+    def width(self) -> npt.NDArray[np.uint32]:
+        """Columns of the boxes, at least 1."""
+    @property
+    def flip(self) -> npt.NDArray[np.uint8]:
+        """1 where a crop is mirrored, left to right, else 0."""
     def __len__(self) -> int: ...
 
 @final
@@ -337,6 +374,7 @@ class Connection:
         world_size: int,
         seek: bool,
         probabilities: bool,
+        crops: bool,
     ) -> Batches: ...
     def get_batches(
         self,
@@ -348,7 +386,21 @@ class Connection:
         world_size: int,
         seek: bool,
         probabilities: bool,
+        crops: bool,
     ) -> list[Batch]: ...
+    def select_crops(
+        self,
+        features: list[tuple[str, npt.NDArray[np.float64]]],
+        keep: int,
+        step: int,
+        job: str,
+        dataset: str,
+        version: int | None,
+        seed: int,
+        rank: int,
+        fill: bool,
+        seek: bool,
+    ) -> tuple[int, npt.NDArray[np.uint32], npt.NDArray[np.float32]]: ...
     def import_dataset(
         self,
         name: str,
@@ -412,6 +464,9 @@ class Engine:
     def activated_at(self, step: int, spec_json: str) -> Engine: ...
     def with_parameters(self, parameters: tuple[int, int, str, int | None]) -> Engine: ...
     def batch(self, step: int, rank: int, world_size: int, label: int | None) -> Batch: ...
+    def select_crops(
+        self, features: list[tuple[str, npt.NDArray[np.float64]]], keep: int, step: int, rank: int, fill: bool
+    ) -> tuple[int, npt.NDArray[np.uint32], npt.NDArray[np.float32]]: ...
     def first_step(self, epoch: int) -> int: ...
     @property
     def epoch_draws(self) -> int: ...

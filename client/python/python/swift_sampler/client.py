@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Union
 
 from swift_sampler import _native
+from swift_sampler.selection import SelectedCrops, columns
 from swift_sampler.spec import Spec, spec_json
 
 ADDRESS_DEFAULT = "127.0.0.1:7431"
@@ -120,6 +121,7 @@ class Client:
         world_size: int = 1,
         seek: bool = False,
         probabilities: bool = True,
+        crops: bool = True,
     ) -> _native.Batches:
         """Iterates over the batches ``[from_step, to_step)`` of one rank, each step once; without end by default.
 
@@ -135,9 +137,17 @@ class Client:
             world_size: Into how many shares each is divided.
             seek: Allows a first step far beyond what the job has served.
             probabilities: Whether the probability of each draw is wanted.
+            crops: Whether the crop that each draw is is wanted, where the dataset is a crop bank.
         """
         return self._here().batches(
-            job, from_step, to_step, rank=rank, world_size=world_size, seek=seek, probabilities=probabilities
+            job,
+            from_step,
+            to_step,
+            rank=rank,
+            world_size=world_size,
+            seek=seek,
+            probabilities=probabilities,
+            crops=crops,
         )
 
     def get_batches(
@@ -150,6 +160,7 @@ class Client:
         world_size: int = 1,
         seek: bool = False,
         probabilities: bool = True,
+        crops: bool = True,
     ) -> list[_native.Batch]:
         """Returns a few consecutive batches of one rank in one answer, in the same time at any step.
 
@@ -161,10 +172,55 @@ class Client:
             world_size: Into how many shares each is divided.
             seek: Allows a first step far beyond what the job has served.
             probabilities: Whether the probability of each draw is wanted.
+            crops: Whether the crop that each draw is is wanted, where the dataset is a crop bank.
         """
         return self._here().get_batches(
-            job, from_step, steps, rank=rank, world_size=world_size, seek=seek, probabilities=probabilities
+            job,
+            from_step,
+            steps,
+            rank=rank,
+            world_size=world_size,
+            seek=seek,
+            probabilities=probabilities,
+            crops=crops,
         )
+
+    def select_crops(
+        self,
+        features: Mapping[str, Any],
+        keep: int,
+        *,
+        step: int,
+        job: str | None = None,
+        dataset: str | None = None,
+        version: int | None = None,
+        seed: int = 0,
+        rank: int = 0,
+        fill: bool = False,
+        seek: bool = False,
+    ) -> SelectedCrops:
+        """Selects some of the crops proposed for a step, without replacement, by the weights that a sampler's stored tables
+        give their features. The same request has the same answer, whichever replica gives it.
+
+        Args:
+            features: Raw features by name, arrays or tensors of a value a crop: those that the sampler combines, and any
+                others; at most 65,536 crops.
+            keep: How many are to be kept.
+            step: Global step.
+            job: An open job: its dataset, its seed, and the version that it follows at the step, the same for all ranks.
+            dataset: Instead of a job: the dataset whose sampler weighs them.
+            version: With a dataset: the version; default: the active one.
+            seed: With a dataset: the seed.
+            rank: Who proposes: ranks select independently among crops of their own.
+            fill: Takes crops of weight 0 where fewer have a positive one, instead of raising ``FailedPrecondition``.
+            seek: Allows a step far beyond what the job has served.
+        """
+        if (job is None) == (dataset is None):
+            raise ValueError("a job or a dataset says which sampler weighs the crops: give one of them")
+        version_, positions, weights = self._here().select_crops(
+            columns(features), keep, step, job or "", dataset or "", version, seed, rank, fill, seek
+        )
+        return SelectedCrops(version_, positions, weights)
 
     def jobs(self) -> list[_native.Job]:
         """Lists the jobs."""

@@ -182,6 +182,6 @@ class Draws:
             batches = list(self._source.batches(first, end, **shard))
         else:
             batches = self._source.get_batches(
-                self.name, first, end - first, seek=True, probabilities=False, **shard
+                self.name, first, end - first, seek=True, probabilities=False, crops=False, **shard
             )
         return np.concatenate([batch.indices for batch in batches])

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from swift_sampler import _native
 from swift_sampler.client import Client, Mode
+from swift_sampler.selection import SelectedCrops, columns
 from swift_sampler.source import FEATURES_DEFAULT, Source, read
 from swift_sampler.spec import Spec, spec_json
 
@@ -274,6 +275,27 @@ class Engine:
                 step, batch_size=batch_size, seed=seed, rank=rank, world_size=world_size, version=version
             )
             step += 1
+
+    def select_crops(
+        self, features: Mapping[str, Any], keep: int, *, step: int, seed: int | None = None, rank: int = 0, fill: bool = False
+    ) -> SelectedCrops:
+        """Selects some of the crops proposed for a step under the sampler in force at it; see ``Client.select_crops``.
+
+        Args:
+            features: Raw features by name, arrays or tensors of a value a crop.
+            keep: How many are to be kept.
+            step: Global step.
+            seed: Seed; default: the engine's.
+            rank: Who proposes.
+            fill: Takes crops of weight 0 where fewer have a positive one.
+
+        Raises:
+            InvalidArgument: A feature is missing or not finite, or more are to be kept than are proposed.
+            FailedPrecondition: Fewer crops have a positive weight, or the sampler is a column of weights.
+        """
+        own_seed, batch_size, mode, epoch_draws = self._native.parameters
+        native = self._with((own_seed if seed is None else seed, batch_size, mode, epoch_draws))
+        return SelectedCrops(*native.select_crops(columns(features), keep, step, rank, fill))
 
     @property
     def _version(self) -> int:

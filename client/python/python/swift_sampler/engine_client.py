@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from swift_sampler import _native
 from swift_sampler.client import Follow, Mode
 from swift_sampler.engine import Engine
+from swift_sampler.selection import SelectedCrops, columns
 
 
 class EngineJob(NamedTuple):
@@ -50,6 +51,21 @@ class EngineClient:
         self._parameters[name] = parameters
         return EngineJob(self.engine.rows, self.engine.dataset_hash, native.epoch_draws)
 
+    def select_crops(
+        self,
+        features: Mapping[str, Any],
+        keep: int,
+        *,
+        step: int,
+        job: str,
+        rank: int = 0,
+        fill: bool = False,
+        seek: bool = False,
+    ) -> SelectedCrops:
+        """Selects some of the crops proposed for a step, as ``Client.select_crops`` does for a job."""
+        native = self.engine._with(self._parameters[job])
+        return SelectedCrops(*native.select_crops(columns(features), keep, step, rank, fill))
+
     def batches(
         self,
         job: str,
@@ -60,9 +76,10 @@ class EngineClient:
         world_size: int = 1,
         seek: bool = False,
         probabilities: bool = True,
+        crops: bool = True,
     ) -> Iterator[_native.Batch]:
         """Iterates over the batches of one rank, as ``Client.batches`` does. Nothing is far ahead here, and probabilities
-        cost nothing: ``seek`` and ``probabilities`` are taken as they come.
+        and crops cost little: ``seek``, ``probabilities`` and ``crops`` are taken as they come.
         """
         parameters = self._parameters[job]
         step = from_step
