@@ -14,10 +14,11 @@ use crate::policy::exact_labels;
 use crate::preparation::{TargetConfig, open_target, prepare};
 use crate::progress::Progress;
 use crate::randomness::seed_for;
-use crate::report::{Evidence, Summary, percent};
+use crate::report::{Evidence, Summary, shown};
 use crate::stop::Stop;
 use crate::target::{
-    BatchSource, EpochReport, Loss, Places, RecipeOverrides, ShuffledEpochs, Start, Target, TargetError, TrainingRun,
+    BatchSource, EpochReport, Loss, Metric, Places, RecipeOverrides, ShuffledEpochs, Start, Target, TargetError,
+    TrainingRun,
 };
 use crate::work_dir::WorkDir;
 
@@ -116,11 +117,14 @@ pub struct BaselineConfig {
     pub work_dir: PathBuf,
 }
 
-/// What came of it. Accuracies are shares, not percent.
+/// What came of it. Accuracies are shares, not percent; of language models 1 / perplexity.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BaselineReport {
     /// What was trained.
     pub target: String,
+    /// What accuracies measure.
+    #[serde(skip_serializing_if = "Metric::is_accuracy")]
+    pub metric: Metric,
     /// What was drawn.
     pub sampler: &'static str,
     /// What the networks descended on.
@@ -149,8 +153,13 @@ impl BaselineReport {
     pub fn print(&self, out: &mut dyn Write) -> io::Result<()> {
         let Self { target, sampler, loss, epochs, .. } = self;
         writeln!(out, "target {target}, sampler {sampler}, loss {loss}, {} runs of {epochs} epochs", self.runs.len())?;
-        writeln!(out, "test accuracy {}", percent(self.test_accuracy.as_ref()))?;
-        writeln!(out, "validation    {}", percent(self.validation_accuracy.as_ref()))?;
+        writeln!(
+            out,
+            "{:<13} {}",
+            format!("test {}", self.metric.name()),
+            shown(self.metric, self.test_accuracy.as_ref())
+        )?;
+        writeln!(out, "validation    {}", shown(self.metric, self.validation_accuracy.as_ref()))?;
         if let Some(mass) = self.noisy_mass {
             writeln!(out, "noisy mass    {mass:.3}")?;
         }
@@ -163,6 +172,7 @@ impl BaselineReport {
 /// # Errors
 /// [`SearcherError`] when data, features or sampler are wrong, or a training fails.
 pub fn run(config: &BaselineConfig, stop: &Stop, progress: &mut Progress) -> Result<BaselineReport, SearcherError> {
+    progress.measure(config.target.metric());
     let drawn = match config.sampler {
         FixedSampler::Uniform => None,
         _ => Some(Drawn::prepare(config, stop, progress)?),
@@ -181,13 +191,13 @@ pub fn run(config: &BaselineConfig, stop: &Stop, progress: &mut Progress) -> Res
         let last = outcome.epochs.last().map_or(f64::NAN, |epoch| epoch.validation_accuracy);
         let test = outcome.test_accuracy.unwrap_or(f64::NAN);
         progress.say(&format!(
-            "[{}/{}] {} by {}: {:.2}% on validation, {:.2}% on test, {:.0} s",
+            "[{}/{}] {} by {}: {} on validation, {} on test, {:.0} s",
             number + 1,
             config.runs,
             config.sampler.name(),
             config.loss.name(),
-            100.0 * last,
-            100.0 * test,
+            config.target.metric().show(last),
+            config.target.metric().show(test),
             started.elapsed().as_secs_f64()
         ));
         tested.push(test);
@@ -196,6 +206,7 @@ pub fn run(config: &BaselineConfig, stop: &Stop, progress: &mut Progress) -> Res
     }
     Ok(BaselineReport {
         target: config.target.name().to_owned(),
+        metric: config.target.metric(),
         sampler: config.sampler.name(),
         loss: config.loss.name(),
         seed: config.seed,

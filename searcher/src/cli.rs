@@ -2,6 +2,7 @@
 
 mod baseline;
 mod data;
+mod language;
 mod logits;
 mod method;
 mod places;
@@ -206,7 +207,7 @@ impl SearchOptions {
         };
         let plan = Plan {
             space: Space {
-                features: self.prepare.features.clone(),
+                features: self.prepare.features(&target),
                 segments: self.segments,
                 transform: match self.transform {
                     TransformName::Cgf => Transform::Cgf,

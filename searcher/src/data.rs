@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use error::DataError;
 pub use format::{DataFormat, Source};
 pub use split::Split;
+pub(crate) use training_set::write_array;
 pub use training_set::{is_training_set_in, write_training_set};
 pub use values::Values;
 

@@ -19,6 +19,7 @@ pub mod features_file;
 pub mod gp;
 pub mod insight;
 pub mod landscape;
+pub mod language;
 pub mod lbfgs;
 pub mod limits;
 pub mod listing;

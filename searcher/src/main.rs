@@ -92,6 +92,7 @@ fn features(options: &PrepareOptions, stop: &Stop) -> Result<(), SearcherError> 
     let target = options.target()?;
     let work_dir = WorkDir::open(&options.work_dir(&options.default_study()?))?;
     let mut progress = Progress::new();
+    progress.measure(target.metric());
     let preparation = prepare(&target, work_dir.path(), stop, &mut |step| {
         progress.prepare(step);
         std::ops::ControlFlow::Continue(())

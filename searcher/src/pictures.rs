@@ -162,6 +162,7 @@ impl Subject<'_> {
         History {
             title: format!("Study {}: {} trials of {epochs} epochs", self.study, plan.trials),
             points: self.trials.iter().filter_map(history_point).collect(),
+            metric: self.config.target.metric(),
         }
     }
 
@@ -176,6 +177,7 @@ impl Subject<'_> {
             parameters: space.parameters(),
             lines: self.searched().filter_map(line).collect(),
             highlight: best.map(|record| record.number),
+            metric: self.config.target.metric(),
         }
     }
 
@@ -213,7 +215,7 @@ impl Subject<'_> {
             .ok_or_else(|| Obstacle::Missing(format!("the surrogate does not know trial {}", best.number)))?;
         let title = format!("What the surrogate believes around the sampler of trial {}", best.number);
         let uniform = standing(&self.config.plan, &self.records).ok().and_then(|standing| standing.baseline);
-        Ok(Slices { title, slices, uniform }.svg()?)
+        Ok(Slices { title, slices, uniform, metric: self.config.target.metric() }.svg()?)
     }
 
     fn belief<'a>(&'a self, behaviour: &'a crate::behaviour::Behaviour) -> Result<Belief<'a>, Obstacle> {

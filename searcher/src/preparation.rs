@@ -7,9 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::command_target::CommandTarget;
 use crate::error::SearcherError;
+use crate::language::LanguageConfig;
+#[cfg(feature = "torch")]
+use crate::language::Sequences;
 use crate::simulated::{SimulatedConfig, SimulatedTarget};
 use crate::stop::Stop;
-use crate::target::{Places, PrepareConfig, PrepareProgress, Target};
+use crate::target::{Metric, Places, PrepareConfig, PrepareProgress, Target};
 
 /// What a study trains.
 #[allow(clippy::large_enum_variant, reason = "a process has one of them")]
@@ -20,6 +23,8 @@ pub enum TargetConfig {
     Simulated(SimulatedConfig),
     /// A network, through libtorch.
     Network(Box<PrepareConfig>),
+    /// A language model, through libtorch.
+    Language(Box<LanguageConfig>),
     /// What a user's command trains.
     Command(CommandTarget),
 }
@@ -42,7 +47,26 @@ impl TargetConfig {
         match self {
             Self::Simulated(_) => "simulated",
             Self::Network(config) => config.target.name(),
+            Self::Language(_) => LanguageConfig::NAME,
             Self::Command(_) => "command",
+        }
+    }
+
+    /// Returns what the objective measures.
+    #[must_use]
+    pub const fn metric(&self) -> Metric {
+        match self {
+            Self::Simulated(_) | Self::Network(_) | Self::Command(_) => Metric::Accuracy,
+            Self::Language(_) => Metric::Perplexity,
+        }
+    }
+
+    /// Returns the features that a sampler sees unless told otherwise.
+    #[must_use]
+    pub const fn default_features(&self) -> [&'static str; 2] {
+        match self {
+            Self::Simulated(_) | Self::Network(_) | Self::Command(_) => ["loss", "entropy"],
+            Self::Language(_) => ["word_frequency", "loss"],
         }
     }
 
@@ -56,6 +80,10 @@ impl TargetConfig {
             Self::Network(config) => {
                 let split = config.data.load().map_err(|error| SearcherError::Data(error.to_string()))?;
                 Ok((split.train_rows, split.source_rows))
+            }
+            Self::Language(config) => {
+                let corpus = config.data.load().map_err(|error| SearcherError::Data(error.to_string()))?;
+                Ok(((0..corpus.train.len()).collect(), corpus.source_sequences))
             }
             Self::Command(_) => Err(SearcherError::Config(
                 "--columns are for targets whose features are computed; give a command's features as --data".to_owned(),
@@ -74,7 +102,7 @@ impl TargetConfig {
                 let split = config.data.load().map_err(|error| SearcherError::Data(error.to_string()))?;
                 Ok(Some(split.train.wrong_labels()))
             }
-            Self::Network(_) | Self::Command(_) => Ok(None),
+            Self::Network(_) | Self::Language(_) | Self::Command(_) => Ok(None),
         }
     }
 }
@@ -96,6 +124,7 @@ pub fn prepare(
             Ok(Preparation { features, start_epochs: 0, reused: false })
         }
         TargetConfig::Network(config) => prepare_network(config, work_dir, stop, progress),
+        TargetConfig::Language(config) => prepare_language(config, work_dir, stop, progress),
         TargetConfig::Command(target) => {
             Ok(Preparation { features: target.write_features(work_dir)?, start_epochs: 0, reused: false })
         }
@@ -110,6 +139,7 @@ pub fn open_target(config: &TargetConfig, work_dir: &Path, places: &Places) -> R
     match config {
         TargetConfig::Simulated(config) => Ok(Box::new(SimulatedTarget::new(config))),
         TargetConfig::Network(config) => open_network(config, work_dir, places),
+        TargetConfig::Language(config) => open_language(config, work_dir, places),
         TargetConfig::Command(_) => Err(SearcherError::Config(
             "the study's trials are run by a command, which has no network to open here".to_owned(),
         )),
@@ -156,4 +186,39 @@ fn prepare_network(
 #[cfg(not(feature = "torch"))]
 fn open_network(config: &PrepareConfig, _: &Path, _: &Places) -> Result<Box<dyn Target>, SearcherError> {
     Err(SearcherError::WithoutTorch { target: config.target.name().to_owned() })
+}
+
+#[cfg(feature = "torch")]
+fn prepare_language(
+    config: &LanguageConfig,
+    work_dir: &Path,
+    stop: &Stop,
+    progress: &mut dyn FnMut(&PrepareProgress) -> ControlFlow<()>,
+) -> Result<Preparation, SearcherError> {
+    let prepared = crate::torch::language::prepare(config, work_dir, stop, progress)?;
+    if !(prepared.reused && Sequences::is_training_set_in(work_dir)) {
+        let data = |error: crate::data::DataError| SearcherError::Data(error.to_string());
+        config.data.load().map_err(data)?.train.write_training_set(work_dir).map_err(data)?;
+    }
+    Ok(Preparation { features: prepared.features, start_epochs: config.epochs, reused: prepared.reused })
+}
+
+#[cfg(feature = "torch")]
+fn open_language(config: &LanguageConfig, work_dir: &Path, places: &Places) -> Result<Box<dyn Target>, SearcherError> {
+    Ok(crate::torch::language::open_target(config, work_dir, places)?)
+}
+
+#[cfg(not(feature = "torch"))]
+fn prepare_language(
+    _: &LanguageConfig,
+    _: &Path,
+    _: &Stop,
+    _: &mut dyn FnMut(&PrepareProgress) -> ControlFlow<()>,
+) -> Result<Preparation, SearcherError> {
+    Err(SearcherError::WithoutTorch { target: LanguageConfig::NAME.to_owned() })
+}
+
+#[cfg(not(feature = "torch"))]
+fn open_language(_: &LanguageConfig, _: &Path, _: &Places) -> Result<Box<dyn Target>, SearcherError> {
+    Err(SearcherError::WithoutTorch { target: LanguageConfig::NAME.to_owned() })
 }

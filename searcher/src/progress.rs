@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use swift_sampler_client::proto::TrialState;
 
 use crate::study::StoredTrial;
-use crate::target::{OtherClasses, PrepareProgress};
+use crate::target::{Metric, OtherClasses, PrepareProgress};
 
 pub use course::Course;
 pub use fate::Best;
@@ -27,6 +27,8 @@ pub struct Progress {
     /// Lost attempts that were shown, by trial.
     lost: HashMap<u64, u32>,
     best: Option<Best>,
+    /// What objectives measure.
+    metric: Metric,
     began: bool,
 }
 
@@ -47,8 +49,14 @@ impl Progress {
             shown: HashSet::new(),
             lost: HashMap::new(),
             best: None,
+            metric: Metric::default(),
             began: false,
         }
+    }
+
+    /// Shows objectives as `metric` from now on.
+    pub const fn measure(&mut self, metric: Metric) {
+        self.metric = metric;
     }
 
     /// Shows a line.
@@ -64,10 +72,10 @@ impl Progress {
     pub fn prepare(&mut self, step: &PrepareProgress) {
         match step {
             PrepareProgress::Epoch { report, epochs } => self.say(&format!(
-                "start network: epoch {}/{epochs}, training loss {:.3}, validation {:.2}% ({:.1} s)",
+                "start network: epoch {}/{epochs}, training loss {:.3}, validation {} ({:.1} s)",
                 report.epoch,
                 report.training_loss,
-                100.0 * report.validation_accuracy,
+                self.metric.show(report.validation_accuracy),
                 report.seconds
             )),
             PrepareProgress::GradientNormOfLogits => self.say(
@@ -97,16 +105,16 @@ impl Progress {
             if trial.is_over() && self.shown.insert(trial.record.number) {
                 Best::note(&mut self.best, trial);
                 let (done, total) = (self.shown.len(), course.total(trials));
-                let best = self.best.map_or_else(String::new, |best| format!(", best {best}"));
+                let best = self.best.map_or_else(String::new, |best| format!(", best {}", best.text(self.metric)));
                 let left =
                     course.left(trials).map_or_else(String::new, |left| format!(", about {} left", duration(left)));
-                self.say(&format!("[{done}/{total}] {}{best}{left}", fate::ended(course, trial)));
+                self.say(&format!("[{done}/{total}] {}{best}{left}", fate::ended(course, trial, self.metric)));
             }
         }
         if let Some(bar) = &self.bar {
             bar.set_length(course.total(trials));
             bar.set_position(ended as u64);
-            let best = self.best.map_or_else(String::new, |best| format!("best {best}"));
+            let best = self.best.map_or_else(String::new, |best| format!("best {}", best.text(self.metric)));
             let left = course.left(trials).map_or_else(String::new, |left| format!(", about {} left", duration(left)));
             bar.set_message(best + &left);
         }
@@ -129,7 +137,7 @@ impl Progress {
             }
         }
         if ended > 0 {
-            let best = self.best.map_or_else(String::new, |best| format!(", best {best}"));
+            let best = self.best.map_or_else(String::new, |best| format!(", best {}", best.text(self.metric)));
             self.say(&format!("going on: {ended} of {} trials are done{best}", course.total(trials)));
         }
     }

@@ -14,14 +14,15 @@ use swift_sampler_client::proto;
 use crate::error::SearcherError;
 use crate::policy::{Purpose, Verdict, exact_labels, standing, verdict};
 use crate::study::{StoredTrial, StudyConfig};
+use crate::target::Metric;
 use crate::work_dir::WorkDir;
 
 pub use evidence::Evidence;
 pub use ranking::RankAgreement;
-pub(crate) use table::percent;
 pub use table::print as print_table;
+pub(crate) use table::shown;
 
-/// What a study came to. Accuracies and gains are shares, not percent.
+/// What a study came to. Accuracies and gains are shares, not percent; of language models they are of 1 / perplexity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The study.
@@ -30,6 +31,9 @@ pub struct Report {
     pub dataset: String,
     /// What was trained.
     pub target: String,
+    /// What objectives and accuracies measure.
+    #[serde(default, skip_serializing_if = "Metric::is_accuracy")]
+    pub metric: Metric,
     /// Seeds everything.
     pub seed: u64,
     /// Short trials of the search, baseline included.
@@ -164,6 +168,7 @@ impl Report {
             study: study.name.clone(),
             dataset: study.dataset.clone(),
             target: config.target.name().to_owned(),
+            metric: config.target.metric(),
             seed: config.plan.seed,
             trials: config.plan.trials,
             epochs_a_trial: config.training.epochs,

@@ -73,6 +73,7 @@ pub struct SearchConfig {
 /// # Errors
 /// [`SearcherError`]; whatever was done until then stays done.
 pub fn run(config: &SearchConfig, stop: &Stop, progress: &mut Progress) -> Result<Report, SearcherError> {
+    progress.measure(config.target.metric());
     config.plan.space.validate().map_err(|error| SearcherError::Config(error.to_string()))?;
     let client = Client::connect(config.daemon.as_str())?;
     // Before hours of preparation: is there a daemon, and is the study's name free for these settings?

@@ -6,6 +6,7 @@ mod error;
 mod feature;
 mod hashed_file;
 mod loss;
+mod metric;
 mod network;
 mod paper_recipe;
 mod places;
@@ -26,6 +27,7 @@ pub use error::TargetError;
 pub use feature::{Feature, GradientNorm};
 pub use hashed_file::HashedFile;
 pub use loss::Loss;
+pub use metric::Metric;
 pub use network::{InputScale, Network};
 pub use paper_recipe::PaperRecipe;
 pub use places::Places;
@@ -82,7 +84,7 @@ pub struct EpochReport {
     /// Mean cross-entropy of the batches, in nats, as the weights moved; NaN, null in JSON, where it is not known.
     #[serde(default = "unknown", deserialize_with = "null_is_nan")]
     pub training_loss: f64,
-    /// Share of the validation set that is classified correctly after the epoch.
+    /// Share of the validation set that is classified correctly after the epoch; of language models 1 / perplexity, see [`Metric`].
     pub validation_accuracy: f64,
     /// Wall-clock time of the epoch with its validation.
     #[serde(default)]
@@ -103,7 +105,7 @@ fn null_is_nan<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64,
 pub struct TrainingOutcome {
     /// One report an epoch. A trial's objective is the validation accuracy of the last.
     pub epochs: Vec<EpochReport>,
-    /// Share of the test set that is classified correctly at the end, where it was asked for.
+    /// Share of the test set that is classified correctly at the end, where it was asked for; of language models 1 / perplexity.
     pub test_accuracy: Option<f64>,
 }
 

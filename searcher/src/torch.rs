@@ -7,6 +7,7 @@ mod augmentation;
 mod cuda;
 mod features;
 mod images;
+pub mod language;
 mod layers;
 mod logits;
 mod losses;

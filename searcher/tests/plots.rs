@@ -3,6 +3,7 @@
 use swift_sampler::{Dataset, FeatureTable, Sampler, SamplerSpec};
 use swift_sampler_searcher::plot::{History, HistoryPoint, PlotError, PointKind, SamplerCurve};
 use swift_sampler_searcher::randomness::Randomness;
+use swift_sampler_searcher::target::Metric;
 
 /// 40% of the labels are wrong, and have high losses.
 fn dataset() -> (Dataset, Vec<bool>) {
@@ -73,7 +74,7 @@ fn the_history_shows_every_trial() {
             HistoryPoint { number, kind, objective }
         })
         .collect();
-    let svg = History { title: "Study mlp".to_owned(), points }.svg().expect("a picture");
+    let svg = History { title: "Study mlp".to_owned(), points, metric: Metric::Accuracy }.svg().expect("a picture");
     assert!(
         svg.contains("best so far")
             && svg.contains("fresh seed")
@@ -81,5 +82,8 @@ fn the_history_shows_every_trial() {
             && svg.contains("infeasible")
     );
     keep("history.svg", &svg);
-    assert!(matches!(History { title: String::new(), points: vec![] }.svg(), Err(PlotError::Empty(_))));
+    assert!(matches!(
+        History { title: String::new(), points: vec![], metric: Metric::Accuracy }.svg(),
+        Err(PlotError::Empty(_))
+    ));
 }

@@ -50,3 +50,50 @@ fn a_network_is_trained_searched_for_and_retrained_through_the_daemon() {
 
     assert_eq!(search()["gain"], report["gain"], "an ended study gives its report again");
 }
+
+/// A text in which one of two words follows each: whoever learns it has a perplexity of 2, and of 16 by frequencies alone.
+fn two_follow_each(words: usize) -> String {
+    let (mut word, mut bits) = (0, 0x9e37_79b9_u32);
+    (0..words)
+        .map(|_| {
+            bits ^= bits << 13;
+            bits ^= bits >> 17;
+            bits ^= bits << 5;
+            word = (3 * word + if bits & 1 == 0 { 1 } else { 6 }) % 16;
+            format!("w{word} ")
+        })
+        .collect()
+}
+
+#[test]
+fn a_language_model_is_searched_for_and_its_reports_speak_of_perplexity() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Samplerd::start(&folder.path().join("data"));
+    let (work, text) = (folder.path().join("work"), folder.path().join("text.txt"));
+    std::fs::write(&text, two_follow_each(2000)).unwrap();
+    let run = |arguments: &[&str]| {
+        let output = Command::new(binary("searcher")).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let search = |output: &str| {
+        let options = "--target gpt --context 8 --layers 1 --heads 2 --width 16 --batch-size 8 --learning-rate 0.01 \
+                       --start-epochs 3 --trials 10 --epochs 1 --confirm 1 --jobs 2 --study text";
+        let paths = ["--data", text.to_str().unwrap(), "--work-dir", work.to_str().unwrap()];
+        let rest = ["--output", output, "--daemon", daemon.address()];
+        run(&options.split_whitespace().chain(paths).chain(rest).collect::<Vec<_>>())
+    };
+    let report: Value = serde_json::from_str(&search("json")).unwrap();
+    assert_eq!(report["metric"], "perplexity");
+    let perplexity = 1.0 / report["samplers"][0]["test_accuracy"]["mean"].as_f64().unwrap();
+    assert!((1.9..12.0).contains(&perplexity), "{report}");
+    let dataset = daemon.ctl().one(&["dataset", "show", "text"]);
+    assert_eq!(dataset["features"], serde_json::json!(["word_frequency", "loss"]));
+
+    let table = search("table");
+    assert!(table.contains("test perplexity") && !table.contains("test accuracy"), "{table}");
+    assert!(table.contains(&format!("{perplexity:.2}")), "{perplexity} is in {table}");
+    let shown = run(&["show", "text", "--daemon", daemon.address()]);
+    assert!(shown.contains(&format!("{perplexity:.2}")), "{perplexity} is in {shown}");
+    assert!(run(&["studies", "--daemon", daemon.address()]).contains("trial"));
+}

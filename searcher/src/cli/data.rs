@@ -11,7 +11,8 @@ use crate::error::SearcherError;
 #[derive(Debug, Args)]
 pub(super) struct DataOptions {
     /// Training data: a folder with the IDX files of MNIST, with CIFAR's binary files, with a folder of images for each class (or
-    /// train, val and test with such folders), or with NumPy's x.npy and y.npy; or a .npz file with x and y. With --trial-command, files with
+    /// train, val and test with such folders), or with NumPy's x.npy and y.npy; or a .npz file with x and y. Of --target gpt a file of text or tokens, or a folder
+    /// of them. With --trial-command, files with
     /// the examples' features (Parquet, safetensors, npz, CSV); without them the dataset is at the daemon already
     #[arg(long = "data", num_args = 1.., value_name = "PATH")]
     pub(super) paths: Vec<PathBuf>,
@@ -27,10 +28,10 @@ pub(super) struct DataOptions {
     /// Validation examples, held out from the training files [default: 5000 of IDX files, else the validation set of the data,
     /// or a fifth]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
-    validation_examples: Option<u32>,
+    pub(super) validation_examples: Option<u32>,
     /// Test examples, held out where the data has no test set [default: a fifth]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
-    test_examples: Option<u32>,
+    pub(super) test_examples: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -43,6 +44,12 @@ enum FormatName {
 }
 
 impl DataOptions {
+    /// Returns an option that is given and of no meaning to text.
+    pub(super) fn given_for_images(&self) -> Option<&'static str> {
+        let given = [(self.data_format.is_some(), "--data-format"), (self.image_size.is_some(), "--image-size")];
+        given.into_iter().find_map(|(given, option)| given.then_some(option))
+    }
+
     /// Returns the data of these options for the network named `target`.
     pub(super) fn config(&self, target: &str, label_noise: f64, seed: u64) -> Result<DataConfig, SearcherError> {
         let [path] = self.paths.as_slice() else {

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::data::DataOptions;
+use super::language::LanguageOptions;
 use super::training::TrainingOptions;
 use crate::command_target::CommandTarget;
 use crate::error::SearcherError;
+use crate::language::LanguageConfig;
 use crate::preparation::TargetConfig;
 use crate::simulated::{Fault, SimulatedConfig};
 use crate::target::{Architecture, Checkpoint, Feature, GradientNorm, HashedFile, InputScale, Network, PrepareConfig};
@@ -26,7 +28,7 @@ enum FeaturesFrom {
 #[derive(Debug, Args)]
 pub struct PrepareOptions {
     /// What to train: mlp, cnn, mobilenet_v2, efficientnet_b0, resnet18, resnet34, resnet50, resnet101, se_resnext50,
-    /// se_resnext101, vit_tiny, swin_t, swin_b, the file of a TorchScript module such as model.pt (all of these need libtorch), or simulated (a closed
+    /// se_resnext101, vit_tiny, swin_t, swin_b, gpt (a language model, on text), the file of a TorchScript module such as model.pt (all of these need libtorch), or simulated (a closed
     /// formula, for trying things out)
     ///
     /// Networks suit the size of the images: up to 64 pixels they keep the sides longer.
@@ -42,6 +44,8 @@ pub struct PrepareOptions {
     trial_command: Option<String>,
     #[command(flatten)]
     data: DataOptions,
+    #[command(flatten)]
+    language: LanguageOptions,
     /// Share of each class's training labels to change to another class
     #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
     label_noise: f64,
@@ -49,9 +53,10 @@ pub struct PrepareOptions {
     #[arg(long, default_value_t = 0)]
     pub(super) seed: u64,
     /// Features that the sampler sees. Computed are loss, entropy, grad_norm, margin, forgetting, class_frequency and density
-    /// (README says what they are); a search takes others from --columns
-    #[arg(long, value_delimiter = ',', default_value = "loss,entropy")]
-    pub(super) features: Vec<String>,
+    /// (README says what they are), of text word_frequency, loss, perplexity and grad_norm; a search takes others from --columns
+    /// [default: loss,entropy, of text word_frequency,loss]
+    #[arg(long, value_delimiter = ',')]
+    features: Vec<String>,
     /// Whose gradient grad_norm is the norm of
     #[arg(long, value_enum, default_value_t = GradientNormName::LastLayer)]
     gradient_norm: GradientNormName,
@@ -110,6 +115,20 @@ impl PrepareOptions {
                 seed: self.seed,
             }));
         }
+        let features_from = match self.features_from {
+            FeaturesFrom::Best => Checkpoint::Best,
+            FeaturesFrom::Last => Checkpoint::Last,
+            FeaturesFrom::Mean => Checkpoint::Mean,
+        };
+        if name == LanguageConfig::NAME {
+            return self.language_model(features_from);
+        }
+        if let Some(option) = self.language.given() {
+            return Err(SearcherError::Config(format!(
+                "{option} is for --target {}, not {name}",
+                LanguageConfig::NAME
+            )));
+        }
         let network = self.network(name)?;
         if cfg!(not(feature = "torch")) {
             return Err(SearcherError::WithoutTorch { target: network.name().to_owned() });
@@ -117,11 +136,7 @@ impl PrepareOptions {
         let data = self.data.config(name, self.label_noise, self.seed)?;
         let config = PrepareConfig {
             seed: self.seed,
-            features_from: match self.features_from {
-                FeaturesFrom::Best => Checkpoint::Best,
-                FeaturesFrom::Last => Checkpoint::Last,
-                FeaturesFrom::Mean => Checkpoint::Mean,
-            },
+            features_from,
             input: match self.input_scale {
                 InputScaleName::Standardised => InputScale::Standardised,
                 InputScaleName::Stored => InputScale::Stored,
@@ -134,6 +149,44 @@ impl PrepareOptions {
             ..PrepareConfig::new(network, data)
         };
         Ok(TargetConfig::Network(Box::new(self.training.apply(config)?)))
+    }
+
+    fn language_model(&self, features_from: Checkpoint) -> Result<TargetConfig, SearcherError> {
+        let refused = [
+            (self.label_noise > 0.0, "--label-noise"),
+            (self.gradient_norm == GradientNormName::Full, "--gradient-norm full"),
+            (self.input_scale == InputScaleName::Stored, "--input-scale"),
+        ];
+        let refused = refused.into_iter().find_map(|(given, option)| given.then_some(option));
+        if let Some(option) =
+            refused.or_else(|| self.data.given_for_images()).or_else(|| self.training.given_for_images())
+        {
+            return Err(SearcherError::Config(format!(
+                "{option} is of no meaning to --target {}",
+                LanguageConfig::NAME
+            )));
+        }
+        if cfg!(not(feature = "torch")) {
+            return Err(SearcherError::WithoutTorch { target: LanguageConfig::NAME.to_owned() });
+        }
+        Ok(TargetConfig::Language(Box::new(LanguageConfig {
+            network: self.language.network()?,
+            data: self.language.text(&self.data)?,
+            epochs: self.training.start_epochs(),
+            batch_size: self.training.batch_size(),
+            seed: self.seed,
+            recipe: self.training.recipe(),
+            features_from,
+        })))
+    }
+
+    /// Returns the features that the sampler sees.
+    pub(super) fn features(&self, target: &TargetConfig) -> Vec<String> {
+        if self.features.is_empty() {
+            target.default_features().map(str::to_owned).to_vec()
+        } else {
+            self.features.clone()
+        }
     }
 
     /// The features that are computed because they are asked for.
@@ -150,7 +203,7 @@ impl PrepareOptions {
         }
         let architecture: Architecture = name.parse().map_err(|_unknown| {
             SearcherError::Config(format!(
-                "no target is named {name:?}: {}, simulated, or a file that ends in .pt",
+                "no target is named {name:?}: {}, gpt, simulated, or a file that ends in .pt",
                 Architecture::names()
             ))
         })?;

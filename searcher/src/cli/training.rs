@@ -87,6 +87,17 @@ impl TrainingOptions {
         })
     }
 
+    /// Returns an option that is given and of no meaning to text.
+    pub(super) fn given_for_images(&self) -> Option<&'static str> {
+        let given = [
+            (self.recipe.is_some(), "--recipe"),
+            (self.augment.is_some(), "--augment"),
+            (self.channels_last.is_some(), "--channels-last"),
+            (self.weights.is_some(), "--weights"),
+        ];
+        given.into_iter().find_map(|(given, option)| given.then_some(option))
+    }
+
     /// Returns the epochs of a training from scratch.
     pub(super) fn start_epochs(&self) -> u32 {
         self.start_epochs.or(self.paper_recipe().map(PaperRecipe::epochs)).unwrap_or(PrepareConfig::EPOCHS)

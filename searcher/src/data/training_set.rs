@@ -41,7 +41,7 @@ pub fn write_training_set(folder: &Path, train: &LabelledImages) -> Result<(), D
 }
 
 /// Writes a file at once or not at all.
-fn write_array<T: npyz::AutoSerialize + Copy>(
+pub(crate) fn write_array<T: npyz::AutoSerialize + Copy>(
     folder: &Path,
     name: &str,
     size: &[u64],

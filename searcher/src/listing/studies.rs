@@ -8,6 +8,7 @@ use swift_sampler_client::proto;
 
 use super::state_name;
 use crate::error::SearcherError;
+use crate::target::Metric;
 
 /// All studies of a daemon, also those of other programs.
 #[derive(Debug)]
@@ -53,9 +54,9 @@ impl Studies {
             let winner = match winner(study) {
                 Value::Null => String::new(),
                 winner => format!(
-                    "trial {}, {:.2}%",
+                    "trial {}, {}",
                     winner["trial"],
-                    100.0 * winner["objective"].as_f64().unwrap_or(f64::NAN)
+                    metric(study).show(winner["objective"].as_f64().unwrap_or(f64::NAN))
                 ),
             };
             let line = format!(
@@ -69,6 +70,12 @@ impl Studies {
         }
         Ok(())
     }
+}
+
+/// What an ended study's objective measures.
+fn metric(study: &proto::Study) -> Metric {
+    let result: Value = serde_json::from_str(&study.result_json).unwrap_or(Value::Null);
+    serde_json::from_value(result["metric"].clone()).unwrap_or_default()
 }
 
 /// Trial and objective of an ended study's winner; null while it runs, and in results of other programs.

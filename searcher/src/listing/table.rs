@@ -6,8 +6,9 @@ use swift_sampler_client::proto::TrialState;
 
 use super::{Listing, purpose_name, state_name};
 use crate::policy::Verdict;
-use crate::report::Summary;
+use crate::report::{Summary, shown};
 use crate::study::StoredTrial;
+use crate::target::Metric;
 
 impl Listing {
     /// Writes a table of the trials, and how the study stands.
@@ -41,8 +42,8 @@ impl Listing {
                 trial.version,
                 trial.state_name(),
                 format!("{} of {}", trial.attempt, study.attempts_max),
-                percent(trial.record.objective()),
-                percent(trial.report.test_accuracy),
+                self.shown(trial.record.objective()),
+                self.shown(trial.report.test_accuracy),
                 trial.report.seconds,
                 percent(trial.report.waited_share()),
                 shortened(&trial.worker),
@@ -62,7 +63,7 @@ impl Listing {
         if trial.state == TrialState::Running
             && let Some(last) = epochs.last()
         {
-            notes.push(format!("epoch {} of {planned}: {}", last.epoch, percent(Some(last.validation_accuracy))));
+            notes.push(format!("epoch {} of {planned}: {}", last.epoch, self.shown(Some(last.validation_accuracy))));
         }
         if trial.report.stopped {
             notes.push(format!("stopped after {} of {planned} epochs", epochs.len()));
@@ -76,18 +77,33 @@ impl Listing {
     fn print_standing(&self, out: &mut dyn Write) -> io::Result<()> {
         let standing = self.standing();
         if let Some(uniform) = &standing.uniform {
-            writeln!(out, "uniform       {} (trials: {})", mean_and_sd(uniform), uniform.values.len())?;
+            writeln!(
+                out,
+                "uniform       {} (trials: {})",
+                mean_and_sd(self.config.target.metric(), uniform),
+                uniform.values.len()
+            )?;
         }
         if let Some(best) = &standing.best {
-            writeln!(out, "best so far*  {} by trial {}", percent(Some(best.objective)), best.trial)?;
+            writeln!(out, "best so far*  {} by trial {}", self.shown(Some(best.objective)), best.trial)?;
         }
         let Some(winner) = &standing.winner else { return Ok(()) };
-        writeln!(out, "winner        {} under fresh seeds: trial {}", percent(Some(winner.objective)), winner.trial)?;
+        writeln!(
+            out,
+            "winner        {} under fresh seeds: trial {}",
+            self.shown(Some(winner.objective)),
+            winner.trial
+        )?;
         let decision = match winner.verdict {
             Verdict::Publish(_) => "to be active",
             Verdict::WithinError(_) | Verdict::Unconfirmed => "not to be active",
         };
-        writeln!(out, "verdict       {decision}: {}", winner.verdict)
+        writeln!(out, "verdict       {decision}: {}", winner.verdict.text(self.config.target.metric()))
+    }
+
+    /// An objective as people read it.
+    fn shown(&self, objective: Option<f64>) -> String {
+        objective.map_or_else(|| "-".to_owned(), |objective| self.config.target.metric().show(objective))
     }
 }
 
@@ -108,6 +124,8 @@ fn percent(share: Option<f64>) -> String {
     share.map_or_else(|| "-".to_owned(), |share| format!("{:.2}%", 100.0 * share))
 }
 
-fn mean_and_sd(summary: &Summary) -> String {
-    format!("{:.2} ± {:.2}%", 100.0 * summary.mean, 100.0 * summary.sd)
+/// With the spread of a single value too, which is 0.
+fn mean_and_sd(metric: Metric, summary: &Summary) -> String {
+    let shown = shown(metric, Some(summary));
+    if summary.values.len() == 1 { format!("{} ± 0.00{}", shown.trim_end_matches('%'), metric.unit()) } else { shown }
 }

@@ -11,6 +11,8 @@ use super::style::{
     BLUE, CAPTION_PX, GREEN, GRID, INK, LABEL_PX, MUTED, ORANGE, SKY, TITLE_PX, VERMILION, bold, left_middle, text,
 };
 
+use crate::target::Metric;
+
 const WIDTH_PX: u32 = 960;
 const CHART_HEIGHT_PX: u32 = 410;
 const LEGEND_HEIGHT_PX: u32 = 40;
@@ -81,6 +83,8 @@ pub struct History {
     pub title: String,
     /// The short trials in order.
     pub points: Vec<HistoryPoint>,
+    /// What objectives measure.
+    pub metric: Metric,
 }
 
 impl History {
@@ -124,7 +128,7 @@ impl History {
                 .label_style(text(LABEL_PX, MUTED))
                 .axis_desc_style(text(CAPTION_PX, INK))
                 .x_desc("trial")
-                .y_desc("validation accuracy, %")
+                .y_desc(format!("validation {}", self.metric.axis()))
                 .draw()?;
             if let Some((mean, _)) = baseline {
                 chart.draw_series(LineSeries::new([(-0.7, mean), (last + 0.7, mean)], MUTED.stroke_width(1)))?;

@@ -10,6 +10,7 @@ use super::style::{
     right_middle, text,
 };
 use crate::space::Parameter;
+use crate::target::Metric;
 
 const WIDTH_PX: u32 = 960;
 const HEIGHT_PX: u32 = 430;
@@ -45,6 +46,8 @@ pub struct Parallel {
     pub lines: Vec<ParallelLine>,
     /// The trial that stands out.
     pub highlight: Option<u64>,
+    /// What objectives measure.
+    pub metric: Metric,
 }
 
 impl Parallel {
@@ -72,7 +75,7 @@ impl Parallel {
             if let Some(winner) = order.iter().find(|line| Some(line.number) == self.highlight) {
                 self.draw_line(&root, winner, ORANGE, WINNER_PX, &scale)?;
             }
-            draw_objective_axis(&root, &scale)?;
+            draw_objective_axis(&root, &scale, self.metric)?;
             self.draw_legend(&root)?;
             root.present()?;
         }
@@ -137,19 +140,24 @@ impl Parallel {
     }
 }
 
-fn draw_objective_axis(area: &DrawingArea<SVGBackend<'_>, Shift>, scale: &Scale) -> Result<(), PlotError> {
+fn draw_objective_axis(
+    area: &DrawingArea<SVGBackend<'_>, Shift>,
+    scale: &Scale,
+    metric: Metric,
+) -> Result<(), PlotError> {
     let (name, label) = (centre_middle(&text(CAPTION_PX, INK)), left_middle(&text(LABEL_PX, MUTED)));
     let x = px(RIGHT_PX);
     area.draw(&PathElement::new(vec![(x, px(TOP_PX)), (x, px(BOTTOM_PX))], MUTED.stroke_width(2)))?;
-    area.draw_text("accuracy", &name, (x, px(TOP_PX) - 34))?;
-    area.draw_text(&format!("{:.1}%", scale.high), &label, (x + 8, px(TOP_PX)))?;
-    area.draw_text(
-        &format!("{:.1}%", (scale.high + scale.low) / 2.0),
-        &label,
-        (x + 8, px((TOP_PX + BOTTOM_PX) / 2.0)),
-    )?;
+    let label_of = |hundredths: f64| match metric {
+        Metric::Accuracy => format!("{hundredths:.1}%"),
+        Metric::Perplexity => format!("{hundredths:.2}"),
+    };
+    let title = if metric == Metric::Accuracy { metric.name() } else { metric.axis() };
+    area.draw_text(title, &name, (x, px(TOP_PX) - 34))?;
+    area.draw_text(&label_of(scale.high), &label, (x + 8, px(TOP_PX)))?;
+    area.draw_text(&label_of((scale.high + scale.low) / 2.0), &label, (x + 8, px((TOP_PX + BOTTOM_PX) / 2.0)))?;
     let below = if scale.cut { "≤ " } else { "" };
-    area.draw_text(&format!("{below}{:.1}%", scale.low), &label, (x + 8, px(BOTTOM_PX)))?;
+    area.draw_text(&format!("{below}{}", label_of(scale.low)), &label, (x + 8, px(BOTTOM_PX)))?;
     Ok(())
 }
 

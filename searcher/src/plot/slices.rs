@@ -11,6 +11,7 @@ use super::style::{
     BLUE, CAPTION_PX, GRID, INK, LABEL_PX, MUTED, ORANGE, TITLE_PX, bold, centre_middle, left_middle, px, text,
 };
 use crate::space::Parameter;
+use crate::target::Metric;
 
 const WIDTH_PX: u32 = 960;
 const HEAD_PX: u32 = 66;
@@ -48,6 +49,8 @@ pub struct Slices {
     pub slices: Vec<Slice>,
     /// Mean objective of the uniform sampler, a share.
     pub uniform: Option<f64>,
+    /// What objectives measure.
+    pub metric: Metric,
 }
 
 impl Slices {
@@ -120,7 +123,7 @@ impl Slices {
             .axis_desc_style(text(CAPTION_PX, INK))
             .x_desc(label.trim());
         if first {
-            mesh.y_desc("accuracy, %");
+            mesh.y_desc(self.metric.axis());
         }
         mesh.draw()?;
         for run in runs(&slice.points) {

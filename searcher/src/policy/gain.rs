@@ -1,11 +1,10 @@
 //! Whether the sampler found is better than the uniform one by more than chance: what decides a hot swap.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 use swift_sampler::SamplerSpec;
 
 use super::{Purpose, TrialRecord};
+use crate::target::Metric;
 
 /// Pairs of trials under one seed from which their differences alone tell the standard error. Two differences may agree
 /// by chance.
@@ -43,21 +42,26 @@ impl Verdict {
     }
 }
 
-impl fmt::Display for Gain {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{:+.2} ± {:.2} points", 100.0 * self.mean, 100.0 * self.standard_error)
+impl Gain {
+    /// Returns the gain in an objective that is `metric`.
+    #[must_use]
+    pub fn text(&self, metric: Metric) -> String {
+        format!("{:+.2} ± {:.2} {}", 100.0 * self.mean, 100.0 * self.standard_error, metric.points_of())
     }
 }
 
-impl fmt::Display for Verdict {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Verdict {
+    /// Returns the verdict on a sampler whose objective is `metric`.
+    #[must_use]
+    pub fn text(&self, metric: Metric) -> String {
         match self {
-            Self::Publish(gain) => write!(out, "its confirmed gain over uniform is {gain}"),
+            Self::Publish(gain) => format!("its confirmed gain over uniform is {}", gain.text(metric)),
             Self::WithinError(gain) => {
-                write!(out, "its confirmed gain over uniform is {gain}: it does not exceed its standard error")
+                let gain = gain.text(metric);
+                format!("its confirmed gain over uniform is {gain}: it does not exceed its standard error")
             }
             Self::Unconfirmed => {
-                out.write_str("too few trials confirm it (--finalists and --finalist-seeds set how many do)")
+                "too few trials confirm it (--finalists and --finalist-seeds set how many do)".to_owned()
             }
         }
     }

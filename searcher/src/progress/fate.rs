@@ -1,12 +1,11 @@
 //! What became of a trial, in a line.
 
-use std::fmt;
-
 use swift_sampler::SamplerSpec;
 
 use super::Course;
 use crate::policy::{LABEL_IS_RIGHT, Purpose};
 use crate::study::StoredTrial;
+use crate::target::Metric;
 
 /// The best search trial so far.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,21 +26,19 @@ impl Best {
             *best = Some(Self { trial: trial.record.number, objective });
         }
     }
-}
 
-impl fmt::Display for Best {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.2}% (trial {})", 100.0 * self.objective, self.trial)
+    pub(super) fn text(&self, metric: Metric) -> String {
+        format!("{} (trial {})", metric.show(self.objective), self.trial)
     }
 }
 
 /// How a trial ended.
-pub(super) fn ended(course: &Course, trial: &StoredTrial) -> String {
+pub(super) fn ended(course: &Course, trial: &StoredTrial, metric: Metric) -> String {
     let outcome = match trial.record.objective() {
-        Some(objective) => format!("{:.2}%", 100.0 * objective),
+        Some(objective) => metric.show(objective),
         None => format!("{}: {}", trial.state_name(), one_line(&trial.reason)),
     };
-    let test = trial.report.test_accuracy.map(|test| format!(", test {:.2}%", 100.0 * test)).unwrap_or_default();
+    let test = trial.report.test_accuracy.map(|test| format!(", test {}", metric.show(test))).unwrap_or_default();
     let stopped = if trial.report.stopped {
         let planned = course.training.run(&trial.record.parameters).epochs;
         format!(", stopped after {} of {planned} epochs", trial.report.epochs.len())

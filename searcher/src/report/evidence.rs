@@ -34,7 +34,7 @@ impl Evidence {
             None => table,
         };
         let gradient_norm = table.names().iter().find(|name| *name == "grad_norm").cloned();
-        let features = vec!["loss".to_owned(), "entropy".to_owned()];
+        let features = target.default_features().map(str::to_owned).to_vec();
         let dataset = Dataset::new(table, features, gradient_norm).map_err(|error| data(&error))?;
         Ok(Self { dataset, wrong_labels, start_epochs: preparation.start_epochs })
     }

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use super::{Report, SamplerReport, Summary};
+use crate::target::Metric;
 
 /// Writes the table.
 ///
@@ -18,22 +19,26 @@ pub fn print(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
         "{:<22} {:>16} {:>16} {:>11} {:>10}",
-        "retrained under", "test accuracy", "validation", "noisy mass", "ESS / n"
+        "retrained under",
+        format!("test {}", report.metric.name()),
+        "validation",
+        "noisy mass",
+        "ESS / n"
     )?;
     for sampler in &report.samplers {
         writeln!(
             out,
             "{:<22} {:>16} {:>16} {:>11} {:>10}",
             label(report, sampler),
-            percent(sampler.test_accuracy.as_ref()),
-            percent(sampler.validation_accuracy.as_ref()),
+            shown(report.metric, sampler.test_accuracy.as_ref()),
+            shown(report.metric, sampler.validation_accuracy.as_ref()),
             sampler.noisy_mass.map_or_else(|| "-".to_owned(), |mass| format!("{mass:.3}")),
             format!("{:.0}%", 100.0 * sampler.effective_sample_size_ratio),
         )?;
     }
     writeln!(out)?;
     if let Some(gain) = report.gain {
-        writeln!(out, "gain          {:+.2} points of test accuracy", 100.0 * gain)?;
+        writeln!(out, "gain          {}", gain_text(report, gain))?;
     }
     if let Some(share) = report.share_of_way {
         writeln!(out, "way           {:.0}% of the way from uniform to exact labels", 100.0 * share)?;
@@ -55,7 +60,7 @@ pub fn print(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         None => writeln!(out, "active        unchanged")?,
     }
     if let Some(verdict) = &report.winner.verdict {
-        writeln!(out, "verdict       {verdict}")?;
+        writeln!(out, "verdict       {}", verdict.text(report.metric))?;
     }
     let epochs = &report.epochs;
     writeln!(
@@ -77,11 +82,26 @@ fn label(report: &Report, sampler: &SamplerReport) -> String {
     if sampler.name == "found" { format!("found (trial {})", report.winner.trial) } else { sampler.name.clone() }
 }
 
-/// A share as percent, with its spread where there are several.
-pub(crate) fn percent(summary: Option<&Summary>) -> String {
-    match summary {
-        None => "-".to_owned(),
-        Some(summary) if summary.values.len() == 1 => format!("{:.2}%", 100.0 * summary.mean),
-        Some(summary) => format!("{:.2} ± {:.2}%", 100.0 * summary.mean, 100.0 * summary.sd),
+fn gain_text(report: &Report, gain: f64) -> String {
+    let tested = |sampler: &SamplerReport| sampler.test_accuracy.as_ref().map(|tested| readings(report.metric, tested));
+    match (report.metric, &report.samplers[..]) {
+        (Metric::Perplexity, [uniform, found, ..]) => {
+            let mean = |sampler| tested(sampler).map_or(f64::NAN, |summary| summary.mean);
+            format!("test perplexity from {:.2} to {:.2}", mean(uniform), mean(found))
+        }
+        _ => format!("{:+.2} points of test accuracy", 100.0 * gain),
     }
+}
+
+/// Objectives as people read them, with their spread where there are several.
+pub(crate) fn shown(metric: Metric, summary: Option<&Summary>) -> String {
+    let Some(summary) = summary else { return "-".to_owned() };
+    let (Summary { mean, sd, values }, unit) = (readings(metric, summary), metric.unit());
+    if values.len() == 1 { format!("{mean:.2}{unit}") } else { format!("{mean:.2} ± {sd:.2}{unit}") }
+}
+
+/// Mean and spread of the objectives as people read them: the mean of perplexities is not the perplexity of the mean.
+fn readings(metric: Metric, summary: &Summary) -> Summary {
+    let values = summary.values.iter().map(|&value| metric.read(value)).collect();
+    Summary::of(values).expect("a summary has values")
 }

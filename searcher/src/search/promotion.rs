@@ -24,13 +24,13 @@ impl Promotion<'_> {
     pub(super) fn settle(&self, records: &[TrialRecord], progress: &Progress) -> Result<bool, SearcherError> {
         let Some(winner) = standing(&self.config.plan, records)?.winner else { return Ok(false) };
         let (dataset, found) = (&self.config.dataset, format!("the sampler found by trial {}", winner.trial));
-        let verdict = verdict(records, winner.trial);
+        let (verdict, metric) = (verdict(records, winner.trial), self.config.target.metric());
         let Verdict::Publish(gain) = verdict else {
-            progress.say(&format!("{found} is not activated: {verdict}"));
+            progress.say(&format!("{found} is not activated: {}", verdict.text(metric)));
             return Ok(true);
         };
         if self.config.dry_run {
-            progress.say(&format!("a dry run: {found} would be activated, {verdict}"));
+            progress.say(&format!("a dry run: {found} would be activated, {}", verdict.text(metric)));
             return Ok(true);
         }
         let version = match self.promoted_version(winner.trial)? {
@@ -51,8 +51,8 @@ impl Promotion<'_> {
             "activated version {version} of {dataset}: trial {}, validation {}, {} over uniform; \
              `samplerctl sampler rollback {dataset}` takes it back",
             winner.trial,
-            percent(winner.objective),
-            gain
+            metric.show(winner.objective),
+            gain.text(metric)
         ));
         Ok(true)
     }
@@ -92,8 +92,4 @@ impl Promotion<'_> {
             .find(|sampler| sampler.origin.as_ref().is_some_and(|origin| !origin.candidate && ours(origin)))
             .map(|sampler| sampler.version))
     }
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.2}%", 100.0 * share)
 }

@@ -10,6 +10,7 @@ mod pass;
 mod patch_embedding;
 mod squeeze_excitation;
 mod stochastic_depth;
+mod transformer_block;
 
 use tch::Tensor;
 use tch::nn::Path;
@@ -24,12 +25,13 @@ pub(super) use pass::Pass;
 pub(super) use patch_embedding::{PatchEmbedding, PatchSize};
 pub(super) use squeeze_excitation::{Gate, SqueezeExcitation};
 pub(super) use stochastic_depth::stochastic_depth;
+pub(super) use transformer_block::{BlockSize, TransformerBlock};
 
 /// Group of the parameters that AdamW's weight decay leaves alone: biases, norms and tables of positions. Others are group 0.
 pub(super) const GROUP_WITHOUT_DECAY: usize = 1;
 
 /// Adds a parameter that weight decay is for.
-fn add_weight(path: &Path<'_>, name: &str, values: &Tensor) -> Tensor {
+pub(super) fn add_weight(path: &Path<'_>, name: &str, values: &Tensor) -> Tensor {
     path.add(name, values.to_device(path.device()), true)
 }
 

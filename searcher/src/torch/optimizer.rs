@@ -1,6 +1,6 @@
 //! The optimiser of a run.
 
-use tch::nn::{AdamW, Optimizer, OptimizerConfig, Sgd};
+use tch::nn::{AdamW, Optimizer, OptimizerConfig, Sgd, VarStore};
 
 use super::layers::GROUP_WITHOUT_DECAY;
 use super::networks::Model;
@@ -11,16 +11,21 @@ use crate::target::{self, Recipe, TargetError};
 /// AdamW leaves biases, norms and tables of positions without weight decay, as the papers of transformers do; stochastic
 /// gradient descent has it on all parameters, as the papers of residual networks do.
 pub(super) fn optimizer(model: &Model, recipe: &Recipe) -> Result<Optimizer, TargetError> {
+    optimizer_of(model.var_store(), model.has_group_without_decay(), recipe)
+}
+
+/// Returns a fresh optimiser over `weights`, of which some are in [`GROUP_WITHOUT_DECAY`] where that is `grouped`.
+pub(super) fn optimizer_of(weights: &VarStore, grouped: bool, recipe: &Recipe) -> Result<Optimizer, TargetError> {
     let &Recipe { learning_rate, momentum, weight_decay, nesterov, .. } = recipe;
     match recipe.optimizer {
         target::Optimizer::Sgd => {
             let sgd = Sgd { momentum, dampening: 0.0, wd: weight_decay, nesterov };
-            Ok(sgd.build(model.var_store(), learning_rate)?)
+            Ok(sgd.build(weights, learning_rate)?)
         }
         target::Optimizer::AdamW => {
             let adam = AdamW { beta1: momentum, wd: weight_decay, ..AdamW::default() };
-            let mut optimizer = adam.build(model.var_store(), learning_rate)?;
-            if model.has_group_without_decay() {
+            let mut optimizer = adam.build(weights, learning_rate)?;
+            if grouped {
                 optimizer.set_weight_decay_group(GROUP_WITHOUT_DECAY, 0.0);
             }
             Ok(optimizer)

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::features::{FeatureColumns, FeatureRequest, Forgetting, features_of, write_features};
 use super::images::DeviceImages;
 use super::losses::MeanCrossEntropy;
-use super::manifest::Manifest;
+use super::manifest::{self, Manifest};
 use super::networks::Model;
 use super::training;
 use super::{FEATURES_FILE, TorchTarget, checkpoint_file, seed_dropout};
@@ -18,7 +18,7 @@ use crate::target::{
 };
 
 /// What a caller does with progress; `Break` ends the preparation as [`TargetError::Interrupted`].
-type Progress<'a> = dyn FnMut(&PrepareProgress) -> ControlFlow<()> + 'a;
+pub(super) type Progress<'a> = dyn FnMut(&PrepareProgress) -> ControlFlow<()> + 'a;
 
 /// Trains the start network on shuffled epochs and writes its checkpoints and features into `work_dir`.
 ///
@@ -48,7 +48,7 @@ pub fn prepare(
         }
     }
     let target = TorchTarget::new(config, work_dir)?;
-    Manifest::remove(work_dir)?;
+    manifest::remove(work_dir)?;
     let (manifest, watched) = train_start_network(&target, stop, progress)?;
     let mut features = match watched.mean {
         Some(mean) => mean.kept,
@@ -178,9 +178,9 @@ impl MeanFeatures {
 }
 
 /// Batches until asked to stop.
-struct Interruptible<'a> {
-    batches: ShuffledEpochs,
-    stop: &'a Stop,
+pub(super) struct Interruptible<'a> {
+    pub(super) batches: ShuffledEpochs,
+    pub(super) stop: &'a Stop,
 }
 
 impl BatchSource for Interruptible<'_> {
@@ -218,7 +218,7 @@ fn keep(
     Ok(prepared(manifest, config, work_dir, false))
 }
 
-fn tell(progress: &mut Progress<'_>, event: PrepareProgress) -> Result<(), TargetError> {
+pub(super) fn tell(progress: &mut Progress<'_>, event: PrepareProgress) -> Result<(), TargetError> {
     match progress(&event) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(()) => Err(TargetError::Interrupted),

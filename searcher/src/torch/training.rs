@@ -14,7 +14,7 @@ use crate::target::{Augmentation, BatchSource, EpochReport, Recipe, TargetError}
 /// Images that are evaluated at once; bounds the memory of the activations.
 pub(super) const EVALUATION_BATCH: usize = 250;
 /// Steps between looks at the loss: each look waits for the device.
-const STEPS_BETWEEN_LOSS_CHECKS: u64 = 32;
+pub(super) const STEPS_BETWEEN_LOSS_CHECKS: u64 = 32;
 
 /// What a run trains, apart from its data.
 #[derive(Debug, Clone)]
@@ -117,7 +117,7 @@ pub(super) fn chunks(len: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..len).step_by(EVALUATION_BATCH).map(move |start| (start, len.min(start + EVALUATION_BATCH)))
 }
 
-fn check_batch(batch: &[u32], examples: usize) -> Result<(), TargetError> {
+pub(super) fn check_batch(batch: &[u32], examples: usize) -> Result<(), TargetError> {
     if batch.is_empty() {
         return Err(TargetError::Batches { reason: "the batch source gave an empty batch".to_owned() });
     }
@@ -128,7 +128,7 @@ fn check_batch(batch: &[u32], examples: usize) -> Result<(), TargetError> {
 }
 
 /// Returns the sum of losses, which is infinite or NaN from the first such loss on.
-fn finite(total: &Tensor, epoch: u32, step: u64) -> Result<f64, TargetError> {
+pub(super) fn finite(total: &Tensor, epoch: u32, step: u64) -> Result<f64, TargetError> {
     let loss = total.double_value(&[]);
     if loss.is_finite() { Ok(loss) } else { Err(TargetError::Infeasible { loss, step, epoch }) }
 }

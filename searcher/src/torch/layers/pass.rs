@@ -19,7 +19,7 @@ impl Pass {
     }
 
     /// Returns a tensor as convolutions and matrix products take it.
-    pub(super) fn cast(self, tensor: &Tensor) -> Tensor {
+    pub(in crate::torch) fn cast(self, tensor: &Tensor) -> Tensor {
         tensor.to_kind(if self.bf16 { Kind::BFloat16 } else { Kind::Float })
     }
 }

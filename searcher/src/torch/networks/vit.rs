@@ -7,8 +7,8 @@ use tch::nn::Path;
 use super::{Activations, Dimensions, Network};
 use crate::torch::images::to_i64;
 use crate::torch::layers::{
-    Attention, Initialiser, LayerNorm, Linear, LinearWeights, Pass, PatchEmbedding, PatchSize, add_without_decay,
-    stochastic_depth,
+    BlockSize, Initialiser, LayerNorm, Linear, LinearWeights, Pass, PatchEmbedding, PatchSize, TransformerBlock,
+    add_without_decay,
 };
 
 /// Width of a token.
@@ -17,8 +17,6 @@ const WIDTH: usize = 192;
 const HEADS: usize = 3;
 /// Blocks.
 const DEPTH: usize = 12;
-/// Width within a block's perceptron, for one of a token's.
-const EXPANSION: usize = 4;
 /// Pixels of a patch's side.
 const PATCH: usize = 16;
 /// Pixels of a patch's side in small images.
@@ -36,7 +34,7 @@ pub(super) struct VitTiny {
     patches: PatchEmbedding,
     class_token: Tensor,
     positions: Tensor,
-    blocks: Vec<Block>,
+    blocks: Vec<TransformerBlock>,
     norm: LayerNorm,
     classifier: Linear,
 }
@@ -58,7 +56,8 @@ impl VitTiny {
         let blocks = (0..DEPTH)
             .map(|block| {
                 let drop = STOCHASTIC_DEPTH * block as f64 / (DEPTH - 1) as f64;
-                Block::new(&(root / "blocks" / block), initialiser, drop)
+                let size = BlockSize { width: WIDTH, heads: HEADS, epsilon: EPSILON, deviation: DEVIATION, drop };
+                TransformerBlock::new(&(root / "blocks" / block), initialiser, size)
             })
             .collect();
         let norm = LayerNorm::new(&(root / "norm"), WIDTH, EPSILON);
@@ -72,47 +71,12 @@ impl Network for VitTiny {
         let patches = self.patches.forward(images, pass).flatten(2, -1).transpose(1, 2);
         let class_token = self.class_token.expand([images.size()[0], -1, -1], false);
         let tokens = Tensor::cat(&[class_token, patches.to_kind(self.class_token.kind())], 1) + &self.positions;
-        let tokens = self.blocks.iter().fold(tokens, |tokens, block| block.forward(tokens, pass));
+        let tokens = self.blocks.iter().fold(tokens, |tokens, block| block.forward(tokens, None, pass));
         let hidden = self.norm.forward(&tokens.select(1, 0));
         Activations { logits: self.classifier.forward(&hidden, pass), hidden: Some(hidden) }
     }
 
     fn classifier(&self) -> &'static str {
         "head"
-    }
-}
-
-/// Attention and a perceptron, each behind a norm and beside a shortcut.
-#[derive(Debug)]
-struct Block {
-    norms: [LayerNorm; 2],
-    attention: Attention,
-    perceptron: [Linear; 2],
-    /// Probability that a branch is dropped.
-    drop: f64,
-}
-
-impl Block {
-    fn new(path: &Path<'_>, initialiser: &mut Initialiser, drop: f64) -> Self {
-        let weights = LinearWeights::TruncatedNormal(DEVIATION);
-        let perceptron = path / "mlp";
-        Self {
-            norms: ["norm1", "norm2"].map(|name| LayerNorm::new(&(path / name), WIDTH, EPSILON)),
-            attention: Attention::new(&(path / "attn"), initialiser, WIDTH, HEADS, weights),
-            perceptron: [
-                Linear::new(&(&perceptron / "fc1"), initialiser, WIDTH, EXPANSION * WIDTH, weights),
-                Linear::new(&(&perceptron / "fc2"), initialiser, EXPANSION * WIDTH, WIDTH, weights),
-            ],
-            drop,
-        }
-    }
-
-    fn forward(&self, tokens: Tensor, pass: Pass) -> Tensor {
-        let branch = self.attention.forward(&self.norms[0].forward(&tokens), None, pass);
-        let tokens = tokens + stochastic_depth(branch, self.drop, pass);
-        let [first, second] = &self.perceptron;
-        let inner = first.forward(&self.norms[1].forward(&tokens), pass).gelu("none");
-        let branch = second.forward(&inner, pass);
-        tokens + stochastic_depth(branch, self.drop, pass)
     }
 }
