@@ -64,7 +64,7 @@ def render(store: Store) -> str:
 RANKS_NOTE = """\
 Methods are ranked within each problem, noise and seed, equal regrets sharing their ranks; a column is the mean over the runs that
 all its methods have made, in brackets the 95% interval of seeds drawn with replacement (none of one seed). A method that was run on
-less than a quarter of a group's problems and noises is not ranked there; in
+less than a quarter of a group's problems and noises, or alone, is not ranked there; in
 *all* those are ranked that are ranked in a group, over the runs that all of them have made. *Swift Sampler, cube* is ranked in the place of ours.
 """
 AGAINST_NOTE = """\
@@ -92,9 +92,10 @@ def _enough(regrets: Regrets) -> set[str]:
 
 
 def _average(regrets: Regrets, enough: set[str]) -> dict[str, Estimate]:
-    """Returns average ranks, with ours on the cube in place of ours."""
-    found = average_ranks(regrets, [key for key in enough if key != CUBE])
-    if CUBE in enough and SWIFT in enough:
+    """Returns average ranks, with ours on the cube in place of ours; none of a method that has nothing beside it."""
+    compared = [key for key in enough if key != CUBE]
+    found = average_ranks(regrets, compared) if len(compared) > 1 else {}
+    if found and CUBE in enough and SWIFT in enough:
         found |= {CUBE: of for key, of in average_ranks(regrets, [key for key in enough if key != SWIFT]).items() if key == CUBE}
     return found
 

@@ -291,3 +291,11 @@ def test_in_all_groups_those_are_ranked_that_are_ranked_in_any() -> None:
     assert {key: of.mean for key, of in found["classical"].items()} == {SWIFT: 1.0, "vizier": 2.0}
     assert set(found["bbob"]) == {SWIFT, "random"}, "one of eight is too few"
     assert {key: (of.mean, of.blocks) for key, of in found["all"].items()} == {SWIFT: (2.0, 2), "random": (1.0, 2), "vizier": (3.0, 2)}
+
+
+def test_a_method_alone_in_a_group_is_not_ranked() -> None:
+    alone = {Block("levy10@0", 100, 1): {SWIFT: 1.0}}
+    both = {Block("sampler@0", 100, 1): {SWIFT: 1.0, "random": 2.0}}
+    found = page.ranked({"simulator": both, "classical": alone, "all": alone | both})
+    assert found["classical"] == {}
+    assert {key: of.mean for key, of in found["simulator"].items()} == {SWIFT: 1.0, "random": 2.0}
