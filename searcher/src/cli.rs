@@ -2,6 +2,7 @@
 
 mod baseline;
 mod data;
+mod evaluation;
 mod language;
 mod logits;
 mod method;

@@ -7,20 +7,24 @@ mod cifar;
 mod error;
 mod fingerprint;
 pub mod format;
+pub mod held_out_classes;
 pub mod idx;
 mod image_folder;
 pub mod label_noise;
+pub mod pairs;
 pub mod split;
 pub mod synthetic;
 mod training_set;
 mod values;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 pub use error::DataError;
 pub use format::{DataFormat, Source};
+pub use held_out_classes::HeldOutClasses;
 pub use split::Split;
 pub(crate) use training_set::write_array;
 pub use training_set::{is_training_set_in, write_training_set};
@@ -53,6 +57,9 @@ pub struct DataConfig {
     pub noisy_validation: bool,
     /// Seed of the permutation and of the noise.
     pub seed: u64,
+    /// Classes that no network trains on; `None`: all sets have the same classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out_classes: Option<HeldOutClasses>,
 }
 
 impl DataConfig {
@@ -74,6 +81,7 @@ impl DataConfig {
             label_noise: 0.0,
             noisy_validation: false,
             seed: 0,
+            held_out_classes: None,
         }
     }
 
@@ -83,7 +91,9 @@ impl DataConfig {
     ///
     /// Names the file and what is wrong with it, or the setting that the data does not allow.
     pub fn load(&self) -> Result<Split, DataError> {
-        Split::new(self, self.format.unwrap_or(DataFormat::Idx).read(&self.path, self.image_size)?)
+        let own_classes = self.held_out_classes == Some(HeldOutClasses::Own);
+        let format = self.format.unwrap_or(DataFormat::Idx);
+        Split::new(self, format.read(&self.path, self.image_size, own_classes)?)
     }
 }
 
@@ -154,6 +164,36 @@ impl LabelledImages {
     #[must_use]
     pub fn wrong_labels(&self) -> Vec<bool> {
         self.labels.iter().zip(&self.true_labels).map(|(label, truth)| label != truth).collect()
+    }
+
+    /// Returns the images whose labels are `wanted`, with their positions.
+    pub(crate) fn select(&self, wanted: impl Fn(u16) -> bool) -> (Self, Vec<usize>) {
+        let positions: Vec<usize> = (0..self.len()).filter(|&position| wanted(self.labels[position])).collect();
+        let labels = |of: &[u16]| positions.iter().map(|&position| of[position]).collect();
+        let chosen = Self {
+            shape: self.shape,
+            pixels: self.pixels.select(&positions, self.shape.pixels()),
+            labels: labels(&self.labels),
+            true_labels: labels(&self.true_labels),
+        };
+        (chosen, positions)
+    }
+
+    /// Puts the images of `other`, which have the same shape, behind these.
+    pub(crate) fn join(mut self, other: Self) -> Self {
+        self.pixels.join(other.pixels);
+        self.labels.extend(other.labels);
+        self.true_labels.extend(other.true_labels);
+        self
+    }
+
+    /// Numbers the classes that are there from 0, in their order.
+    pub(crate) fn number_classes_from_zero(&mut self) {
+        let there: BTreeSet<u16> = self.labels.iter().chain(&self.true_labels).copied().collect();
+        let number: BTreeMap<u16, u16> = there.into_iter().zip(0..).collect();
+        for label in self.labels.iter_mut().chain(&mut self.true_labels) {
+            *label = number[label];
+        }
     }
 
     /// Puts the images that were at `order` to 0, 1, 2, …; `order` holds each position once.

@@ -3,6 +3,7 @@
 mod architecture;
 mod augmentation;
 mod error;
+mod evaluation;
 mod feature;
 mod hashed_file;
 mod loss;
@@ -24,6 +25,7 @@ use crate::data::DataConfig;
 pub use architecture::Architecture;
 pub use augmentation::Augmentation;
 pub use error::TargetError;
+pub use evaluation::{Evaluation, Head};
 pub use feature::{Feature, GradientNorm};
 pub use hashed_file::HashedFile;
 pub use loss::Loss;
@@ -194,6 +196,12 @@ pub struct PrepareConfig {
     /// Whether images lie in memory pixel by pixel, rather than channel by channel; absent: on a GPU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels_last: Option<bool>,
+    /// How networks are scored.
+    #[serde(default, skip_serializing_if = "Evaluation::is_default")]
+    pub evaluation: Evaluation,
+    /// What follows the last hidden layer.
+    #[serde(default, skip_serializing_if = "Head::is_default")]
+    pub head: Head,
 }
 
 impl PrepareConfig {
@@ -219,6 +227,8 @@ impl PrepareConfig {
             weights: None,
             augmentation: Augmentation::default(),
             channels_last: None,
+            evaluation: Evaluation::default(),
+            head: Head::default(),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod augmentation;
 mod cuda;
+mod evaluation;
 mod features;
 mod images;
 pub mod language;
@@ -24,13 +25,14 @@ use std::path::{Path, PathBuf};
 
 use tch::Device;
 
-use crate::data::Split;
+use crate::data::{Split, pairs};
 use crate::randomness::seed_for;
 use crate::target::{
-    BatchSource, Checkpoint, EpochReport, Network, OtherClasses, Places, PrepareConfig, Recipe, Start, Target,
-    TargetError, TrainingOutcome, TrainingRun,
+    BatchSource, Checkpoint, EpochReport, Evaluation, Network, OtherClasses, Places, PrepareConfig, Recipe, Start,
+    Target, TargetError, TrainingOutcome, TrainingRun,
 };
 
+use evaluation::Scoring;
 pub use features::{FeatureColumns, FeatureRequest, features_of, write_features};
 pub use images::DeviceImages;
 pub use logits::write_logits;
@@ -118,6 +120,8 @@ struct TorchTarget {
     wrong_labels: Vec<bool>,
     validation: DeviceImages,
     test: DeviceImages,
+    /// What is scored on the validation and on the test set.
+    scoring: (Scoring, Scoring),
 }
 
 impl TorchTarget {
@@ -134,19 +138,36 @@ impl TorchTarget {
         let on_device = DeviceImages::like(&validation, &train);
         drop(validation);
         let validation = on_device;
-        let test = DeviceImages::like(&test, &train);
+        let evaluation = &config.evaluation;
+        let pairs = match evaluation {
+            Evaluation::Verification { test_pairs: Some(file), .. } => {
+                Some(pairs::read(file, &config.data.path, config.data.image_size)?)
+            }
+            _ => None,
+        };
+        let (test, test_scoring) = match pairs {
+            Some(pairs) => (DeviceImages::like(&pairs.images, &train), Scoring::of_pairs(&pairs.same)),
+            None => {
+                let test = DeviceImages::like(&test, &train);
+                let scoring = Scoring::new(evaluation, &test, seed_for(config.seed, 0, "test scoring"))?;
+                (test, scoring)
+            }
+        };
+        let scoring =
+            (Scoring::new(evaluation, &validation, seed_for(config.seed, 0, "validation scoring"))?, test_scoring);
         let (config, work_dir) = (config.clone(), work_dir.to_owned());
-        Ok(Self { config, work_dir, device, classes, fingerprint, train, wrong_labels, validation, test })
+        Ok(Self { config, work_dir, device, classes, fingerprint, train, wrong_labels, validation, test, scoring })
     }
 
     /// The network from scratch: initial weights of `seed`, with those of the weights' file in their place, or the weights of
     /// the user's module. Also returns which classes the file's last layer tells apart, where it is not taken.
     fn fresh_model(&self, seed: u64) -> Result<(Model, Option<OtherClasses>), TargetError> {
         let (shape, classes, device) = (self.train.shape(), self.classes, self.device);
-        let mut model = match &self.config.target {
+        let model = match &self.config.target {
             Network::BuiltIn(architecture) => Model::new(*architecture, shape, classes, seed, device),
             Network::Module(module) => Model::of_module(module, shape, classes, device)?,
         };
+        let mut model = model.with_head(self.config.head)?;
         model.set_channels_last(self.channels_last());
         let Some(weights) = &self.config.weights else { return Ok((model, None)) };
         weights.check_file()?;
@@ -163,6 +184,11 @@ impl TorchTarget {
         training::Plan { epochs, batch_size, seed, recipe, augmentation: self.config.augmentation }
     }
 
+    /// The network's score on the validation set.
+    fn validate(&self, model: &Model) -> Result<f64, TargetError> {
+        self.scoring.0.score(model, &self.validation)
+    }
+
     /// What a run's loss may look at.
     fn surroundings(&self, run: &TrainingRun, recipe: &Recipe) -> Surroundings<'_> {
         let Self { train, wrong_labels, validation, .. } = self;
@@ -176,7 +202,8 @@ impl TorchTarget {
         let mut model = match &self.config.target {
             Network::BuiltIn(architecture) => Model::blank(*architecture, shape, classes, device),
             Network::Module(module) => Model::of_module(module, shape, classes, device)?,
-        };
+        }
+        .with_head(self.config.head)?;
         model.set_channels_last(self.channels_last());
         model.load(&self.work_dir.join(checkpoint_file(&self.config.target, checkpoint)))?;
         Ok(model)
@@ -206,6 +233,11 @@ impl Target for TorchTarget {
             Start::Last => self.model_at(Checkpoint::Last)?,
             Start::Best => self.model_at(Checkpoint::Best)?,
         };
+        if run.loss.needs_classes_of_training() && self.config.data.held_out_classes.is_some() {
+            let (value, expected) =
+                (run.loss.name().to_owned(), "it needs a validation set of the classes that are trained on");
+            return Err(TargetError::InvalidRun { field: "loss", value, expected });
+        }
         seed_dropout(run.seed);
         let recipe = run.recipe.apply(self.config.target.recipe());
         model.train_in(recipe.precision)?;
@@ -215,9 +247,17 @@ impl Target for TorchTarget {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(TargetError::Interrupted),
         };
-        let epochs = training::train(&model, &self.train, &self.validation, &plan, batches, loss.as_mut(), &mut each)?;
+        let epochs = training::train(
+            &model,
+            &self.train,
+            &|model| self.validate(model),
+            &plan,
+            batches,
+            loss.as_mut(),
+            &mut each,
+        )?;
         drop(loss);
-        let test_accuracy = evaluate_test.then(|| training::accuracy(&model, &self.test)).transpose()?;
+        let test_accuracy = evaluate_test.then(|| self.scoring.1.score(&model, &self.test)).transpose()?;
         Ok(TrainingOutcome { epochs, test_accuracy })
     }
 }

@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use swift_sampler_searcher::data::{
-    DataConfig, DataFormat, ImageShape, LabelledImages, Source, Values, is_training_set_in, write_training_set,
+    DataConfig, DataFormat, HeldOutClasses, ImageShape, LabelledImages, Source, Values, is_training_set_in,
+    write_training_set,
 };
 
 fn fixture(name: &str) -> PathBuf {
@@ -13,11 +14,11 @@ fn fixture(name: &str) -> PathBuf {
 
 fn read(name: &str, image_size: Option<u32>) -> Source {
     let path = fixture(name);
-    DataFormat::recognise(&path).unwrap().read(&path, image_size).unwrap()
+    DataFormat::recognise(&path).unwrap().read(&path, image_size, false).unwrap()
 }
 
 fn refusal(name: &str) -> String {
-    DataFormat::Arrays.read(&fixture(name), None).unwrap_err().to_string()
+    DataFormat::Arrays.read(&fixture(name), None, false).unwrap_err().to_string()
 }
 
 #[test]
@@ -54,11 +55,38 @@ fn images_are_brought_to_a_size_and_without_one_must_agree() {
         std::fs::create_dir(folder.path().join(class)).unwrap();
         image::RgbImage::new(6, size).save(folder.path().join(class).join("x.png")).unwrap();
     }
-    let message = DataFormat::ImageFolder.read(folder.path(), None).unwrap_err().to_string();
+    let message = DataFormat::ImageFolder.read(folder.path(), None, false).unwrap_err().to_string();
     assert!(message.contains("b/x.png: 6x5 pixels") && message.contains("--image-size"), "{message}");
     std::fs::write(folder.path().join("a/x.png"), "no picture").unwrap();
-    let message = DataFormat::ImageFolder.read(folder.path(), Some(4)).unwrap_err().to_string();
+    let message = DataFormat::ImageFolder.read(folder.path(), Some(4), false).unwrap_err().to_string();
     assert!(message.contains("a/x.png"), "{message}");
+}
+
+#[test]
+fn val_and_test_may_have_classes_of_their_own_if_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    for (place, images) in [("train/a", 2u8), ("train/b", 3), ("val/c", 2), ("val/d", 2), ("test/e", 4)] {
+        std::fs::create_dir_all(folder.path().join(place)).unwrap();
+        for number in 0..images {
+            let pixel = image::Rgb([number, images, 0]);
+            image::RgbImage::from_pixel(2, 2, pixel)
+                .save(folder.path().join(place).join(format!("{number}.png")))
+                .unwrap();
+        }
+    }
+    assert!(DataFormat::ImageFolder.read(folder.path(), None, false).is_err());
+    let config = DataConfig {
+        format: Some(DataFormat::ImageFolder),
+        held_out_classes: Some(HeldOutClasses::Own),
+        train_examples: None,
+        validation_examples: None,
+        ..DataConfig::new(folder.path())
+    };
+    let split = config.load().unwrap();
+    assert_eq!((split.train.len(), split.validation.labels.len(), split.test.labels), (5, 4, vec![0; 4]));
+    let mut labels = split.validation.labels;
+    labels.sort_unstable();
+    assert_eq!(labels, [0, 0, 1, 1]);
 }
 
 #[test]
@@ -71,11 +99,11 @@ fn without_a_test_folder_val_is_the_test_set_and_a_class_that_train_lacks_is_ref
     picture("train/a");
     picture("train/b");
     picture("val/b");
-    let source = DataFormat::ImageFolder.read(folder.path(), None).unwrap();
+    let source = DataFormat::ImageFolder.read(folder.path(), None, false).unwrap();
     assert!(source.validation.is_none());
     assert_eq!(source.test.unwrap().labels, [1], "labels are those of train");
     picture("val/c");
-    let message = DataFormat::ImageFolder.read(folder.path(), None).unwrap_err().to_string();
+    let message = DataFormat::ImageFolder.read(folder.path(), None, false).unwrap_err().to_string();
     assert!(message.contains("class \"c\"") && message.contains("a, b"), "{message}");
 }
 
@@ -128,6 +156,6 @@ fn a_training_set_is_written_as_it_is_read_again() {
             let [written, read] = [format!("train_{array}.npy"), format!("{array}.npy")];
             std::fs::rename(folder.path().join(written), folder.path().join(read)).unwrap();
         }
-        assert_eq!(DataFormat::Arrays.read(folder.path(), None).unwrap().train, train, "{name}");
+        assert_eq!(DataFormat::Arrays.read(folder.path(), None, false).unwrap().train, train, "{name}");
     }
 }

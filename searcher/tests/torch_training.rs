@@ -5,12 +5,13 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use swift_sampler_searcher::data::{DataConfig, idx, synthetic};
+use swift_sampler_searcher::data::{DataConfig, HeldOutClasses, idx, synthetic};
 use swift_sampler_searcher::features_file;
 use swift_sampler_searcher::stop::Stop;
 use swift_sampler_searcher::target::{
-    Architecture, BatchSource, Checkpoint, EpochReport, Feature, Loss, PrepareConfig, PrepareProgress, Prepared,
-    RecipeOverrides, ShuffledEpochs, Start, Target, TargetError, TrainingOutcome, TrainingRun,
+    Architecture, BatchSource, Checkpoint, EpochReport, Evaluation, Feature, Head, Loss, PrepareConfig,
+    PrepareProgress, Prepared, RecipeOverrides, ShuffledEpochs, Start, Target, TargetError, TrainingOutcome,
+    TrainingRun,
 };
 use swift_sampler_searcher::torch::{open_target, prepare};
 
@@ -239,4 +240,58 @@ fn features_are_those_asked_for_and_the_start_network_is_trained_again_only_wher
     assert!(forgetting.iter().all(|count| [0.0, 1.0, 4.0].contains(count)), "{forgetting:?}");
     assert!(forgetting.contains(&0.0) && forgetting.contains(&4.0), "some labels are wrong and never learned");
     assert_eq!(std::fs::read(&prepared.start).unwrap(), start, "watching changes nothing");
+}
+
+/// Data of sixteen classes, of which networks train on twelve.
+fn held_out(evaluation: Evaluation, head: Head) -> (tempfile::TempDir, PrepareConfig) {
+    let (folder, config) = setup(Architecture::Mlp);
+    idx::write_labelled(folder.path(), "train", &synthetic::blobs(800, 16, 1)).unwrap();
+    idx::write_labelled(folder.path(), "t10k", &synthetic::blobs(400, 16, 2)).unwrap();
+    let classes = HeldOutClasses::Listed { validation: vec![1, 4], test: vec![6, 7] };
+    let data = DataConfig {
+        train_examples: None,
+        validation_examples: None,
+        held_out_classes: Some(classes),
+        label_noise: 0.0,
+        ..config.data.clone()
+    };
+    let config = PrepareConfig { data, evaluation, head, epochs: 4, ..config };
+    (folder, config)
+}
+
+#[test]
+fn networks_are_scored_on_episodes_of_classes_that_they_never_saw() {
+    let (folder, config) =
+        held_out(Evaluation::Episodes { ways: 2, shots: 1, queries: 5, episodes: 100 }, Head::Linear);
+    let work_dir = folder.path().join("work");
+    prepare_quietly(&config, &work_dir);
+    let mut target = open_target(&config, &work_dir).unwrap();
+    assert_eq!(target.training_examples(), 600);
+    let run = run(Start::Last, 2);
+    let mut batches = ShuffledEpochs::new(600, 20, 9);
+    let outcome = target.train(&run, &mut batches, true, &mut |_| ControlFlow::Continue(())).unwrap();
+    assert!(outcome.test_accuracy.unwrap() > 0.65, "{outcome:?}");
+    // A loss that looks at the validation set's labels would compare other classes.
+    let reweighted = TrainingRun { loss: Loss::LearningToReweight, ..run };
+    let error = target.train(&reweighted, &mut batches, false, &mut |_| ControlFlow::Continue(())).unwrap_err();
+    assert!(error.to_string().contains("classes that are trained on"), "{error}");
+}
+
+#[test]
+fn embeddings_trained_with_a_margin_tell_pairs_apart() {
+    let (folder, config) = held_out(Evaluation::Verification { pairs: 400, test_pairs: None }, Head::MARGIN);
+    // Squares in other places than those of training look like nothing to this network: the same classes then.
+    let config = PrepareConfig { data: DataConfig { held_out_classes: None, ..config.data.clone() }, ..config };
+    let epochs = prepare_quietly(&config, &folder.path().join("work")).epochs;
+    assert!(epochs.last().unwrap().validation_accuracy > 0.9, "{epochs:?}");
+}
+
+#[test]
+fn a_margin_makes_training_harder_than_its_cosines_are() {
+    let (folder, config) = held_out(Evaluation::Verification { pairs: 100, test_pairs: None }, Head::MARGIN);
+    let plain = PrepareConfig { head: Head::Margin { scale: 30.0, margin: 0.0 }, ..config.clone() };
+    let first_loss =
+        |config: &PrepareConfig, name: &str| prepare_quietly(config, &folder.path().join(name)).epochs[0].training_loss;
+    let (harder, plain) = (first_loss(&config, "margin"), first_loss(&plain, "plain"));
+    assert!(harder > 1.3 * plain, "{harder} with a margin, {plain} without");
 }

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::data::DataOptions;
+use super::evaluation::EvaluationOptions;
 use super::language::LanguageOptions;
 use super::training::TrainingOptions;
 use crate::command_target::CommandTarget;
+use crate::data::DataConfig;
 use crate::error::SearcherError;
 use crate::language::LanguageConfig;
 use crate::preparation::TargetConfig;
@@ -49,6 +51,11 @@ pub struct PrepareOptions {
     /// Share of each class's training labels to change to another class
     #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
     label_noise: f64,
+    /// Make labels of the validation set wrong as well, as where no clean labels are to be had
+    #[arg(long)]
+    noisy_validation: bool,
+    #[command(flatten)]
+    evaluation: EvaluationOptions,
     /// Seeds data split, label noise, start network and search
     #[arg(long, default_value_t = 0)]
     pub(super) seed: u64,
@@ -133,7 +140,11 @@ impl PrepareOptions {
         if cfg!(not(feature = "torch")) {
             return Err(SearcherError::WithoutTorch { target: network.name().to_owned() });
         }
-        let data = self.data.config(name, self.label_noise, self.seed)?;
+        let data = DataConfig {
+            noisy_validation: self.noisy_validation,
+            held_out_classes: self.evaluation.held_out_classes()?,
+            ..self.data.config(name, self.label_noise, self.seed)?
+        };
         let config = PrepareConfig {
             seed: self.seed,
             features_from,
@@ -141,6 +152,8 @@ impl PrepareOptions {
                 InputScaleName::Standardised => InputScale::Standardised,
                 InputScaleName::Stored => InputScale::Stored,
             },
+            evaluation: self.evaluation.evaluation(),
+            head: self.evaluation.head(),
             extra_features: self.extra_features(),
             gradient_norm: match self.gradient_norm {
                 GradientNormName::LastLayer => GradientNorm::LastLayer,

@@ -84,7 +84,7 @@ mod tests {
             fs::write(folder.path().join(name), records(&[[0, 3], [0, 9]], RECORD_10)).unwrap();
         }
         assert_eq!(DataFormat::recognise(folder.path()).unwrap(), DataFormat::Cifar10);
-        let source = DataFormat::Cifar10.read(folder.path(), None).unwrap();
+        let source = DataFormat::Cifar10.read(folder.path(), None, false).unwrap();
         assert_eq!(source.train.labels, [3, 9].repeat(5));
         let pixels = source.train.pixels.bytes().unwrap();
         assert_eq!((pixels[3072], pixels[3072 + 1024], pixels.len()), (1, 200, 10 * 3072));
@@ -95,7 +95,7 @@ mod tests {
             fs::write(folder.path().join(name), records(&[[19, 99], [1, 0]], RECORD_100)).unwrap();
         }
         assert_eq!(DataFormat::recognise(folder.path()).unwrap(), DataFormat::Cifar100);
-        assert_eq!(DataFormat::Cifar100.read(folder.path(), None).unwrap().train.labels, [99, 0]);
+        assert_eq!(DataFormat::Cifar100.read(folder.path(), None, false).unwrap().train.labels, [99, 0]);
     }
 
     #[test]

@@ -7,6 +7,12 @@ use super::ImageShape;
 /// Why data could not be read or split.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
+    /// The data cannot be cut by these classes.
+    #[error("classes held out: {reason}")]
+    HeldOutClasses {
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
     /// Neither the plain file nor its `.gz` exists.
     #[error("{}: neither {name} nor {name}.gz is there (scripts/setup-data fetches Fashion-MNIST)", folder.display())]
     Missing {

@@ -62,12 +62,13 @@ impl DataFormat {
         Err(DataError::UnknownFormat { path: path.to_owned() })
     }
 
-    /// Reads the data set at `path`; images of folders become `image_size` pixels wide and high, if it is given.
+    /// Reads the data set at `path`; images of folders become `image_size` pixels wide and high, if it is given. With
+    /// `own_classes`, folders `val` and `test` have other classes than `train`.
     ///
     /// # Errors
     ///
     /// Names the file and what is wrong with it.
-    pub fn read(self, path: &Path, image_size: Option<u32>) -> Result<Source, DataError> {
+    pub fn read(self, path: &Path, image_size: Option<u32>, own_classes: bool) -> Result<Source, DataError> {
         match self {
             Self::Idx => Ok(Source {
                 train: idx::read_labelled(path, "train")?,
@@ -76,7 +77,7 @@ impl DataFormat {
             }),
             Self::Cifar10 => cifar::read_10(path),
             Self::Cifar100 => cifar::read_100(path),
-            Self::ImageFolder => image_folder::read(path, image_size),
+            Self::ImageFolder => image_folder::read(path, image_size, own_classes),
             Self::Arrays => arrays::read(path),
         }
     }

@@ -14,15 +14,16 @@ use image::{ImageReader, RgbImage};
 use super::{DataError, ImageShape, LabelledImages, Source, Values};
 
 const CHANNELS: usize = 3;
-const EXTENSIONS: [&str; 3] = ["png", "jpg", "jpeg"];
+pub(super) const EXTENSIONS: [&str; 3] = ["png", "jpg", "jpeg"];
 
 /// Tells whether a folder holds classes, or `train` with classes.
 pub(super) fn is_one(path: &Path) -> bool {
     classes_of(path).is_ok_and(|classes| !classes.is_empty())
 }
 
-/// Reads every image, on all cores; `size` makes all of them square, else all must have the size of the first.
-pub(super) fn read(path: &Path, size: Option<u32>) -> Result<Source, DataError> {
+/// Reads every image, on all cores; `size` makes all of them square, else all must have the size of the first. With
+/// `own_classes` each folder numbers its own classes from 0.
+pub(super) fn read(path: &Path, size: Option<u32>, own_classes: bool) -> Result<Source, DataError> {
     let train_folder = path.join("train");
     if !train_folder.is_dir() {
         let classes = classes_of(path)?;
@@ -32,7 +33,11 @@ pub(super) fn read(path: &Path, size: Option<u32>) -> Result<Source, DataError> 
     let train = read_set(&train_folder, &classes, size)?;
     let optional = |name: &str| -> Result<Option<LabelledImages>, DataError> {
         let folder = path.join(name);
-        if folder.is_dir() { read_set(&folder, &classes, size).map(Some) } else { Ok(None) }
+        if !folder.is_dir() {
+            return Ok(None);
+        }
+        let own = if own_classes { classes_of(&folder)? } else { classes.clone() };
+        read_set(&folder, &own, size).map(Some)
     };
     match (optional("val")?, optional("test")?) {
         (held_out, None) => Ok(Source { train, validation: None, test: held_out }),
@@ -53,16 +58,21 @@ fn read_set(folder: &Path, classes: &[String], size: Option<u32>) -> Result<Labe
         labels.extend(of_class.iter().map(|_| label));
         files.extend(of_class);
     }
-    let Some(first) = files.first() else {
+    if files.is_empty() {
         let reason = "no class has a PNG or JPEG file".to_owned();
         return Err(DataError::Content { path: folder.to_owned(), reason });
-    };
+    }
+    read_files(&files, labels, size)
+}
+
+/// Reads images, at least one, with their labels.
+pub(super) fn read_files(files: &[PathBuf], labels: Vec<u16>, size: Option<u32>) -> Result<LabelledImages, DataError> {
     let (width, height) = match size {
         Some(size) => (size, size),
-        None => decode(first)?.dimensions(),
+        None => decode(&files[0])?.dimensions(),
     };
     let shape = ImageShape { channels: CHANNELS, height: height as usize, width: width as usize };
-    let pixels = decode_all(&files, shape, size)?;
+    let pixels = decode_all(files, shape, size)?;
     Ok(LabelledImages::new(shape, Values::Bytes(pixels), labels))
 }
 

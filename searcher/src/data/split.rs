@@ -1,5 +1,6 @@
 //! The split into train, validation and test.
 
+use super::held_out_classes::{CutByClass, HeldOutClasses};
 use super::label_noise::add_label_noise;
 use super::{DataConfig, DataError, LabelledImages, Source};
 use crate::randomness::seed_for;
@@ -23,6 +24,8 @@ pub struct Split {
     pub train_rows: Vec<usize>,
     /// How many examples the files have for training, in their order.
     pub source_rows: usize,
+    /// Whether validation and test have classes that `train` lacks.
+    other_classes: bool,
 }
 
 impl Split {
@@ -32,12 +35,15 @@ impl Split {
     ///
     /// If `source` is too small, the shapes differ or the noise rate is impossible.
     pub fn new(config: &DataConfig, source: Source) -> Result<Self, DataError> {
-        let Source { train: mut rest, validation, test } = source;
-        for other in validation.iter().chain(&test) {
-            if rest.shape != other.shape {
-                return Err(DataError::ShapeMismatch { train: rest.shape, test: other.shape });
+        for other in source.validation.iter().chain(&source.test) {
+            if source.train.shape != other.shape {
+                return Err(DataError::ShapeMismatch { train: source.train.shape, test: other.shape });
             }
         }
+        if let Some(classes) = &config.held_out_classes {
+            return Self::by_class(config, classes, source);
+        }
+        let Source { train: mut rest, validation, test } = source;
         let counts = Counts::new(config, rest.len(), validation.is_some(), test.is_some())?;
         let rows = permutation(config, rest.len());
         rest.rearrange(&rows);
@@ -58,12 +64,45 @@ impl Split {
         if config.noisy_validation {
             add_label_noise(&mut validation, config.label_noise, seed_for(config.seed, 0, "validation labels"))?;
         }
-        Ok(Self { train, validation, test, train_rows: rows[..counts.train].to_vec(), source_rows: rows.len() })
+        Ok(Self {
+            train,
+            validation,
+            test,
+            train_rows: rows[..counts.train].to_vec(),
+            source_rows: rows.len(),
+            other_classes: false,
+        })
     }
 
-    /// Returns the number of classes over all three sets.
+    /// Trains on some classes and holds out the others.
+    fn by_class(config: &DataConfig, classes: &HeldOutClasses, source: Source) -> Result<Self, DataError> {
+        let source_rows = source.train.len();
+        let CutByClass { mut train, train_rows, validation, mut test } = classes.cut(source)?;
+        let order = permutation(config, train.len());
+        train.rearrange(&order);
+        let wanted = config.train_examples.unwrap_or(order.len());
+        if wanted == 0 || wanted > order.len() {
+            let (validation, test) = (validation.len(), test.len());
+            return Err(DataError::TooFewExamples { train: wanted.max(1), validation, test, available: order.len() });
+        }
+        drop(train.split_off(wanted));
+        let train_rows = order[..wanted].iter().map(|&row| train_rows[row]).collect();
+        let validation = first_of(validation, config)?;
+        if let Some(wanted) = config.test_examples.filter(|wanted| *wanted < test.len()) {
+            test.rearrange(&permutation(config, test.len()));
+            drop(test.split_off(wanted));
+        }
+        add_label_noise(&mut train, config.label_noise, seed_for(config.seed, 0, "training labels"))?;
+        Ok(Self { train, validation, test, train_rows, source_rows, other_classes: true })
+    }
+
+    /// Returns the number of classes that a network has to tell apart: over all three sets, or those of training where the
+    /// others have classes of their own.
     #[must_use]
     pub fn classes(&self) -> usize {
+        if self.other_classes {
+            return self.train.classes();
+        }
         [&self.train, &self.validation, &self.test].into_iter().map(LabelledImages::classes).max().unwrap_or(0)
     }
 }

@@ -42,6 +42,27 @@ impl Values {
         }
     }
 
+    /// Returns the rows of `size` values at `positions`.
+    pub(super) fn select(&self, positions: &[usize], size: usize) -> Self {
+        match self {
+            Self::Bytes(values) => Self::Bytes(select(values, positions, size)),
+            Self::Floats(values) => Self::Floats(select(values, positions, size)),
+        }
+    }
+
+    /// Puts other values of the same kind behind these; of another kind, both become floats.
+    pub(super) fn join(&mut self, other: Self) {
+        match (&mut *self, other) {
+            (Self::Bytes(values), Self::Bytes(other)) => values.extend(other),
+            (Self::Floats(values), Self::Floats(other)) => values.extend(other),
+            (Self::Bytes(values), Self::Floats(other)) => {
+                let floats = values.iter().map(|&value| f32::from(value)).chain(other).collect();
+                *self = Self::Floats(floats);
+            }
+            (Self::Floats(values), Self::Bytes(other)) => values.extend(other.into_iter().map(f32::from)),
+        }
+    }
+
     /// Cuts the values from `at` on off and returns them.
     pub(super) fn split_off(&mut self, at: usize) -> Self {
         match self {
@@ -73,6 +94,10 @@ pub(super) fn rearrange<T: Copy>(values: &mut [T], order: &[usize], size: usize)
             position = from;
         }
     }
+}
+
+fn select<T: Copy>(values: &[T], positions: &[usize], size: usize) -> Vec<T> {
+    positions.iter().flat_map(|&position| values[position * size..][..size].iter().copied()).collect()
 }
 
 fn cut<T>(values: &mut Vec<T>, at: usize) -> Vec<T> {

@@ -65,7 +65,7 @@ pub enum TargetError {
     },
     /// A loss or a feature needs what the network does not tell.
     #[error(
-        "loss or density needs the input of the last linear layer, which the module does not tell: let its forward return (logits, h)"
+        "loss, density, episodes and verification need the input of the last linear layer, which the module does not tell: let its forward return (logits, h)"
     )]
     NoLastLayer,
     /// The file is not a TorchScript module that can be trained on the data.

@@ -45,6 +45,12 @@ impl Loss {
         Self::Focal,
     ];
 
+    /// Tells whether the loss compares examples with those of the validation set, class by class.
+    #[must_use]
+    pub const fn needs_classes_of_training(self) -> bool {
+        matches!(self, Self::LearningToReweight | Self::LearningToReweightLastLayer)
+    }
+
     /// Returns the name on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -3,7 +3,7 @@
 use tch::{Device, IndexOp, Kind, Tensor};
 
 use crate::data::{ImageShape, LabelledImages, Values};
-use crate::target::InputScale;
+use crate::target::{InputScale, TargetError};
 
 /// Added to the standard deviation of the pixels, so that a constant image set stays finite.
 const STANDARD_DEVIATION_FLOOR: f64 = 1e-6;
@@ -77,6 +77,11 @@ impl DeviceImages {
     pub(super) fn class_frequencies(&self, classes: usize) -> Tensor {
         let counts = self.labels.bincount(None::<&Tensor>, to_i64(classes)).to_kind(Kind::Double);
         (counts / self.len.max(1) as f64).index_select(0, &self.labels)
+    }
+
+    /// Returns the labels in order.
+    pub(super) fn labels(&self) -> Result<Vec<i64>, TargetError> {
+        Ok(Vec::try_from(&self.labels)?)
     }
 
     pub(super) fn device(&self) -> Device {

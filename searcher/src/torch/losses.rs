@@ -79,7 +79,8 @@ pub(super) struct MeanCrossEntropy {
 impl BatchLoss for MeanCrossEntropy {
     fn of(&mut self, model: &Model, batch: &Batch) -> Result<Tensor, TargetError> {
         let logits = model.forward(&batch.images, true)?.logits;
-        Ok(logits.cross_entropy_loss(&batch.labels, None::<&Tensor>, Reduction::Mean, NO_LABEL, self.label_smoothing))
+        let (logits, labels) = (model.with_margin(logits, &batch.labels), &batch.labels);
+        Ok(logits.cross_entropy_loss(labels, None::<&Tensor>, Reduction::Mean, NO_LABEL, self.label_smoothing))
     }
 }
 

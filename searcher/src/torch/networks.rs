@@ -12,13 +12,14 @@ use std::path::Path;
 use tch::nn::{self, VarStore};
 use tch::{Device, Kind, Tensor};
 
+use super::evaluation::unit_rows;
 use super::images::to_i64;
 use super::layers::{Initialiser, Pass};
 use super::module::ScriptedModule;
 use super::weights;
 use crate::data::ImageShape;
 use crate::randomness::seed_for;
-use crate::target::{Architecture, HashedFile, OtherClasses, Precision, TargetError};
+use crate::target::{Architecture, HashedFile, Head, OtherClasses, Precision, TargetError};
 
 /// What a network computes for a batch of k images.
 #[derive(Debug)]
@@ -90,6 +91,15 @@ pub struct Model {
     channels_last: bool,
     /// Whether training passes of a built-in network are computed in bf16.
     bf16: bool,
+    margin: Option<MarginHead>,
+}
+
+/// Cosines in place of the last linear layer's outputs, see [`Head::Margin`].
+struct MarginHead {
+    scale: f64,
+    margin: f64,
+    /// Weight of that layer, classes × width: the network's own memory.
+    weight: Tensor,
 }
 
 enum Form {
@@ -124,7 +134,7 @@ impl Model {
     ) -> Self {
         let var_store = VarStore::new(device);
         let network = build(architecture, &var_store.root(), &mut initialiser, dimensions);
-        Self { var_store, network: Form::BuiltIn(network), channels_last: false, bf16: false }
+        Self { var_store, network: Form::BuiltIn(network), channels_last: false, bf16: false, margin: None }
     }
 
     /// Reads a TorchScript module, with the weights of its file, and checks that it takes examples of `shape` and tells
@@ -145,7 +155,13 @@ impl Model {
         let size = [shape.channels, shape.height, shape.width].map(to_i64);
         let vectors = shape.is_vector();
         module.check(if vectors { &size[..1] } else { &size }, classes, device)?;
-        Ok(Self { var_store, network: Form::Module { module, vectors }, channels_last: false, bf16: false })
+        Ok(Self {
+            var_store,
+            network: Form::Module { module, vectors },
+            channels_last: false,
+            bf16: false,
+            margin: None,
+        })
     }
 
     /// Computes the activations of scaled images (f32, k × channels × height × width). `training` makes batch norm use
@@ -164,10 +180,38 @@ impl Model {
                     network.forward(images, pass)
                 };
                 let hidden = hidden.map(|hidden| hidden.to_kind(Kind::Float));
-                Ok(Activations { hidden, logits: logits.to_kind(Kind::Float) })
+                let logits = match (&self.margin, &hidden) {
+                    (Some(head), Some(hidden)) => head.scale * unit_rows(hidden).matmul(&unit_rows(&head.weight).tr()),
+                    _ => logits.to_kind(Kind::Float),
+                };
+                Ok(Activations { hidden, logits })
             }
             Form::Module { module, vectors } => module.forward(&module_input(images, *vectors), pass.training),
         }
+    }
+
+    /// Puts another head on the network.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError::InvalidRun`] for a margin on a module, whose last layer is its own.
+    pub(super) fn with_head(mut self, head: Head) -> Result<Self, TargetError> {
+        let Head::Margin { scale, margin } = head else { return Ok(self) };
+        let Form::BuiltIn(network) = &self.network else {
+            let (value, expected) = ("margin".to_owned(), "a TorchScript module has its own last layer");
+            return Err(TargetError::InvalidRun { field: "head", value, expected });
+        };
+        let weight = self.tensor(&format!("{}.weight", network.classifier())).expect("a classifier has a weight");
+        self.margin = Some(MarginHead { scale, margin, weight });
+        Ok(self)
+    }
+
+    /// Makes it harder to be right for the labels, where the head has a margin: what training takes the cross-entropy of.
+    pub(super) fn with_margin(&self, logits: Tensor, labels: &Tensor) -> Tensor {
+        let Some(MarginHead { scale, margin, .. }) = self.margin else { return logits };
+        let own = labels.unsqueeze(1);
+        let taken = Tensor::full_like(&own, -scale * margin).to_kind(Kind::Float);
+        logits.scatter_add(1, &own, &taken)
     }
 
     /// Computes the activations in evaluation mode, with h wherever it can be had: a module that does not return it pays

@@ -76,7 +76,7 @@ fn train_start_network(
     stop: &Stop,
     progress: &mut Progress<'_>,
 ) -> Result<(Manifest, Watched), TargetError> {
-    let TorchTarget { config, work_dir, train, validation, .. } = target;
+    let TorchTarget { config, work_dir, train, .. } = target;
     let examples = u32::try_from(train.len()).map_err(|_too_many| TargetError::InvalidRun {
         field: "train_examples",
         value: train.len().to_string(),
@@ -95,7 +95,8 @@ fn train_start_network(
     let mut watched = Watched::new(config);
     let loss = &mut MeanCrossEntropy { label_smoothing: recipe.label_smoothing };
     let plan = target.plan(config.epochs, config.batch_size, config.seed, recipe);
-    let epochs = training::train(&model, train, validation, &plan, &mut batches, loss, &mut |model, report| {
+    let validate = |model: &Model| target.validate(model);
+    let epochs = training::train(&model, train, &validate, &plan, &mut batches, loss, &mut |model, report| {
         watched.look(model, target)?;
         if best.is_none_or(|best| report.validation_accuracy > best.validation_accuracy) {
             model.save(&work_dir.join(checkpoint_file(&config.target, Checkpoint::Best)))?;

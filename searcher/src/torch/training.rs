@@ -48,11 +48,11 @@ impl Plan {
     }
 }
 
-/// Trains `model` on `loss` with fresh momentum; `on_epoch` sees it after each epoch and ends the run with an error.
+/// Trains `model` on `loss` with fresh momentum; `validate` scores it after each epoch, `on_epoch` sees it after each epoch and ends the run with an error.
 pub(super) fn train(
     model: &Model,
     train: &DeviceImages,
-    validation: &DeviceImages,
+    validate: &dyn Fn(&Model) -> Result<f64, TargetError>,
     plan: &Plan,
     batches: &mut dyn BatchSource,
     loss: &mut dyn BatchLoss,
@@ -90,7 +90,7 @@ pub(super) fn train(
             }
         }
         let training_loss = finite(&total, epoch, steps)? / steps as f64;
-        let validation_accuracy = accuracy(model, validation)?;
+        let validation_accuracy = validate(model)?;
         let seconds = started.elapsed().as_secs_f64();
         let report = EpochReport { epoch, training_loss, validation_accuracy, seconds };
         reports.push(report);

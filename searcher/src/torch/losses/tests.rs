@@ -144,7 +144,8 @@ fn accuracy_under(loss: Loss) -> f64 {
     };
     let mut loss = begin(loss, around).unwrap();
     let mut batches = ShuffledEpochs::new(600, 32, 1);
-    training::train(&model, &train, &validation, &plan, &mut batches, loss.as_mut(), &mut |_, _| Ok(())).unwrap();
+    let validate = |model: &Model| training::accuracy(model, &validation);
+    training::train(&model, &train, &validate, &plan, &mut batches, loss.as_mut(), &mut |_, _| Ok(())).unwrap();
     training::accuracy(&model, &test).unwrap()
 }
 
