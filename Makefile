@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-EXP ?= fashion40
+EXP ?=
 
 # libtorch, as `scripts/setup-libtorch` unpacks it; one thread a process is what both cores are best used with.
 ENV := source scripts/env;
@@ -26,7 +26,7 @@ test: setup-torch ## Sets everything up and runs every test
 	scripts/setup-data
 	$(ENV) SWIFTSAMPLER_REDIS_SERVER=$$(scripts/setup-redis)/redis-server cargo test $(TORCH),swift-sampler-tests/torch
 	$(ENV) SWIFTSAMPLER_BIN_DIR=$$PWD/target/debug .venv/bin/python -m pytest -q client/python/tests
-	.venv/bin/python -m pytest -q bench/tests
+	.venv/bin/python -m pytest -q bench/tests experiments/tests
 
 build: setup-torch ## Builds every binary for tests
 	$(ENV) cargo build $(TORCH) --bins
@@ -50,8 +50,9 @@ bench-search: ## Sets up other optimisers and compares the search with them: mak
 	cargo build --release -p swift-sampler-bench
 	scripts/bench search
 
-experiments: release ## Runs an experiment in full: make experiments EXP=fashion40
-	scripts/experiments $(EXP)
+experiments: release ## The paper's tables at this machine's size, what is missing of them: make experiments [EXP=table1]
+	scripts/setup-python demo
+	.venv/bin/python -m experiments $(EXP)
 
 pictures: ## Draws the pictures of docs/search anew
 	cargo build --release -p swift-sampler-daemon -p swift-sampler-searcher

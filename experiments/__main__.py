@@ -1,0 +1,53 @@
+"""Makes the missing runs of tables and writes EXPERIMENTS.md.
+
+    python -m experiments [NAME…] [--full --data FOLDER] [--device cpu|cuda] [--jobs N] [--page]
+
+Names are tables of experiments/tables, all of them without one, or the studies beside them (fashion40, …), which
+scripts/experiments runs. Stopped at any time, the same command goes on. --page only writes the page. --full runs the
+paper's size, on the user's own copy of the data.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+
+from experiments import declaration, page, running
+from experiments.store import Store
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="experiments", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--full", action="store_true", help="run the paper's size")
+    parser.add_argument("--data", help="folder with the data of --full")
+    parser.add_argument("--device", choices=["cpu", "cuda"], help="where networks train [default: a GPU if there is one]")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="networks trained side by side [default: the cores]")
+    parser.add_argument("--page", action="store_true", help="only write EXPERIMENTS.md")
+    options = parser.parse_args()
+    if options.full != (options.data is not None):
+        parser.error("--full and --data belong together")
+    if options.device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    studies = [name for name in options.names if (declaration.FOLDER / f"{name}.json").is_file()]
+    for study in studies:
+        subprocess.run([sys.executable, declaration.FOLDER.parent / "scripts" / "experiments", study], check=True)
+    options.names = [name for name in options.names if name not in studies]
+    if studies and not options.names:
+        return
+    try:
+        tables = [declaration.load(name, options.full) for name in options.names or declaration.names()]
+    except declaration.DeclarationError as error:
+        sys.exit(str(error))
+    for table in [] if options.page else tables:
+        store = Store(f"{table.name}-full" if options.full else table.name)
+        try:
+            running.make(table, store, options.jobs, options.data)
+        finally:
+            page.write()
+    page.write()
+    print(page.PAGE)
+
+
+if __name__ == "__main__":
+    main()

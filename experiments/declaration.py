@@ -1,0 +1,182 @@
+"""What a table is: one JSON file in experiments/tables, and the runs that fill its cells."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).resolve().parent
+TABLES = FOLDER / "tables"
+COMMANDS = ("search", "train")
+
+
+class DeclarationError(Exception):
+    """A table's file does not say what to run."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The run whose found sampler another run takes: that of the same seed."""
+
+    row: str
+    column: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the searcher: `options` without data, seed, daemon and folders."""
+
+    table: str
+    row: str
+    column: str
+    seed: int
+    command: str
+    options: tuple[str, ...]
+    data: str
+    sampler_of: Source | None = None
+
+    @property
+    def key(self) -> str:
+        """Names the run within its table."""
+        return f"{self.row} | {self.column} | {self.seed}"
+
+    @property
+    def digest(self) -> str:
+        """Names what is run: a result of another digest is run again."""
+        what = [self.command, self.options, self.data, self.seed, self.sampler_of and [self.sampler_of.row, self.sampler_of.column]]
+        return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method: how it is run, or which row's searches it reads."""
+
+    name: str
+    command: str
+    options: tuple[str, ...]
+    columns: tuple[str, ...]
+    seeds: tuple[int, ...]
+    sampler_of: dict[str, str] | None
+    reads: str | None
+    of: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as declared."""
+
+    name: str
+    title: str
+    paper: str
+    setting: list[str]
+    data: str
+    options: tuple[str, ...]
+    column_title: str
+    columns: dict[str, tuple[str, ...]]
+    rows: list[Row]
+    value: str
+    baseline: str | None
+    figures: dict[str, dict[str, Any]]
+    remarks: list[str] = field(default_factory=list)
+
+    def row(self, name: str) -> Row:
+        """The row of this name."""
+        return next(row for row in self.rows if row.name == name)
+
+    def runs(self) -> list[Run]:
+        """All runs; those whose sampler others take come first."""
+        runs = [run for row in self.rows if row.reads is None for run in self._runs_of(row)]
+        return sorted(runs, key=lambda run: run.sampler_of is not None)
+
+    def run_of(self, row: Row, column: str, seed: int) -> Run:
+        """The run that fills a cell."""
+        made_by = self.row(row.reads) if row.reads else row
+        source = None
+        if made_by.sampler_of is not None:
+            of = made_by.sampler_of
+            source = Source(of["row"], of.get("column", column))
+        options = (*self.options, *self.columns[column], *made_by.options)
+        return Run(self.name, made_by.name, column, seed, made_by.command, options, self.data, source)
+
+    def _runs_of(self, row: Row) -> list[Run]:
+        return [self.run_of(row, column, seed) for column in row.columns for seed in row.seeds]
+
+
+def names() -> list[str]:
+    """The declared tables, in the order of the paper."""
+    return sorted((path.stem for path in TABLES.glob("*.json")), key=_order)
+
+
+def _order(name: str) -> tuple[bool, int, str]:
+    digits = "".join(character for character in name if character.isdigit())
+    return (name.startswith("figure"), int(digits or 0), name)
+
+
+def load(name: str, full: bool = False) -> Table:
+    """Reads a table; with `full`, at the paper's size."""
+    path = TABLES / f"{name}.json"
+    if not path.is_file():
+        raise DeclarationError(f"there is no table {name!r}: the tables are {', '.join(names())}")
+    declared = json.loads(path.read_text())
+    overrides = declared.pop("full", None)
+    if full:
+        if overrides is None:
+            raise DeclarationError(f"{path.name} says nothing of the paper's size (\"full\")")
+        declared |= overrides
+    return parse(name, declared)
+
+
+def parse(name: str, declared: dict[str, Any]) -> Table:
+    """Makes a table of what its file says."""
+    known = {
+        *("title", "paper", "setting", "data", "options", "seeds", "column_title", "columns", "rows", "value", "baseline"),
+        *("figures", "remarks"),
+    }
+    if unknown := sorted(set(declared) - known):
+        raise DeclarationError(f"{name}: unknown {', '.join(unknown)}")
+    columns = {column: tuple(options) for column, options in declared["columns"].items()}
+    seeds = tuple(declared["seeds"])
+    rows = [_row(name, row, how, tuple(columns), seeds) for row, how in declared["rows"].items()]
+    table = Table(
+        name=name,
+        title=declared["title"],
+        paper=declared["paper"],
+        setting=declared["setting"],
+        data=declared["data"],
+        options=tuple(declared["options"]),
+        column_title=declared.get("column_title", ""),
+        columns=columns,
+        rows=rows,
+        value=declared.get("value", "test_accuracy"),
+        baseline=declared.get("baseline"),
+        figures=declared.get("figures", {}),
+        remarks=declared.get("remarks", []),
+    )
+    named = {row.name for row in rows}
+    for row in rows:
+        for other in [row.reads, row.sampler_of and row.sampler_of["row"]]:
+            if other is not None and other not in named:
+                raise DeclarationError(f"{name}: row {row.name!r} needs row {other!r}, which is not there")
+    return table
+
+
+def _row(table: str, name: str, how: dict[str, Any], columns: tuple[str, ...], seeds: tuple[int, ...]) -> Row:
+    commands = [command for command in COMMANDS if command in how]
+    reads = how.get("reads")
+    if len(commands) + (reads is not None) != 1:
+        raise DeclarationError(f"{table}: row {name!r} needs one of search, train and reads")
+    command = commands[0] if commands else ""
+    chosen = tuple(how.get("columns", columns))
+    if strange := [column for column in chosen if column not in columns]:
+        raise DeclarationError(f"{table}: row {name!r} names column {strange[0]!r}, which is not there")
+    return Row(
+        name=name,
+        command=command,
+        options=tuple(how[command]) if command else (),
+        columns=chosen,
+        seeds=tuple(how.get("seeds", seeds)),
+        sampler_of=how.get("sampler_of"),
+        reads=reads,
+        of=how.get("of", "found"),
+    )

@@ -1,0 +1,96 @@
+"""Runs what is missing of a table: trainings side by side, one a core; searches one after another, on all cores."""
+
+import json
+import os
+import platform
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from experiments.declaration import Run, Table
+from experiments.store import Store
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from processes import Samplerd, Stopwatch, binary, run as call  # noqa: E402
+
+DATA = {"fashion-mnist": "setup-data", "digits": "setup-digits", "text": "setup-text"}
+"""Scripts that print where data is; anything else is a folder of the user's."""
+
+
+def make(table: Table, store: Store, jobs: int, data: str | None) -> None:
+    """Makes all missing runs. Stopped at any time, the next call goes on."""
+    if table.value == "seconds":
+        # Times are those of one network at a time.
+        jobs = 1
+    missing = store.missing(table)
+    if not missing:
+        return
+    watch = Stopwatch()
+    watch.say(f"{table.name}: {len(missing)} of {len(table.runs())} runs to make")
+    folder = ROOT / "target" / "experiments" / table.name
+    place = data or call(ROOT / "scripts" / DATA[table.data]).strip()
+    lock = threading.Lock()
+
+    def keep(run: Run, report: dict) -> None:
+        report.pop("work_dir", None)
+        with lock:
+            store.put(run, {"report": report, "commit": commit(), "machine": machine()})
+            left = len(store.missing(table))
+            watch.say(f"{table.name}: {run.key} is done, {left} left")
+
+    # A run that takes another's sampler follows it.
+    for stage in ([run for run in missing if run.sampler_of is None], [run for run in missing if run.sampler_of is not None]):
+        trainings = [run for run in stage if run.command == "train"]
+        with ThreadPoolExecutor(jobs) as pool:
+            for done in [pool.submit(lambda run=run: keep(run, train(table, store, run, place, folder))) for run in trainings]:
+                done.result()
+        searches = [run for run in stage if run.command == "search"]
+        if searches:
+            with Samplerd(folder / "daemon") as daemon:
+                for run in searches:
+                    keep(run, search(run, place, folder, daemon.grpc, jobs))
+
+
+def train(table: Table, store: Store, run: Run, place: str, folder: Path) -> dict:
+    """Trains networks under a fixed sampler and loss."""
+    work = folder / run.digest
+    work.mkdir(parents=True, exist_ok=True)
+    options = [*run.options, "--data", place, "--seed", str(run.seed), "--work-dir", work, "--output", "json"]
+    if run.sampler_of is not None:
+        row = table.row(run.sampler_of.row)
+        source = store.get(table.run_of(row, run.sampler_of.column, run.seed))
+        spec = work / "sampler.json"
+        spec.write_text(json.dumps(source["report"]["winner"]["sampler"]))
+        options += ["--sampler", spec]
+    return json.loads(call(binary("searcher"), "train", *options, quiet=True))
+
+
+def search(run: Run, place: str, folder: Path, daemon: str, jobs: int) -> dict:
+    """Searches, retrains, and adds how the best objective rose from trial to trial."""
+    study = f"{run.table}-{run.digest}"
+    work = folder / run.digest
+    options = [*run.options, "--data", place, "--seed", str(run.seed), "--work-dir", work, "--jobs", str(jobs)]
+    call(binary("searcher"), *options, "--study", study, "--daemon", daemon, "--output", "json", quiet=True)
+    report = json.loads((work / "report.json").read_text())
+    trials = json.loads(call(binary("searcher"), "show", study, "--daemon", daemon, "--output", "json", quiet=True))["trials"]
+    searched = [trial for trial in trials if trial["purpose"] in ("baseline", "initial", "search")]
+    report["objectives"] = [trial["objective"] for trial in searched]
+    retrained = [trial["seconds"] for trial in trials if trial["purpose"] == "retrain"]
+    confirmed = [trial["seconds"] for trial in trials if trial["purpose"] == "confirm"]
+    report["seconds_of_trials"] = sum(trial["seconds"] for trial in searched) + sum(confirmed) + sum(retrained[:1])
+    return report
+
+
+def commit() -> str:
+    """The commit that is run, marked where code was changed since."""
+    code = ["--", ".", ":!experiments", ":!*.md"]
+    revision = call("git", "-C", ROOT, "log", "-1", "--format=%h", *code, quiet=True).strip()
+    return revision + (", changed" if call("git", "-C", ROOT, "status", "--porcelain", *code, quiet=True).strip() else "")
+
+
+def machine() -> str:
+    """What it runs on."""
+    return f"{platform.machine()}, {os.cpu_count()} cores"

@@ -1,0 +1,34 @@
+"""Results: one JSON file a table, written after every run."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from experiments.declaration import FOLDER, Run, Table
+
+RESULTS = FOLDER / "results"
+
+
+class Store:
+    """The results of a table; those of runs that are declared otherwise by now count as missing."""
+
+    def __init__(self, name: str, folder: Path = RESULTS) -> None:
+        self.path = folder / f"{name}.json"
+        self.results: dict[str, dict[str, Any]] = json.loads(self.path.read_text()) if self.path.is_file() else {}
+
+    def get(self, run: Run) -> dict[str, Any] | None:
+        """The result of a run, with its report, commit and machine."""
+        result = self.results.get(run.key)
+        return result if result is not None and result["digest"] == run.digest else None
+
+    def put(self, run: Run, result: dict[str, Any]) -> None:
+        """Keeps a result; a reader never sees half of the file."""
+        self.results[run.key] = {"digest": run.digest, **result}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        part = self.path.with_suffix(".part")
+        part.write_text(json.dumps(dict(sorted(self.results.items())), indent=1) + "\n")
+        part.replace(self.path)
+
+    def missing(self, table: Table) -> list[Run]:
+        """Runs without a result, in the order they have to be made."""
+        return [run for run in table.runs() if self.get(run) is None]

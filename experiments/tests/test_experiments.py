@@ -1,0 +1,128 @@
+"""Declarations say what to run, and the page shows what came of it."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from experiments import curves, declaration, page
+from experiments.declaration import DeclarationError, parse
+from experiments.store import Store
+from experiments.values import cell, paired_difference
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def small(**changes: object):
+    declared = {
+        "title": "T", "paper": "P", "setting": ["S."], "data": "fashion-mnist", "options": ["--target", "mlp"], "seeds": [0, 1],
+        "columns": {"low": ["--label-noise", "0"], "high": ["--label-noise", "0.4"]}, "column_title": "noise", "baseline": "uniform",
+        "rows": {
+            "uniform": {"train": []},
+            "found": {"search": ["--trials", "5"]},
+            "carried over": {"train": [], "sampler_of": {"row": "found", "column": "high"}, "columns": ["low"]},
+        },
+        "figures": {"uniform": {"low": 93.3}},
+    }  # fmt: skip
+    return parse("small", declared | changes)
+
+
+def report_of(run, accuracy: float) -> dict:
+    summary = {"mean": accuracy, "sd": 0.0, "values": [accuracy]}
+    return {"test_accuracy": summary} if run.command == "train" else {"samplers": [{"name": "found", "test_accuracy": summary}]}
+
+
+def test_a_run_follows_the_one_whose_sampler_it_takes():
+    runs = small().runs()
+    assert len(runs) == 4 + 4 + 2
+    assert all(run.sampler_of is None for run in runs[:-2])
+    assert [run.sampler_of.column for run in runs[-2:]] == ["high", "high"]
+    assert runs[0].options == ("--target", "mlp", "--label-noise", "0")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rows": {"a": {}}}, "one of search, train and reads"),
+        ({"rows": {"a": {"train": [], "columns": ["none"]}}}, "column 'none'"),
+        ({"rows": {"a": {"reads": "b"}}}, "row 'b'"),
+        ({"colums": {}}, "unknown colums"),
+    ],
+)
+def test_a_declaration_that_says_nothing_to_run_is_refused(changes, message):
+    with pytest.raises(DeclarationError, match=message):
+        small(**changes)
+
+
+def test_results_are_kept_and_made_again_when_their_declaration_changes(tmp_path):
+    table, store = small(), Store("small", tmp_path)
+    for run in table.runs():
+        store.put(run, {"report": report_of(run, 0.8), "commit": "c", "machine": "m"})
+    assert Store("small", tmp_path).missing(table) == []
+    changed = small(options=["--target", "cnn"])
+    assert len(Store("small", tmp_path).missing(changed)) == 10
+
+
+def test_cells_are_means_over_seeds_and_differences_are_paired(tmp_path):
+    table, store = small(), Store("small", tmp_path)
+    for run in table.runs():
+        accuracy = 0.7 + 0.1 * run.seed + (0.05 if run.row == "found" else 0.0)
+        if (run.row, run.column, run.seed) != ("found", "low", 1):
+            store.put(run, {"report": report_of(run, accuracy), "commit": "c", "machine": "m"})
+    high = [cell(table, store, table.row(row), "high") for row in ("uniform", "found")]
+    assert high[0].mean == pytest.approx(0.75) and high[0].deviation == pytest.approx(0.0707, abs=1e-4)
+    assert paired_difference(high[1], high[0]).deviation == pytest.approx(0.0, abs=1e-12)
+    text = page.section(table, store)
+    assert "| **uniform** | 75.0 ± 7.1 | 75.0 ± 7.1 |" in text
+    assert "| the paper's | 93.3 |  |" in text
+    assert "| minus uniform | +5.0 | +5.0 ± 0.0 |" in text
+    assert "(1 seeds)" in text and "9 of 10 runs" in text
+
+
+def test_curves_rise_with_the_best_objective_so_far(tmp_path):
+    table = small(value="best_objective", columns={"best": []}, baseline=None, figures={}, rows={"a": {"search": []}, "b": {"search": ["--x"]}})
+    store = Store("small", tmp_path)
+    assert curves.draw(table, store, tmp_path / "none.svg") is None
+    for run in table.runs():
+        objectives = [0.5, None, 0.4, 0.7 if run.seed else 0.9]
+        store.put(run, {"report": {"objectives": objectives}, "commit": "c", "machine": "m"})
+    assert curves.best_so_far(table, store, table.row("a")) == [0.5, 0.5, 0.5, 0.8]
+    drawn = curves.draw(table, store, tmp_path / "some.svg").read_text()
+    assert drawn.count("<polyline") == 2 and "a: 80.0" in drawn
+
+
+def test_every_declared_table_can_be_read_and_its_paper_figures_have_cells():
+    assert declaration.names()[0] == "table1"
+    for name in declaration.names():
+        table = declaration.load(name)
+        assert len({run.key for run in table.runs()}) == len(table.runs())
+        for row, figures in table.figures.items():
+            assert set(figures) <= set(table.columns), f"{name}: {row}"
+            table.row(row)
+    with pytest.raises(DeclarationError, match="table1"):
+        declaration.load("table99")
+
+
+def test_every_option_of_a_table_is_one_of_the_searchers():
+    source = "".join(path.read_text() for path in sorted((ROOT / "searcher/src/cli").glob("*.rs"))) + (ROOT / "searcher/src/cli.rs").read_text()
+    # A field `label_noise` of an option group is --label-noise on the command line.
+    known = {"--" + name.replace("_", "-") for name in re.findall(r"^    (?:pub(?:\([a-z]+\))? )?([a-z_]+): ", source, re.MULTILINE)}
+    for name in declaration.names():
+        text = (declaration.TABLES / f"{name}.json").read_text()
+        options = set(re.findall(r'"(--[a-z-]+)"', text))
+        assert options <= known | {"--data"}, f"{name}: {options - known}"
+
+
+def test_the_page_that_is_committed_is_the_one_of_the_results(tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "PAGE", tmp_path / "EXPERIMENTS.md")
+    monkeypatch.setattr(curves, "FOLDER", tmp_path)
+    page.write()
+    assert page.PAGE.read_text() == (ROOT / "EXPERIMENTS.md").read_text(), "run `python -m experiments --page`"
+
+
+def test_a_name_that_is_no_table_ends_with_those_that_are():
+    ended = subprocess.run(["python3", "-m", "experiments", "none"], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 1 and "table1" in ended.stderr
+    assert json.loads((declaration.TABLES / "table1.json").read_text())["seeds"] == [0, 1, 2, 3, 4]
