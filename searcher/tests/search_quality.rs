@@ -63,15 +63,28 @@ impl Objective {
 
 #[test]
 fn forty_trials_come_close_to_the_best_sampler_on_every_seed_and_few_of_them_are_terrible() {
+    let terrible = come_close(Design::Sobol, 40);
+    assert!(terrible <= TERRIBLE_MAX, "{terrible} of 30 proposals are terrible");
+}
+
+#[test]
+fn twenty_six_trials_that_begin_with_simple_shapes_come_as_close() {
+    come_close(Design::Shapes, 26);
+}
+
+/// Searches on every seed, demands that what is found is close to the best, and returns how many proposals of a search are
+/// terrible.
+#[allow(clippy::print_stdout, reason = "a failing test shows what it printed")]
+fn come_close(design: Design, trials: usize) -> f64 {
     let mut terrible = 0;
     for seed in 0..SEEDS {
         let objective = Objective::new(seed);
         let plan = Plan {
             space: Space { features: vec!["loss".into(), "entropy".into()], segments: 4, transform: Transform::Cgf },
-            trials: 40,
+            trials,
             baselines: 3,
             initial: 7,
-            design: Design::Sobol,
+            design,
             exploration: Exploration::DEFAULT,
             strategy: Strategy::default(),
             method: Method::SAMPLERS,
@@ -98,8 +111,8 @@ fn forty_trials_come_close_to_the_best_sampler_on_every_seed_and_few_of_them_are
         }
         let winner = policy::standing(&plan, &records).unwrap().winner.unwrap();
         let found = objective.accuracy(&records[usize::try_from(winner.trial).unwrap()].parameters.sampler);
-        let initial = records.iter().filter(|record| record.parameters.purpose == Purpose::Initial);
-        let random = initial.map(|record| objective.accuracy(&record.parameters.sampler)).fold(0.0, f64::max);
+        let tried = records.iter().filter(|record| record.parameters.purpose == Purpose::Initial);
+        let initial = tried.map(|record| objective.accuracy(&record.parameters.sampler)).fold(0.0, f64::max);
         let (uniform, best) = (objective.accuracy(&SamplerSpec::Uniform {}), objective.best_cut());
         let searched = records.iter().filter(|record| record.parameters.purpose == Purpose::Search);
         // As far below the uniform sampler as the best is above it.
@@ -107,10 +120,9 @@ fn forty_trials_come_close_to_the_best_sampler_on_every_seed_and_few_of_them_are
         let worse = searched.filter(is_terrible).count();
         println!("seed {seed}: {worse} terrible");
         terrible += worse;
-        println!("seed {seed}: uniform {uniform:.4}, 7 at random {random:.4}, found {found:.4}, best cut {best:.4}");
+        println!("seed {seed}: uniform {uniform:.4}, 7 initial {initial:.4}, found {found:.4}, best cut {best:.4}");
         let share = (found - uniform) / (best - uniform);
         assert!(share > 0.94, "seed {seed}: {share:.2} of the way from uniform to the best cut");
     }
-    let terrible = terrible as f64 / SEEDS as f64;
-    assert!(terrible <= TERRIBLE_MAX, "{terrible} of 30 proposals are terrible");
+    terrible as f64 / SEEDS as f64
 }
