@@ -35,7 +35,7 @@ pub fn join(
     match (wanted.first(), columns.first()) {
         (None, None) => return Ok(computed.to_owned()),
         (None, Some(_)) => {
-            let computed = computable(&names);
+            let computed = computable(target, &names);
             return Err(SearcherError::Config(format!(
                 "--columns are of no use: --features names only computed ones ({computed})"
             )));
@@ -43,7 +43,7 @@ pub fn join(
         (Some(feature), None) => {
             return Err(SearcherError::Config(format!(
                 "feature {feature:?} is not computed ({} are): give --columns, the files it is in",
-                computable(&names)
+                computable(target, &names)
             )));
         }
         (Some(_), Some(_)) => {}
@@ -74,9 +74,10 @@ pub fn join(
     Ok(path)
 }
 
-/// The names of what there is, and of what a network could compute.
-fn computable(there: &[String]) -> String {
-    let others = Feature::ALL.map(Feature::name).into_iter().filter(|name| !there.iter().any(|there| there == name));
+/// The names of what there is, and of what the target could compute.
+fn computable(target: &TargetConfig, there: &[String]) -> String {
+    let others: &[Feature] = if matches!(target, TargetConfig::Language(_)) { &[] } else { &Feature::ALL };
+    let others = others.iter().map(|feature| feature.name()).filter(|name| !there.iter().any(|there| there == name));
     there.iter().map(String::as_str).chain(others).collect::<Vec<_>>().join(", ")
 }
 

@@ -102,3 +102,35 @@ impl LanguageOptions {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::super::{Cli, Command};
+
+    fn refusal(arguments: &[&str]) -> String {
+        let cli = Cli::try_parse_from(["searcher", "features"].iter().chain(arguments)).unwrap();
+        let Some(Command::Features(options)) = cli.command else { panic!("features was asked for") };
+        options.target().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn options_of_images_are_refused_for_text_and_those_of_text_for_images() {
+        let of_images: [&[&str]; 5] = [
+            &["--label-noise", "0.1"],
+            &["--gradient-norm", "full"],
+            &["--input-scale", "stored"],
+            &["--augment", "flip"],
+            &["--image-size", "32"],
+        ];
+        for option in of_images {
+            let error = refusal(&[&["--target", "gpt", "--data", "text.txt"], option].concat());
+            assert!(error.starts_with(option[0]) && error.contains("--target gpt"), "{error}");
+        }
+        for option in ["--tokens=words", "--vocabulary=9", "--context=9", "--layers=1", "--heads=1", "--width=1"] {
+            let error = refusal(&["--target", "mlp", "--data", "images", option]);
+            assert!(error.starts_with(&option[..5]) && error.contains("not mlp"), "{error}");
+        }
+    }
+}

@@ -27,10 +27,14 @@ impl Listing {
             state_name(study),
             trials.len()
         )?;
+        let objective = match self.config.target.metric() {
+            Metric::Accuracy => "objective",
+            Metric::Perplexity => "perplexity",
+        };
         writeln!(
             out,
             "{:>5}  {:<8}  {:>7}  {:<10}  {:>8}  {:>10}  {:>7}  {:>7}  {:>7}  {:<WORKER_WIDTH$}  note",
-            "trial", "purpose", "version", "state", "attempts", "objective", "test", "seconds", "waiting", "worker"
+            "trial", "purpose", "version", "state", "attempts", objective, "test", "seconds", "waiting", "worker"
         )?;
         let best = self.best_so_far();
         for trial in trials {

@@ -46,7 +46,12 @@ impl Gain {
     /// Returns the gain in an objective that is `metric`.
     #[must_use]
     pub fn text(&self, metric: Metric) -> String {
-        format!("{:+.2} ± {:.2} {}", 100.0 * self.mean, 100.0 * self.standard_error, metric.points_of())
+        let (mean, error, unit) = (100.0 * self.mean, 100.0 * self.standard_error, metric.points_of());
+        match metric {
+            Metric::Accuracy => format!("{mean:+.2} ± {error:.2} {unit}"),
+            // Where perplexities are large, a point is much.
+            Metric::Perplexity => format!("{mean:+.4} ± {error:.4} {unit}"),
+        }
     }
 }
 
