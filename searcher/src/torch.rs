@@ -5,6 +5,7 @@
 
 mod augmentation;
 mod cuda;
+mod descent;
 mod evaluation;
 mod features;
 mod images;

@@ -37,7 +37,7 @@ fn wrong_usage_exits_with_2() {
 
 #[test]
 fn wrong_settings_exit_with_3() {
-    refused(&["--target", "vgg"], 3, "swin_b, simulated, or a file that ends in .pt");
+    refused(&["--target", "vgg"], 3, "swin_b, gpt, simulated, or a file that ends in .pt");
     refused(&["--target", "simulated", "--label-noise", "1.5"], 3, "--label-noise is 1.5");
     refused(&["--target", "simulated", "--segments", "1"], 3, "1 segments");
     refused(&["--target", "simulated", "--daemon", "here"], 3, "HOST:PORT");

@@ -3,7 +3,7 @@
 //! Points spread over the cube of parameters are no samplers spread over what samplers do: their curves rise and fall at
 //! random and draw nearly uniformly. All seven of a study on Fashion-MNIST with wrong labels had effective sample sizes above
 //! 95% of the examples and accuracies within a point of the uniform sampler's; the surrogate learned nothing from them, and
-//! trial 24 was the first that left out the hard end. [`shape`] has what people try first.
+//! trial 24 was the first that left out the hard end. `shape` has what people try first.
 
 use serde::{Deserialize, Serialize};
 use swift_sampler::SwiftSpec;
@@ -17,7 +17,7 @@ pub enum Design {
     /// Points of a scrambled Sobol sequence over the cube of parameters.
     #[default]
     Sobol,
-    /// Curves that leave out one end of the examples, as [`shape`] has them; Sobol points once there are no more.
+    /// Curves that leave out one end of the examples, as `shape` has them; Sobol points once there are no more.
     Shapes,
 }
 

@@ -1,10 +1,9 @@
-//! The training loop: steps of an optimiser on whatever examples the batches name.
+//! The training of networks on images.
 
-use std::time::Instant;
-
-use tch::{Kind, Tensor, no_grad};
+use tch::{Device, Kind, Tensor, no_grad};
 
 use super::augmentation::augment;
+use super::descent::{Course, Lesson, Moment};
 use super::images::DeviceImages;
 use super::losses::{Batch, BatchLoss};
 use super::networks::Model;
@@ -13,8 +12,6 @@ use crate::target::{Augmentation, BatchSource, EpochReport, Recipe, TargetError}
 
 /// Images that are evaluated at once; bounds the memory of the activations.
 pub(super) const EVALUATION_BATCH: usize = 250;
-/// Steps between looks at the loss: each look waits for the device.
-pub(super) const STEPS_BETWEEN_LOSS_CHECKS: u64 = 32;
 
 /// What a run trains, apart from its data.
 #[derive(Debug, Clone)]
@@ -28,27 +25,24 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    fn check(&self, images: &DeviceImages) -> Result<(), TargetError> {
-        let invalid = |field, value: String, expected| Err(TargetError::InvalidRun { field, value, expected });
-        if self.epochs == 0 {
-            return invalid("epochs", "0".to_owned(), "at least 1 is needed");
-        }
-        if self.batch_size == 0 {
-            return invalid("batch_size", "0".to_owned(), "at least 1 is needed");
-        }
-        if let Some((field, value, expected)) = self.recipe.fault() {
-            return invalid(field, value, expected);
-        }
+    fn course(&self, examples: usize, device: Device) -> Course<'_> {
+        let Self { epochs, batch_size, ref recipe, .. } = *self;
+        Course { epochs, batch_size, recipe, examples, device }
+    }
+
+    fn check_augmentation(&self, images: &DeviceImages) -> Result<(), TargetError> {
         let (augmentation, vectors) = (self.augmentation, images.shape().is_vector());
         if !augmentation.is_none() && (vectors || !images.are_bytes() && augmentation == Augmentation::Imagenet) {
             let expected = "vectors cannot be augmented, and the colours of images only where these are bytes";
-            return invalid("augmentation", format!("{augmentation:?}"), expected);
+            let (field, value) = ("augmentation", format!("{augmentation:?}"));
+            return Err(TargetError::InvalidRun { field, value, expected });
         }
         Ok(())
     }
 }
 
-/// Trains `model` on `loss` with fresh momentum; `validate` scores it after each epoch, `on_epoch` sees it after each epoch and ends the run with an error.
+/// Trains `model` on `loss` with fresh momentum; `validate` scores it after each epoch, which `on_epoch` then sees, and may end
+/// the run with an error.
 pub(super) fn train(
     model: &Model,
     train: &DeviceImages,
@@ -58,45 +52,37 @@ pub(super) fn train(
     loss: &mut dyn BatchLoss,
     on_epoch: &mut dyn FnMut(&Model, &EpochReport) -> Result<(), TargetError>,
 ) -> Result<Vec<EpochReport>, TargetError> {
-    plan.check(train)?;
-    let Plan { recipe, augmentation, .. } = plan;
-    let mut optimizer = optimizer(model, recipe)?;
-    let steps = (train.len() as u64).div_ceil(u64::from(plan.batch_size));
-    let mut batch = Vec::new();
-    let mut indices = Vec::new();
-    let mut reports = Vec::new();
-    for epoch in 1..=plan.epochs {
-        let started = Instant::now();
-        loss.begin_epoch(model, f64::from(epoch - 1) / f64::from(plan.epochs))?;
-        let mut total = Tensor::zeros([], (Kind::Float, model.var_store().device()));
-        for step in 0..steps {
-            batches.next_batch(&mut batch)?;
-            check_batch(&batch, train.len())?;
-            indices.clear();
-            indices.extend(batch.iter().map(|&index| i64::from(index)));
-            let done = u64::from(epoch - 1) * steps + step;
-            let (images, labels) =
-                train.gather_changed(&indices, |images| augment(images, *augmentation, plan.seed, done));
-            optimizer.set_lr(recipe.learning_rate_at(done, steps * u64::from(plan.epochs)));
-            let progress = done as f64 / (steps * u64::from(plan.epochs)) as f64;
-            let loss = loss.of(model, &Batch { images, labels, progress })?;
-            match recipe.clip_norm {
-                None => optimizer.backward_step(&loss),
-                Some(norm) => optimizer.backward_step_clip_norm(&loss, norm),
-            }
-            total += loss.detach();
-            if step % STEPS_BETWEEN_LOSS_CHECKS == 0 {
-                finite(&total, epoch, step)?;
-            }
-        }
-        let training_loss = finite(&total, epoch, steps)? / steps as f64;
-        let validation_accuracy = validate(model)?;
-        let seconds = started.elapsed().as_secs_f64();
-        let report = EpochReport { epoch, training_loss, validation_accuracy, seconds };
-        reports.push(report);
-        on_epoch(model, &report)?;
+    let course = plan.course(train.len(), model.var_store().device());
+    course.check()?;
+    plan.check_augmentation(train)?;
+    let mut optimizer = optimizer(model, &plan.recipe)?;
+    let mut lesson = ImageLesson { model, train, validate, plan, loss };
+    course.run(&mut optimizer, batches, &mut lesson, &mut |report| on_epoch(model, report))
+}
+
+/// Images whose labels are learned.
+struct ImageLesson<'a> {
+    model: &'a Model,
+    train: &'a DeviceImages,
+    validate: &'a dyn Fn(&Model) -> Result<f64, TargetError>,
+    plan: &'a Plan,
+    loss: &'a mut dyn BatchLoss,
+}
+
+impl Lesson for ImageLesson<'_> {
+    fn begin_epoch(&mut self, progress: f64) -> Result<(), TargetError> {
+        self.loss.begin_epoch(self.model, progress)
     }
-    Ok(reports)
+
+    fn loss(&mut self, indices: &[i64], Moment { step, progress }: Moment) -> Result<Tensor, TargetError> {
+        let Plan { augmentation, seed, .. } = *self.plan;
+        let (images, labels) = self.train.gather_changed(indices, |images| augment(images, augmentation, seed, step));
+        self.loss.of(self.model, &Batch { images, labels, progress })
+    }
+
+    fn validate(&self) -> Result<f64, TargetError> {
+        (self.validate)(self.model)
+    }
 }
 
 /// Returns the share of `images` that the model classifies correctly.
@@ -115,20 +101,4 @@ pub(super) fn accuracy(model: &Model, images: &DeviceImages) -> Result<f64, Targ
 /// Splits `0..len` into ranges of [`EVALUATION_BATCH`].
 pub(super) fn chunks(len: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..len).step_by(EVALUATION_BATCH).map(move |start| (start, len.min(start + EVALUATION_BATCH)))
-}
-
-pub(super) fn check_batch(batch: &[u32], examples: usize) -> Result<(), TargetError> {
-    if batch.is_empty() {
-        return Err(TargetError::Batches { reason: "the batch source gave an empty batch".to_owned() });
-    }
-    match batch.iter().find(|&&index| index as usize >= examples) {
-        Some(&index) => Err(TargetError::IndexOutOfRange { index, examples }),
-        None => Ok(()),
-    }
-}
-
-/// Returns the sum of losses, which is infinite or NaN from the first such loss on.
-pub(super) fn finite(total: &Tensor, epoch: u32, step: u64) -> Result<f64, TargetError> {
-    let loss = total.double_value(&[]);
-    if loss.is_finite() { Ok(loss) } else { Err(TargetError::Infeasible { loss, step, epoch }) }
 }
