@@ -38,6 +38,9 @@ fn wrong_usage_exits_with_2() {
 #[test]
 fn wrong_settings_exit_with_3() {
     refused(&["--target", "vgg"], 3, "swin_b, gpt, simulated, or a file that ends in .pt");
+    let gpt = ["--target", "gpt", "--data", "."];
+    refused(&[&gpt[..], &["--evaluate", "episodes"]].concat(), 3, "--evaluate is of no meaning");
+    refused(&[&gpt[..], &["--noisy-validation"]].concat(), 3, "--noisy-validation is of no meaning");
     refused(&["--target", "simulated", "--label-noise", "1.5"], 3, "--label-noise is 1.5");
     refused(&["--target", "simulated", "--segments", "1"], 3, "1 segments");
     refused(&["--target", "simulated", "--daemon", "here"], 3, "HOST:PORT");

@@ -63,13 +63,31 @@ pub(super) struct EvaluationOptions {
 }
 
 impl EvaluationOptions {
-    pub(super) fn evaluation(&self) -> Evaluation {
+    /// Returns an option that is given and of no meaning to text.
+    pub(super) fn given_for_images(&self) -> Option<&'static str> {
+        let given = [
+            (self.evaluate != EvaluationName::Classification, "--evaluate"),
+            (self.head != HeadName::Linear, "--head"),
+            (self.test_pairs.is_some(), "--test-pairs"),
+            (!self.validation_classes.is_empty(), "--validation-classes"),
+        ];
+        given.into_iter().find_map(|(given, option)| given.then_some(option))
+    }
+
+    /// Returns how networks are scored.
+    ///
+    /// # Errors
+    /// [`SearcherError::Config`] for pairs that nothing would look at.
+    pub(super) fn evaluation(&self) -> Result<Evaluation, SearcherError> {
+        if self.test_pairs.is_some() && self.evaluate != EvaluationName::Verification {
+            return Err(SearcherError::Config("--test-pairs are for --evaluate verification".to_owned()));
+        }
         let Self { ways, shots, queries, episodes, pairs, .. } = *self;
-        match self.evaluate {
+        Ok(match self.evaluate {
             EvaluationName::Classification => Evaluation::Classification,
             EvaluationName::Episodes => Evaluation::Episodes { ways, shots, queries, episodes },
             EvaluationName::Verification => Evaluation::Verification { pairs, test_pairs: self.test_pairs.clone() },
-        }
+        })
     }
 
     pub(super) const fn head(&self) -> Head {

@@ -152,7 +152,7 @@ impl PrepareOptions {
                 InputScaleName::Standardised => InputScale::Standardised,
                 InputScaleName::Stored => InputScale::Stored,
             },
-            evaluation: self.evaluation.evaluation(),
+            evaluation: self.evaluation.evaluation()?,
             head: self.evaluation.head(),
             extra_features: self.extra_features(),
             gradient_norm: match self.gradient_norm {
@@ -167,12 +167,15 @@ impl PrepareOptions {
     fn language_model(&self, features_from: Checkpoint) -> Result<TargetConfig, SearcherError> {
         let refused = [
             (self.label_noise > 0.0, "--label-noise"),
+            (self.noisy_validation, "--noisy-validation"),
             (self.gradient_norm == GradientNormName::Full, "--gradient-norm full"),
             (self.input_scale == InputScaleName::Stored, "--input-scale"),
         ];
         let refused = refused.into_iter().find_map(|(given, option)| given.then_some(option));
-        if let Some(option) =
-            refused.or_else(|| self.data.given_for_images()).or_else(|| self.training.given_for_images())
+        if let Some(option) = refused
+            .or_else(|| self.data.given_for_images())
+            .or_else(|| self.training.given_for_images())
+            .or_else(|| self.evaluation.given_for_images())
         {
             return Err(SearcherError::Config(format!(
                 "{option} is of no meaning to --target {}",
