@@ -16,16 +16,9 @@ class DeclarationError(Exception):
 
 
 @dataclass(frozen=True)
-class Source:
-    """The run whose found sampler another run takes: that of the same seed."""
-
-    row: str
-    column: str
-
-
-@dataclass(frozen=True)
 class Run:
-    """One run of the searcher: `options` without data, seed, daemon and folders."""
+    """One run of the searcher: `options` without data, seed, daemon and folders. It takes the sampler found by the run
+    `sampler_of`, if that is given, and runs `alone` where its time is what is asked for."""
 
     table: str
     row: str
@@ -34,7 +27,8 @@ class Run:
     command: str
     options: tuple[str, ...]
     data: str
-    sampler_of: Source | None = None
+    sampler_of: "Run | None" = None
+    alone: bool = False
 
     @property
     def key(self) -> str:
@@ -43,8 +37,9 @@ class Run:
 
     @property
     def digest(self) -> str:
-        """Names what is run: a result of another digest is run again."""
-        what = [self.command, self.options, self.data, self.seed, self.sampler_of and [self.sampler_of.row, self.sampler_of.column]]
+        """Names what is run: a result of another digest is run again, and tables that ask for the same run share its result."""
+        source = self.sampler_of and self.sampler_of.digest
+        what = [self.command, sorted(_groups(self.options)), self.data, self.seed, source, self.alone]
         return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
 
 
@@ -92,15 +87,24 @@ class Table:
     def run_of(self, row: Row, column: str, seed: int) -> Run:
         """The run that fills a cell."""
         made_by = self.row(row.reads) if row.reads else row
-        source = None
-        if made_by.sampler_of is not None:
-            of = made_by.sampler_of
-            source = Source(of["row"], of.get("column", column))
+        of = made_by.sampler_of
+        source = of and self.run_of(self.row(of["row"]), of.get("column", column), seed)
         options = (*self.options, *self.columns[column], *made_by.options)
-        return Run(self.name, made_by.name, column, seed, made_by.command, options, self.data, source)
+        return Run(self.name, made_by.name, column, seed, made_by.command, options, self.data, source, alone=self.value == "seconds")
 
     def _runs_of(self, row: Row) -> list[Run]:
         return [self.run_of(row, column, seed) for column in row.columns for seed in row.seeds]
+
+
+def _groups(options: tuple[str, ...]) -> list[list[str]]:
+    """Options with their values, since their order means nothing."""
+    groups: list[list[str]] = []
+    for word in options:
+        if word.startswith("--"):
+            groups.append([word])
+        else:
+            groups[-1].append(word)
+    return groups
 
 
 def names() -> list[str]:

@@ -45,7 +45,7 @@ def make(table: Table, store: Store, jobs: int, data: str | None) -> None:
     for stage in ([run for run in missing if run.sampler_of is None], [run for run in missing if run.sampler_of is not None]):
         trainings = [run for run in stage if run.command == "train"]
         with ThreadPoolExecutor(jobs) as pool:
-            for done in [pool.submit(lambda run=run: keep(run, train(table, store, run, place, folder))) for run in trainings]:
+            for done in [pool.submit(lambda run=run: keep(run, train(store, run, place, folder))) for run in trainings]:
                 done.result()
         searches = [run for run in stage if run.command == "search"]
         if searches:
@@ -54,14 +54,13 @@ def make(table: Table, store: Store, jobs: int, data: str | None) -> None:
                     keep(run, search(run, place, folder, daemon.grpc, jobs))
 
 
-def train(table: Table, store: Store, run: Run, place: str, folder: Path) -> dict:
+def train(store: Store, run: Run, place: str, folder: Path) -> dict:
     """Trains networks under a fixed sampler and loss."""
     work = folder / run.digest
     work.mkdir(parents=True, exist_ok=True)
     options = [*run.options, "--data", place, "--seed", str(run.seed), "--work-dir", work, "--output", "json"]
     if run.sampler_of is not None:
-        row = table.row(run.sampler_of.row)
-        source = store.get(table.run_of(row, run.sampler_of.column, run.seed))
+        source = store.get(run.sampler_of)
         spec = work / "sampler.json"
         spec.write_text(json.dumps(source["report"]["winner"]["sampler"]))
         options += ["--sampler", spec]

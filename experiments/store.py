@@ -1,4 +1,4 @@
-"""Results: one JSON file a table, written after every run."""
+"""Results: one JSON file a table, written after every run. What another table has run already is not run again."""
 
 import json
 from pathlib import Path
@@ -14,12 +14,14 @@ class Store:
 
     def __init__(self, name: str, folder: Path = RESULTS) -> None:
         self.path = folder / f"{name}.json"
-        self.results: dict[str, dict[str, Any]] = json.loads(self.path.read_text()) if self.path.is_file() else {}
+        self.results = _read(self.path)
+        others = [_read(path) for path in sorted(folder.glob("*.json")) if path != self.path]
+        self.of_others = {result["digest"]: result for results in others for result in results.values()}
 
     def get(self, run: Run) -> dict[str, Any] | None:
-        """The result of a run, with its report, commit and machine."""
+        """The result of a run, with its report, commit and machine; this table's, or that of another with the same run."""
         result = self.results.get(run.key)
-        return result if result is not None and result["digest"] == run.digest else None
+        return result if result is not None and result["digest"] == run.digest else self.of_others.get(run.digest)
 
     def put(self, run: Run, result: dict[str, Any]) -> None:
         """Keeps a result; a reader never sees half of the file."""
@@ -32,3 +34,7 @@ class Store:
     def missing(self, table: Table) -> list[Run]:
         """Runs without a result, in the order they have to be made."""
         return [run for run in table.runs() if self.get(run) is None]
+
+
+def _read(path: Path) -> dict[str, dict[str, Any]]:
+    return json.loads(path.read_text()) if path.is_file() else {}

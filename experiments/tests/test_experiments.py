@@ -15,8 +15,8 @@ from experiments.values import cell, paired_difference
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def small(**changes: object):
-    declared = {
+def declared() -> dict:
+    return {
         "title": "T", "paper": "P", "setting": ["S."], "data": "fashion-mnist", "options": ["--target", "mlp"], "seeds": [0, 1],
         "columns": {"low": ["--label-noise", "0"], "high": ["--label-noise", "0.4"]}, "column_title": "noise", "baseline": "uniform",
         "rows": {
@@ -26,7 +26,10 @@ def small(**changes: object):
         },
         "figures": {"uniform": {"low": 93.3}},
     }  # fmt: skip
-    return parse("small", declared | changes)
+
+
+def small(**changes: object):
+    return parse("small", declared() | changes)
 
 
 def report_of(run, accuracy: float) -> dict:
@@ -63,6 +66,16 @@ def test_results_are_kept_and_made_again_when_their_declaration_changes(tmp_path
     assert Store("small", tmp_path).missing(table) == []
     changed = small(options=["--target", "cnn"])
     assert len(Store("small", tmp_path).missing(changed)) == 10
+
+
+def test_tables_that_ask_for_the_same_run_share_its_result_but_times_are_measured_anew(tmp_path):
+    reordered = {"options": ["--trials", "5"], "rows": {"found": {"search": ["--target", "mlp"]}}, "baseline": None, "figures": {}}
+    table, other, timed = small(), parse("other", declared() | reordered), parse("timed", declared() | reordered | {"value": "seconds"})
+    store = Store("small", tmp_path)
+    for run in table.runs():
+        store.put(run, {"report": report_of(run, 0.8), "commit": "c", "machine": "m"})
+    assert Store("other", tmp_path).missing(other) == []
+    assert len(Store("timed", tmp_path).missing(timed)) == 4
 
 
 def test_cells_are_means_over_seeds_and_differences_are_paired(tmp_path):
