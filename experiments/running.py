@@ -1,4 +1,4 @@
-"""Runs what is missing of a table: trainings side by side, one a core; searches one after another, on all cores."""
+"""Runs what is missing of a table: trainings and searches side by side, one a core."""
 
 import json
 import os
@@ -41,17 +41,20 @@ def make(table: Table, store: Store, jobs: int, data: str | None) -> None:
             left = len(store.missing(table))
             watch.say(f"{table.name}: {run.key} is done, {left} left")
 
-    # A run that takes another's sampler follows it.
-    for stage in ([run for run in missing if run.sampler_of is None], [run for run in missing if run.sampler_of is not None]):
-        trainings = [run for run in stage if run.command == "train"]
-        with ThreadPoolExecutor(jobs) as pool:
-            for done in [pool.submit(lambda run=run: keep(run, train(store, run, place, folder))) for run in trainings]:
-                done.result()
-        searches = [run for run in stage if run.command == "search"]
-        if searches:
-            with Samplerd(folder / "daemon") as daemon:
-                for run in searches:
-                    keep(run, search(run, place, folder, daemon.grpc, jobs))
+    with Samplerd(folder / "daemon") as daemon, ThreadPoolExecutor(jobs) as pool:
+
+        def make_one(run: Run) -> None:
+            keep(run, train(store, run, place, folder) if run.command == "train" else search(run, place, folder, daemon.grpc))
+
+        # A run that takes another's sampler follows it.
+        for stage in ([run for run in missing if run.sampler_of is None], [run for run in missing if run.sampler_of is not None]):
+            try:
+                for done in [pool.submit(make_one, run) for run in stage]:
+                    done.result()
+            except BaseException:
+                # Interrupted or failed: what is under way ends, nothing more begins.
+                pool.shutdown(cancel_futures=True)
+                raise
 
 
 def train(store: Store, run: Run, place: str, folder: Path) -> dict:
@@ -67,11 +70,11 @@ def train(store: Store, run: Run, place: str, folder: Path) -> dict:
     return json.loads(call(binary("searcher"), "train", *options, quiet=True))
 
 
-def search(run: Run, place: str, folder: Path, daemon: str, jobs: int) -> dict:
+def search(run: Run, place: str, folder: Path, daemon: str) -> dict:
     """Searches, retrains, and adds how the best objective rose from trial to trial."""
     study = f"{run.table}-{run.digest}"
     work = folder / run.digest
-    options = [*run.options, "--data", place, "--seed", str(run.seed), "--work-dir", work, "--jobs", str(jobs)]
+    options = [*run.options, "--data", place, "--seed", str(run.seed), "--work-dir", work, "--jobs", "1"]
     call(binary("searcher"), *options, "--study", study, "--daemon", daemon, "--output", "json", quiet=True)
     report = json.loads((work / "report.json").read_text())
     trials = json.loads(call(binary("searcher"), "show", study, "--daemon", daemon, "--output", "json", quiet=True))["trials"]
