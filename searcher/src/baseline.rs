@@ -17,8 +17,8 @@ use crate::randomness::seed_for;
 use crate::report::{Evidence, Summary, shown};
 use crate::stop::Stop;
 use crate::target::{
-    BatchSource, EpochReport, Loss, Metric, Places, RecipeOverrides, ShuffledEpochs, Start, Target, TargetError,
-    TrainingRun,
+    BatchSource, EpochReport, Loss, Measures, Metric, Places, RecipeOverrides, ShuffledEpochs, Start, Target,
+    TargetError, TrainingRun,
 };
 use crate::work_dir::WorkDir;
 
@@ -135,6 +135,9 @@ pub struct BaselineReport {
     pub epochs: u32,
     /// Accuracy on the test set after the last epoch.
     pub test_accuracy: Option<Summary>,
+    /// Other measures of the test set.
+    #[serde(flatten)]
+    pub measures: Measures<Summary>,
     /// Accuracy on the validation set after the last epoch.
     pub validation_accuracy: Option<Summary>,
     /// Probability that a draw has a wrong label, where that is known and the sampler is not uniform.
@@ -159,6 +162,11 @@ impl BaselineReport {
             format!("test {}", self.metric.name()),
             shown(self.metric, self.test_accuracy.as_ref())
         )?;
+        for (name, measure) in self.measures.named() {
+            if measure.is_some() {
+                writeln!(out, "{name:<13} {}", shown(self.metric, measure))?;
+            }
+        }
         writeln!(out, "validation    {}", shown(self.metric, self.validation_accuracy.as_ref()))?;
         if let Some(mass) = self.noisy_mass {
             writeln!(out, "noisy mass    {mass:.3}")?;
@@ -178,7 +186,8 @@ pub fn run(config: &BaselineConfig, stop: &Stop, progress: &mut Progress) -> Res
         _ => Some(Drawn::prepare(config, stop, progress)?),
     };
     let mut target = open_target(&config.target, &config.work_dir, &Places::default())?;
-    let (mut tested, mut validated, mut seconds, mut runs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut tested, mut measures, mut validated, mut seconds, mut runs) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for number in 0..config.runs {
         let seed = seed_for(config.seed, u64::from(number), "retraining");
         let started = Instant::now();
@@ -201,6 +210,7 @@ pub fn run(config: &BaselineConfig, stop: &Stop, progress: &mut Progress) -> Res
             started.elapsed().as_secs_f64()
         ));
         tested.push(test);
+        measures.push(outcome.measures);
         validated.push(last);
         runs.push(outcome.epochs);
     }
@@ -212,6 +222,7 @@ pub fn run(config: &BaselineConfig, stop: &Stop, progress: &mut Progress) -> Res
         seed: config.seed,
         epochs: config.epochs,
         test_accuracy: Summary::of(tested),
+        measures: Measures::summarised(&measures, Summary::of),
         validation_accuracy: Summary::of(validated),
         noisy_mass: drawn.and_then(|drawn| drawn.noisy_mass),
         seconds: Summary::of(seconds),

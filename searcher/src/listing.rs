@@ -92,6 +92,8 @@ impl Listing {
             "state": trial.state_name(),
             "objective": trial.record.objective(),
             "test_accuracy": trial.report.test_accuracy,
+            "test_top5_accuracy": trial.report.measures.test_top5_accuracy,
+            "test_balanced_accuracy": trial.report.measures.test_balanced_accuracy,
             "epochs": trial.report.epochs,
             "epochs_planned": self.config.training.run(parameters).epochs,
             "seconds": trial.report.seconds,

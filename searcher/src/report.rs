@@ -14,7 +14,7 @@ use swift_sampler_client::proto;
 use crate::error::SearcherError;
 use crate::policy::{Purpose, Verdict, exact_labels, standing, verdict};
 use crate::study::{StoredTrial, StudyConfig};
-use crate::target::Metric;
+use crate::target::{Measures, Metric};
 use crate::work_dir::WorkDir;
 
 pub use evidence::Evidence;
@@ -85,6 +85,9 @@ pub struct SamplerReport {
     pub name: String,
     /// Accuracy on the test set.
     pub test_accuracy: Option<Summary>,
+    /// Other measures of the test set.
+    #[serde(flatten)]
+    pub measures: Measures<Summary>,
     /// Accuracy on the validation set.
     pub validation_accuracy: Option<Summary>,
     /// Probability that a draw has a wrong label, where labels are known to be wrong.

@@ -21,7 +21,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::features_file::{self, FeaturesFileError};
 use crate::randomness::{Randomness, seed_for};
-use crate::target::{BatchSource, EpochReport, Loss, Start, Target, TargetError, TrainingOutcome, TrainingRun};
+use crate::target::{
+    BatchSource, EpochReport, Loss, Measures, Start, Target, TargetError, TrainingOutcome, TrainingRun,
+};
 
 pub use fault::Fault;
 
@@ -178,7 +180,7 @@ impl Target for SimulatedTarget {
             }
         }
         let test_accuracy = evaluate_test.then(|| observe(noiseless, run.seed, run.epochs, "simulated test"));
-        Ok(TrainingOutcome { epochs, test_accuracy })
+        Ok(TrainingOutcome { epochs, test_accuracy, measures: Measures::default() })
     }
 }
 

@@ -6,7 +6,7 @@ use swift_sampler_client::proto;
 use crate::error::SearcherError;
 use crate::policy::{Plan, Purpose, TrialParameters, TrialRecord, TrialStanding};
 use crate::preparation::TargetConfig;
-use crate::target::{EpochReport, Loss, RecipeOverrides, Start, TrainingRun};
+use crate::target::{EpochReport, Loss, Measures, RecipeOverrides, Start, TrainingRun};
 
 /// Version of the records this program writes.
 pub const FORMAT: u32 = 1;
@@ -69,6 +69,9 @@ pub struct TrialReport {
     /// Accuracy on the test set, after a retraining.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_accuracy: Option<f64>,
+    /// Other measures of the test set.
+    #[serde(flatten)]
+    pub measures: Measures,
     /// Time the worker spent, in seconds.
     pub seconds: f64,
     /// Time of it spent on pulling from the daemon, in seconds: opening the job, and waiting for batches that were not
@@ -217,6 +220,20 @@ mod tests {
         let report: TrialReport = serde_json::from_str(json).unwrap();
         assert!(report.epochs[0].training_loss.is_nan());
         assert_eq!(serde_json::to_string(&report).unwrap(), json);
+    }
+
+    #[test]
+    fn other_measures_stand_beside_the_test_accuracy_and_older_reports_have_none() {
+        let json =
+            r#"{"epochs":[],"test_accuracy":0.7,"test_top5_accuracy":0.9,"test_balanced_accuracy":0.6,"seconds":1.0}"#;
+        let report: TrialReport = serde_json::from_str(json).unwrap();
+        assert_eq!(
+            (report.measures.test_top5_accuracy, report.measures.test_balanced_accuracy),
+            (Some(0.9), Some(0.6))
+        );
+        assert_eq!(serde_json::to_string(&report).unwrap(), json);
+        let old: TrialReport = serde_json::from_str(r#"{"epochs":[],"test_accuracy":0.7,"seconds":1.0}"#).unwrap();
+        assert_eq!(old.measures, Measures::default());
     }
 
     #[test]

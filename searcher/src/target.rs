@@ -7,6 +7,7 @@ mod evaluation;
 mod feature;
 mod hashed_file;
 mod loss;
+mod measures;
 mod metric;
 mod network;
 mod paper_recipe;
@@ -29,6 +30,7 @@ pub use evaluation::{Evaluation, Head};
 pub use feature::{Feature, GradientNorm};
 pub use hashed_file::HashedFile;
 pub use loss::Loss;
+pub use measures::{LIKELIEST, Measures};
 pub use metric::Metric;
 pub use network::{InputScale, Network};
 pub use paper_recipe::PaperRecipe;
@@ -109,6 +111,9 @@ pub struct TrainingOutcome {
     pub epochs: Vec<EpochReport>,
     /// Share of the test set that is classified correctly at the end, where it was asked for; of language models 1 / perplexity.
     pub test_accuracy: Option<f64>,
+    /// Other measures of the test set.
+    #[serde(flatten)]
+    pub measures: Measures,
 }
 
 /// A network with its data: what a trial trains.

@@ -4,6 +4,7 @@
 //! and threads of several libtorch processes spin against each other.
 
 mod augmentation;
+mod classification;
 mod cuda;
 mod descent;
 mod evaluation;
@@ -29,8 +30,8 @@ use tch::Device;
 use crate::data::{Split, pairs};
 use crate::randomness::seed_for;
 use crate::target::{
-    BatchSource, Checkpoint, EpochReport, Evaluation, Network, OtherClasses, Places, PrepareConfig, Recipe, Start,
-    Target, TargetError, TrainingOutcome, TrainingRun,
+    BatchSource, Checkpoint, EpochReport, Evaluation, Measures, Network, OtherClasses, Places, PrepareConfig, Recipe,
+    Start, Target, TargetError, TrainingOutcome, TrainingRun,
 };
 
 use evaluation::Scoring;
@@ -258,7 +259,11 @@ impl Target for TorchTarget {
             &mut each,
         )?;
         drop(loss);
-        let test_accuracy = evaluate_test.then(|| self.scoring.1.score(&model, &self.test)).transpose()?;
-        Ok(TrainingOutcome { epochs, test_accuracy })
+        let (test_accuracy, measures) = if evaluate_test {
+            (Some(self.scoring.1.score(&model, &self.test)?), self.scoring.1.measures(&model, &self.test)?)
+        } else {
+            (None, Measures::default())
+        };
+        Ok(TrainingOutcome { epochs, test_accuracy, measures })
     }
 }

@@ -226,6 +226,7 @@ impl Worker<'_> {
         match trained {
             Ok(outcome) => {
                 report.test_accuracy = outcome.test_accuracy;
+                report.measures = outcome.measures;
                 judge(&outcome.epochs)
             }
             Err(TargetError::Interrupted) if report.stopped => judge(&report.epochs),

@@ -36,6 +36,10 @@ fn a_network_is_trained_searched_for_and_retrained_through_the_daemon() {
     for sampler in [uniform, found] {
         let accuracy = sampler["test_accuracy"]["mean"].as_f64().unwrap();
         assert!(accuracy > 0.1 && accuracy < 0.95, "a network of three epochs knows a little: {report}");
+        let [top5, balanced] =
+            ["test_top5_accuracy", "test_balanced_accuracy"].map(|measure| sampler[measure]["mean"].as_f64().unwrap());
+        // Fashion-MNIST's classes are of one size in its test set.
+        assert!(top5 > accuracy && (balanced - accuracy).abs() < 1e-9, "{report}");
     }
     let dataset = daemon.ctl().one(&["dataset", "show", "small"]);
     assert_eq!(dataset["rows"], TRAIN_EXAMPLES);

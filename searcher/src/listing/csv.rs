@@ -6,13 +6,15 @@ use super::{Listing, purpose_name};
 use crate::study::StoredTrial;
 
 /// Columns before those of the sampler's parameters.
-const HEADS: [&str; 18] = [
+const HEADS: [&str; 20] = [
     "number",
     "purpose",
     "repeats",
     "state",
     "objective",
     "test_accuracy",
+    "test_top5_accuracy",
+    "test_balanced_accuracy",
     "epochs",
     "epochs_planned",
     "seconds",
@@ -64,6 +66,8 @@ impl Listing {
             trial.state_name().to_owned(),
             text(trial.record.objective()),
             text(trial.report.test_accuracy),
+            text(trial.report.measures.test_top5_accuracy),
+            text(trial.report.measures.test_balanced_accuracy),
             trial.report.epochs.len().to_string(),
             self.config.training.run(parameters).epochs.to_string(),
             trial.report.seconds.to_string(),

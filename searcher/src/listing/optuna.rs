@@ -116,6 +116,8 @@ impl Listing {
             ("reason", (!trial.reason.is_empty()).then(|| trial.reason.clone().into())),
             ("worker", (!trial.worker.is_empty()).then(|| trial.worker.clone().into())),
             ("test_accuracy", trial.report.test_accuracy.map(Value::from)),
+            ("test_top5_accuracy", trial.report.measures.test_top5_accuracy.map(Value::from)),
+            ("test_balanced_accuracy", trial.report.measures.test_balanced_accuracy.map(Value::from)),
         ];
         for (key, value) in optional {
             if let Some(value) = value {

@@ -11,6 +11,7 @@ use crate::features_file;
 use crate::policy::{LABEL_IS_RIGHT, Purpose};
 use crate::preparation::{Preparation, TargetConfig};
 use crate::study::StoredTrial;
+use crate::target::Measures;
 
 /// The dataset as it is at hand, for what a report says of samplers.
 #[derive(Debug)]
@@ -73,9 +74,11 @@ impl Evidence {
                 parameters.purpose == Purpose::Retrain && same
             })
         };
+        let measures: Vec<Measures> = retrained().map(|trial| trial.report.measures).collect();
         Ok(SamplerReport {
             name: name.to_owned(),
             test_accuracy: Summary::of(retrained().filter_map(|trial| trial.report.test_accuracy).collect()),
+            measures: Measures::summarised(&measures, Summary::of),
             validation_accuracy: Summary::of(retrained().filter_map(|trial| trial.record.objective()).collect()),
             noisy_mass: self.noisy_mass(&sampler),
             effective_sample_size_ratio: sampler.effective_sample_size() / self.dataset.rows() as f64,

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::{Report, SamplerReport, Summary};
-use crate::target::Metric;
+use crate::target::{Measures, Metric};
 
 /// Writes the table.
 ///
@@ -36,6 +36,7 @@ pub fn print(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             format!("{:.0}%", 100.0 * sampler.effective_sample_size_ratio),
         )?;
     }
+    print_measures(report, out)?;
     writeln!(out)?;
     if let Some(gain) = report.gain {
         writeln!(out, "gain          {}", gain_text(report, gain))?;
@@ -76,6 +77,21 @@ pub fn print(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let spec = serde_json::to_string(&report.winner.sampler).map_err(io::Error::other)?;
     writeln!(out, "sampler       {spec}")?;
     writeln!(out, "files         {}: report.json, pictures *.svg", report.work_dir.display())
+}
+
+/// Writes a line for each other measure of the test set, the samplers' values side by side.
+fn print_measures(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let of = |sampler: &SamplerReport, number: usize| {
+        let (_, measure) = sampler.measures.named()[number];
+        measure.map(|measure| format!("{} {}", label(report, sampler), shown(report.metric, Some(measure))))
+    };
+    for (number, (name, _)) in Measures::<Summary>::default().named().into_iter().enumerate() {
+        let values: Vec<String> = report.samplers.iter().filter_map(|sampler| of(sampler, number)).collect();
+        if !values.is_empty() {
+            writeln!(out, "{name:<13} {}", values.join(", "))?;
+        }
+    }
+    Ok(())
 }
 
 fn label(report: &Report, sampler: &SamplerReport) -> String {

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use tch::{Kind, Tensor, no_grad};
 
+use super::classification::{self, accuracy};
 use super::images::{DeviceImages, to_i64};
 use super::networks::Model;
-use super::training::{accuracy, chunks};
+use super::training::chunks;
 use crate::randomness::{Randomness, seed_for};
-use crate::target::{Evaluation, TargetError, below, shuffle};
+use crate::target::{Evaluation, Measures, TargetError, below, shuffle};
 
 /// Parts that pairs are cut into to choose thresholds.
 const FOLDS: usize = 10;
@@ -73,6 +74,14 @@ impl Scoring {
     pub(super) fn of_pairs(same: &[bool]) -> Self {
         let pairs = same.iter().enumerate().map(|(pair, &same)| (to_i64(2 * pair), to_i64(2 * pair + 1), same));
         Self::Verification { pairs: pairs.collect() }
+    }
+
+    /// Returns what else is measured of a test set: of classifications alone.
+    pub(super) fn measures(&self, model: &Model, images: &DeviceImages) -> Result<Measures, TargetError> {
+        match self {
+            Self::Classification => classification::measures(model, images),
+            Self::Episodes(_) | Self::Verification { .. } => Ok(Measures::default()),
+        }
     }
 
     /// Returns the share that `model` gets right, from 0 to 1.

@@ -15,7 +15,8 @@ use super::manifest::{self, Prepares};
 use super::{device, seed_dropout};
 use crate::language::{Corpus, LanguageConfig};
 use crate::target::{
-    BatchSource, Checkpoint, EpochReport, Loss, Places, Start, Target, TargetError, TrainingOutcome, TrainingRun,
+    BatchSource, Checkpoint, EpochReport, Loss, Measures, Places, Start, Target, TargetError, TrainingOutcome,
+    TrainingRun,
 };
 use token_batches::DeviceSequences;
 
@@ -126,6 +127,6 @@ impl Target for LanguageTarget {
         };
         let epochs = training::train(&model, &self.train, &self.validation, &plan, batches, &mut each)?;
         let test_accuracy = evaluate_test.then(|| training::inverse_perplexity(&model, &self.test));
-        Ok(TrainingOutcome { epochs, test_accuracy })
+        Ok(TrainingOutcome { epochs, test_accuracy, measures: Measures::default() })
     }
 }

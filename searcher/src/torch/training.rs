@@ -1,6 +1,6 @@
 //! The training of networks on images.
 
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Device, Tensor};
 
 use super::augmentation::augment;
 use super::descent::{Course, Lesson, Moment};
@@ -83,19 +83,6 @@ impl Lesson for ImageLesson<'_> {
     fn validate(&self) -> Result<f64, TargetError> {
         (self.validate)(self.model)
     }
-}
-
-/// Returns the share of `images` that the model classifies correctly.
-pub(super) fn accuracy(model: &Model, images: &DeviceImages) -> Result<f64, TargetError> {
-    let mut correct = 0;
-    for (start, end) in chunks(images.len()) {
-        correct += no_grad(|| -> Result<i64, TargetError> {
-            let (pixels, labels) = images.range(start, end);
-            let predicted = model.forward(&pixels, false)?.logits.argmax(1, false);
-            Ok(predicted.eq_tensor(&labels).sum(Kind::Int64).int64_value(&[]))
-        })?;
-    }
-    Ok(correct as f64 / images.len() as f64)
 }
 
 /// Splits `0..len` into ranges of [`EVALUATION_BATCH`].

@@ -122,6 +122,7 @@ type Agree = fn(&Model, (&Tensor, &Tensor), (&Tensor, &Tensor)) -> Result<Tensor
 /// correctly.
 fn accuracy_under(loss: Loss) -> f64 {
     use crate::target::{Augmentation, Recipe, ShuffledEpochs};
+    use crate::torch::classification;
     use crate::torch::training::{self, Plan};
 
     let mut train = synthetic::blobs(600, CLASSES, 1);
@@ -144,9 +145,9 @@ fn accuracy_under(loss: Loss) -> f64 {
     };
     let mut loss = begin(loss, around).unwrap();
     let mut batches = ShuffledEpochs::new(600, 32, 1);
-    let validate = |model: &Model| training::accuracy(model, &validation);
+    let validate = |model: &Model| classification::accuracy(model, &validation);
     training::train(&model, &train, &validate, &plan, &mut batches, loss.as_mut(), &mut |_, _| Ok(())).unwrap();
-    training::accuracy(&model, &test).unwrap()
+    classification::accuracy(&model, &test).unwrap()
 }
 
 #[test]
