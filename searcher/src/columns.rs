@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use swift_sampler::CropColumn;
 use swift_sampler_files::{ROWS_MAX, Selection, SourceFile};
 
 use crate::error::SearcherError;
@@ -62,7 +63,7 @@ pub fn join(
             let of = columns.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
             return Err(SearcherError::Data(format!(
                 "{of}: column {name:?} has {} rows, the data has {source_rows} examples for training: row i is that of \
-                 example i in the order of its files, before it is split",
+                 example i in the order of its files, before it is split; crops have the row of their image",
                 values.len()
             )));
         }
@@ -76,9 +77,11 @@ pub fn join(
 
 /// The names of what there is, and of what the target could compute.
 fn computable(target: &TargetConfig, there: &[String]) -> String {
+    let there: Vec<&str> =
+        there.iter().map(String::as_str).filter(|name| CropColumn::of_name(name).is_none()).collect();
     let others: &[Feature] = if matches!(target, TargetConfig::Language(_)) { &[] } else { &Feature::ALL };
-    let others = others.iter().map(|feature| feature.name()).filter(|name| !there.iter().any(|there| there == name));
-    there.iter().map(String::as_str).chain(others).collect::<Vec<_>>().join(", ")
+    let others = others.iter().map(|feature| feature.name()).filter(|name| !there.contains(name));
+    there.iter().copied().chain(others).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 mod arrays;
 pub mod canvas;
 mod cifar;
+pub mod crops;
 mod error;
 mod fingerprint;
 pub mod format;
@@ -22,6 +23,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use crops::CropConfig;
 pub use error::DataError;
 pub use format::{DataFormat, Source};
 pub use held_out_classes::HeldOutClasses;
@@ -60,6 +62,9 @@ pub struct DataConfig {
     /// Classes that no network trains on; `None`: all sets have the same classes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out_classes: Option<HeldOutClasses>,
+    /// How training images are cut into crops, which then are the training examples; `None`: they stay whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crops: Option<CropConfig>,
 }
 
 impl DataConfig {
@@ -82,6 +87,7 @@ impl DataConfig {
             noisy_validation: false,
             seed: 0,
             held_out_classes: None,
+            crops: None,
         }
     }
 

@@ -70,7 +70,8 @@ impl TargetConfig {
         }
     }
 
-    /// Returns where each training example was among those that the data has for training, and how many these are.
+    /// Returns where each training example (of a crop, its image) was among those that the data has for training, and how many
+    /// these are.
     ///
     /// # Errors
     /// [`SearcherError`] when the data cannot be read.
@@ -79,7 +80,7 @@ impl TargetConfig {
             Self::Simulated(config) => Ok(((0..config.examples as usize).collect(), config.examples as usize)),
             Self::Network(config) => {
                 let split = config.data.load().map_err(|error| SearcherError::Data(error.to_string()))?;
-                Ok((split.train_rows, split.source_rows))
+                Ok((split.of_examples(&split.train_rows), split.source_rows))
             }
             Self::Language(config) => {
                 let corpus = config.data.load().map_err(|error| SearcherError::Data(error.to_string()))?;
@@ -100,7 +101,7 @@ impl TargetConfig {
             Self::Simulated(config) => Ok((config.label_noise > 0.0).then(|| config.wrong_labels())),
             Self::Network(config) if config.data.label_noise > 0.0 => {
                 let split = config.data.load().map_err(|error| SearcherError::Data(error.to_string()))?;
-                Ok(Some(split.train.wrong_labels()))
+                Ok(Some(split.wrong_labels()))
             }
             Self::Network(_) | Self::Language(_) | Self::Command(_) => Ok(None),
         }

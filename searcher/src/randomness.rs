@@ -26,6 +26,11 @@ impl Randomness {
         (word >> 11) as f64 / (1u64 << 53) as f64
     }
 
+    /// Returns a number uniform between two.
+    pub fn between(&mut self, [low, high]: [f64; 2]) -> f64 {
+        low + (high - low) * self.uniform()
+    }
+
     /// Returns a standard normal number (Box and Muller).
     pub fn normal(&mut self) -> f64 {
         // 1 - u is in (0, 1], where the logarithm is finite.

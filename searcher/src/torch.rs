@@ -132,9 +132,12 @@ impl TorchTarget {
         let split = config.data.load()?;
         let (classes, fingerprint) = (split.classes(), split.fingerprint());
         // Each set leaves this process's own memory before the next one is copied to the device.
-        let Split { train, validation, test, .. } = split;
-        let on_device = DeviceImages::new(&train, config.input, device);
-        let wrong_labels = train.wrong_labels();
+        let wrong_labels = split.wrong_labels();
+        let Split { train, validation, test, crops, .. } = split;
+        let on_device = match crops {
+            None => DeviceImages::new(&train, config.input, device),
+            Some(crops) => DeviceImages::of_crops(&train, crops, config.input, device),
+        };
         drop(train);
         let train = on_device;
         let on_device = DeviceImages::like(&validation, &train);

@@ -32,6 +32,8 @@ fn wrong_usage_exits_with_2() {
     refused(&["--target", "simulated", "--trials", "x"], 2, "--trials");
     refused(&["--target", "simulated", "--jobs", "some"], 2, "--jobs");
     refused(&["--target", "simulated", "--kappa", "-1"], 2, "--kappa");
+    refused(&["--target", "cnn", "--crop-size", "8"], 2, "--crops");
+    refused(&["--target", "cnn", "--crops", "2", "--crop-scale", "1"], 2, "LO,HI");
     refused(&["worker"], 2, "--study");
 }
 
@@ -41,6 +43,8 @@ fn wrong_settings_exit_with_3() {
     let gpt = ["--target", "gpt", "--data", "."];
     refused(&[&gpt[..], &["--evaluate", "episodes"]].concat(), 3, "--evaluate is of no meaning");
     refused(&[&gpt[..], &["--noisy-validation"]].concat(), 3, "--noisy-validation is of no meaning");
+    refused(&[&gpt[..], &["--crops", "2"]].concat(), 3, "--crops is of no meaning");
+    refused(&["--target", "simulated", "--crops", "2"], 3, "--crops is of no meaning");
     refused(&["--target", "simulated", "--label-noise", "1.5"], 3, "--label-noise is 1.5");
     refused(&["--target", "simulated", "--segments", "1"], 3, "1 segments");
     refused(&["--target", "simulated", "--daemon", "here"], 3, "HOST:PORT");

@@ -176,7 +176,7 @@ fn the_parquet_file_holds_the_columns_to_the_last_bit() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("features.parquet");
     let features = features(&model(Architecture::Mlp));
-    write_features(&path, &features).unwrap();
+    write_features(&path, &features, &[]).unwrap();
     let reader = SerializedFileReader::new(File::open(&path).unwrap()).unwrap();
     let names = ["loss", "entropy", "grad_norm", "margin", "class_frequency", "density"];
     for (row, read) in reader.get_row_iter(None).unwrap().enumerate() {

@@ -149,7 +149,7 @@ fn features_are_of_images_as_they_are_and_in_32_bits_whatever_the_training_was()
     let images = DeviceImages::new(&images, InputScale::Standardised, Device::Cpu);
     let features = features_of(&model, &images, 5, &FeatureRequest::from(&config), &mut |_| Ok(())).unwrap();
     let again = folder.path().join("again.parquet");
-    write_features(&again, &features).unwrap();
+    write_features(&again, &features, &[]).unwrap();
     assert!(std::fs::read(again).unwrap() == std::fs::read(prepared.features).unwrap());
 }
 

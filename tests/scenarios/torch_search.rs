@@ -5,7 +5,9 @@
 use std::process::Command;
 
 use serde_json::Value;
+use swift_sampler_searcher::features_file;
 use swift_sampler_tests::dataset::fashion_mnist;
+use swift_sampler_tests::samplerctl::DrawJob;
 use swift_sampler_tests::{Samplerd, binary};
 
 const TRAIN_EXAMPLES: u64 = 600;
@@ -53,6 +55,44 @@ fn a_network_is_trained_searched_for_and_retrained_through_the_daemon() {
     assert_eq!(size("train-labels-idx1-ubyte"), IDX_HEADERS[1] + TRAIN_EXAMPLES);
 
     assert_eq!(search()["gain"], report["gain"], "an ended study gives its report again");
+}
+
+#[test]
+fn a_search_over_crops_gives_every_draw_its_box_and_finds_the_bank_at_the_daemon() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Samplerd::start(&folder.path().join("data"));
+    let work = folder.path().join("work");
+    let output = Command::new(binary("searcher"))
+        .args(["--target", "mlp", "--data", &fashion_mnist(), "--label-noise", "0.2", "--crops", "3"])
+        .args(["--crop-scale", "0.3,0.9", "--crop-size", "14", "--train-examples", "300"])
+        .args(["--validation-examples", "200", "--start-epochs", "2", "--trials", "10", "--epochs", "1"])
+        .args(["--confirm", "1", "--jobs", "2", "--study", "crops", "--output", "json"])
+        .args(["--daemon", daemon.address(), "--work-dir"])
+        .arg(&work)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    // Wrong labels are those of images, and an image has as many crops as any other.
+    assert!((report["samplers"][0]["noisy_mass"].as_f64().unwrap() - 0.2).abs() < 0.01, "{report}");
+    assert!(report["samplers"][1]["test_accuracy"]["mean"].as_f64().unwrap() > 0.1, "{report}");
+
+    let dataset = daemon.ctl().one(&["dataset", "show", "crops"]);
+    assert_eq!((&dataset["rows"], &dataset["crops"]), (&serde_json::json!(900), &serde_json::json!(true)));
+    // The images that the column `image` numbers are there once.
+    let images = std::fs::metadata(work.join("train-images-idx3-ubyte")).unwrap().len();
+    assert_eq!(images, IDX_HEADERS[0] + 300 * 28 * 28);
+    let bank = features_file::read(&work.join("features.parquet")).unwrap();
+    let job = DrawJob { name: "mine", dataset: "crops", seed: 1, batch_size: 32, follow: "step" };
+    let line = &daemon.ctl().draw(&job, 0..1, 0, 1)[0];
+    for (position, row) in line["indices"].as_array().unwrap().iter().enumerate() {
+        let row = usize::try_from(row.as_u64().unwrap()).unwrap();
+        for name in ["image", "top", "left", "height", "width", "flip"] {
+            let drawn = line["crops"][name][position].as_f64().unwrap();
+            assert!((drawn - bank.column(name).unwrap()[row]).abs() < 0.5, "{name} of {line}");
+        }
+        assert_eq!(line["crops"]["image"][position], row / 3);
+    }
 }
 
 /// A text in which one of two words follows each: whoever learns it has a perplexity of 2, and of 16 by frequencies alone.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::data::{DataConfig, DataFormat};
+use crate::data::{CropConfig, DataConfig, DataFormat};
 use crate::error::SearcherError;
 
 /// Where the data is.
@@ -32,6 +32,26 @@ pub(super) struct DataOptions {
     /// Test examples, held out where the data has no test set [default: a fifth]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) test_examples: Option<u32>,
+    /// Train on random crops: so many of each training image, half of them mirrored, each of them an example with features and a
+    /// probability of its own. Validation and test see whole images
+    #[arg(long, value_name = "PER_IMAGE", conflicts_with = "trial_command", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(super) crops: Option<u32>,
+    /// Share of an image's area that a crop has, at least and at most; sides are from 3:4 to 4:3
+    #[arg(long, value_name = "LO,HI", requires = "crops", value_parser = scale, default_value = "0.08,1")]
+    crop_scale: Scale,
+    /// Width and height in pixels that crops, and whole images of validation and test, are brought to [default: the images' own]
+    #[arg(long, value_name = "PIXELS", requires = "crops", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    crop_size: Option<u32>,
+}
+
+/// The least and the largest of shares.
+type Scale = [f64; 2];
+
+fn scale(text: &str) -> Result<Scale, String> {
+    let wrong = || format!("{text:?} is not two numbers LO,HI");
+    let (low, high) = text.split_once(',').ok_or_else(wrong)?;
+    let number = |text: &str| text.trim().parse::<f64>().map_err(|_not_one| wrong());
+    Ok([number(low)?, number(high)?])
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -46,7 +66,11 @@ enum FormatName {
 impl DataOptions {
     /// Returns an option that is given and of no meaning to text.
     pub(super) fn given_for_images(&self) -> Option<&'static str> {
-        let given = [(self.data_format.is_some(), "--data-format"), (self.image_size.is_some(), "--image-size")];
+        let given = [
+            (self.data_format.is_some(), "--data-format"),
+            (self.image_size.is_some(), "--image-size"),
+            (self.crops.is_some(), "--crops"),
+        ];
         given.into_iter().find_map(|(given, option)| given.then_some(option))
     }
 
@@ -80,6 +104,7 @@ impl DataOptions {
             test_examples: count(self.test_examples),
             label_noise,
             seed,
+            crops: self.crops.map(|per_image| CropConfig { per_image, scale: self.crop_scale, size: self.crop_size }),
             ..DataConfig::new(path)
         })
     }

@@ -115,6 +115,10 @@ impl PrepareOptions {
             return Err(SearcherError::Config(format!("--label-noise is {}: a share from 0 to 1", self.label_noise)));
         }
         if name == "simulated" {
+            if self.data.crops.is_some() {
+                let reason = "--crops is of no meaning to --target simulated: it has no images";
+                return Err(SearcherError::Config(reason.to_owned()));
+            }
             return Ok(TargetConfig::Simulated(SimulatedConfig {
                 faults: self.faults.clone(),
                 examples: self.data.train_examples.unwrap_or(SimulatedConfig::EXAMPLES),

@@ -62,6 +62,8 @@ enum AugmentationName {
     Flip,
     /// Shifted by up to 4 pixels, half of them mirrored
     Cifar,
+    /// Brightness, contrast and saturation times .6 to 1.4
+    Colours,
     /// Random parts of 8 to 100% of the area, half of them mirrored, brightness, contrast and saturation times .6 to 1.4
     Imagenet,
 }
@@ -130,14 +132,26 @@ impl TrainingOptions {
             Some(AugmentationName::None) => Augmentation::None,
             Some(AugmentationName::Flip) => Augmentation::Flip,
             Some(AugmentationName::Cifar) => Augmentation::Cifar,
+            Some(AugmentationName::Colours) => Augmentation::Colours,
             Some(AugmentationName::Imagenet) => Augmentation::Imagenet,
         }
+    }
+
+    /// What is left to change of crops: a recipe's shifts, parts and flips are the crops themselves.
+    fn augmentation_of_crops(&self) -> Result<Augmentation, SearcherError> {
+        let left = self.augmentation().of_crops();
+        if self.augment.is_some() && left != self.augmentation() {
+            let reason =
+                "--augment with --crops is none or colours: crops are random parts already, half of them mirrored";
+            return Err(SearcherError::Config(reason.to_owned()));
+        }
+        Ok(left)
     }
 
     /// Returns `config` with these options in place.
     ///
     /// # Errors
-    /// [`SearcherError::Config`] when the weights cannot be read.
+    /// [`SearcherError::Config`] when the weights cannot be read, or crops are to be cut again.
     pub(super) fn apply(&self, config: PrepareConfig) -> Result<PrepareConfig, SearcherError> {
         let hashed =
             |path| HashedFile::of_file(path).map_err(|error| SearcherError::Config(format!("--weights {error}")));
@@ -146,7 +160,7 @@ impl TrainingOptions {
             batch_size: self.batch_size(),
             recipe: self.recipe(),
             weights: self.weights.as_ref().map(hashed).transpose()?,
-            augmentation: self.augmentation(),
+            augmentation: if config.data.crops.is_some() { self.augmentation_of_crops()? } else { self.augmentation() },
             channels_last: self.channels_last,
             ..config
         })
@@ -188,6 +202,18 @@ mod tests {
 
         let none = options(&[]);
         assert_eq!((none.start_epochs(), none.batch_size(), none.recipe()), (20, 128, RecipeOverrides::default()));
+    }
+
+    #[test]
+    fn crops_take_the_place_of_a_recipes_parts_shifts_and_flips() {
+        let of = |arguments: &[&str]| options(arguments).augmentation_of_crops();
+        assert_eq!(of(&["--recipe", "imagenet"]).unwrap(), Augmentation::Colours);
+        assert_eq!(of(&["--recipe", "cifar"]).unwrap(), Augmentation::None);
+        assert_eq!(of(&["--recipe", "imagenet", "--augment", "none"]).unwrap(), Augmentation::None);
+        for twice in ["flip", "cifar", "imagenet"] {
+            let error = of(&["--augment", twice]).unwrap_err().to_string();
+            assert!(error.contains("none or colours"), "{error}");
+        }
     }
 
     #[test]

@@ -7,6 +7,12 @@ use super::ImageShape;
 /// Why data could not be read or split.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
+    /// The images cannot be cut into these crops.
+    #[error("crops: {reason}")]
+    Crops {
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
     /// The data cannot be cut by these classes.
     #[error("classes held out: {reason}")]
     HeldOutClasses {

@@ -1,5 +1,6 @@
 //! The split into train, validation and test.
 
+use super::crops::TrainingCrops;
 use super::held_out_classes::{CutByClass, HeldOutClasses};
 use super::label_noise::add_label_noise;
 use super::{DataConfig, DataError, LabelledImages, Source};
@@ -11,7 +12,7 @@ const SHARE: usize = 5;
 
 /// Three disjoint sets of images of one shape.
 ///
-/// Position i of `train` is row i of the features and index i of every batch.
+/// Position i of `train` is row i of the features and index i of every batch; where there are `crops`, that is crop i.
 #[derive(Debug, Clone)]
 pub struct Split {
     /// What runs train on; its labels carry the noise.
@@ -20,7 +21,9 @@ pub struct Split {
     pub validation: LabelledImages,
     /// What is looked at once, at the end; its labels are always clean.
     pub test: LabelledImages,
-    /// Where each example of `train` was among the `source_rows` examples that the files have for training.
+    /// The crops of `train` that are the training examples; `None`: its images are.
+    pub crops: Option<TrainingCrops>,
+    /// Where each image of `train` was among the `source_rows` examples that the files have for training.
     pub train_rows: Vec<usize>,
     /// How many examples the files have for training, in their order.
     pub source_rows: usize,
@@ -29,12 +32,21 @@ pub struct Split {
 }
 
 impl Split {
-    /// Splits `source` by a permutation of the configured seed and adds the configured noise. Images are moved, not copied.
+    /// Splits `source` by a permutation of the configured seed, adds the configured noise and draws the configured crops. Images are moved, not copied.
     ///
     /// # Errors
     ///
-    /// If `source` is too small, the shapes differ or the noise rate is impossible.
+    /// If `source` is too small, the shapes differ, or noise rate or crops are impossible.
     pub fn new(config: &DataConfig, source: Source) -> Result<Self, DataError> {
+        let mut split = Self::into_sets(config, source)?;
+        if let Some(crops) = config.crops {
+            let seed = seed_for(config.seed, 0, "crops of the training set");
+            split.crops = Some(TrainingCrops::draw(crops, split.train.len(), split.train.shape, seed)?);
+        }
+        Ok(split)
+    }
+
+    fn into_sets(config: &DataConfig, source: Source) -> Result<Self, DataError> {
         for other in source.validation.iter().chain(&source.test) {
             if source.train.shape != other.shape {
                 return Err(DataError::ShapeMismatch { train: source.train.shape, test: other.shape });
@@ -68,6 +80,7 @@ impl Split {
             train,
             validation,
             test,
+            crops: None,
             train_rows: rows[..counts.train].to_vec(),
             source_rows: rows.len(),
             other_classes: false,
@@ -93,7 +106,19 @@ impl Split {
             drop(test.split_off(wanted));
         }
         add_label_noise(&mut train, config.label_noise, seed_for(config.seed, 0, "training labels"))?;
-        Ok(Self { train, validation, test, train_rows, source_rows, other_classes: true })
+        Ok(Self { train, validation, test, crops: None, train_rows, source_rows, other_classes: true })
+    }
+
+    /// Returns for each training example what its image has.
+    #[must_use]
+    pub fn of_examples<T: Copy>(&self, of_images: &[T]) -> Vec<T> {
+        self.crops.as_ref().map_or_else(|| of_images.to_vec(), |crops| crops.spread(of_images))
+    }
+
+    /// Tells for each training example whether its label was made wrong; all crops of an image share its label.
+    #[must_use]
+    pub fn wrong_labels(&self) -> Vec<bool> {
+        self.of_examples(&self.train.wrong_labels())
     }
 
     /// Returns the number of classes that a network has to tell apart: over all three sets, or those of training where the

@@ -10,14 +10,16 @@ mod tests;
 
 use tch::Tensor;
 
+use super::images::to_i64;
+use crate::data::crops::{CropConfig, Part};
 use crate::randomness::{Randomness, seed_for};
-use crate::target::Augmentation;
+use crate::target::{Augmentation, below};
 use colour_jitter::jitter_colours;
-use crop::Crop;
+pub(super) use crop::Crop;
 use resampling::{Axis, resample};
 
 /// Pixels of black around an image that is shifted.
-const PADDING: i64 = 4;
+const PADDING_PX: usize = 4;
 
 /// Changes a batch of images, f32 in 0..=1, k × channels × height × width, into another of the same size. The random numbers
 /// are a function of `seed` and `step`.
@@ -28,11 +30,11 @@ pub(super) fn augment(images: Tensor, augmentation: Augmentation, seed: u64, ste
         Augmentation::None => images,
         Augmentation::Flip => {
             let crops = (0..count).map(|_| Crop { mirrored: flip(&mut randomness), ..Crop::whole(height, width) });
-            cut(&images, &crops.collect::<Vec<Crop>>())
+            cut(&images, &crops.collect::<Vec<Crop>>(), (height, width))
         }
         Augmentation::Cifar => {
-            let padded = images.constant_pad_nd([PADDING; 4]);
-            let shift = |randomness: &mut Randomness| integer_below(randomness, 2 * PADDING + 1) as f64;
+            let padded = images.constant_pad_nd([to_i64(PADDING_PX); 4]);
+            let shift = |randomness: &mut Randomness| below(randomness, 2 * PADDING_PX + 1) as f64;
             let crops = (0..count).map(|_| {
                 let (top, left) = (shift(&mut randomness), shift(&mut randomness));
                 Crop { top, left, mirrored: flip(&mut randomness), ..Crop::whole(height, width) }
@@ -41,19 +43,21 @@ pub(super) fn augment(images: Tensor, augmentation: Augmentation, seed: u64, ste
             let [rows, columns] = axes(&crops, height, width);
             resample(&padded, &rows, &columns)
         }
+        Augmentation::Colours => jitter_colours(&images, &mut randomness),
         Augmentation::Imagenet => {
+            let sides = [height, width].map(|side| usize::try_from(side).expect("an image has no negative sides"));
             let crops = (0..count).map(|_| {
-                let crop = Crop::resized(&mut randomness, height, width);
-                Crop { mirrored: flip(&mut randomness), ..crop }
+                let part = Part::resized(&mut randomness, sides.into(), CropConfig::SCALE);
+                Crop { mirrored: flip(&mut randomness), ..Crop::from(part) }
             });
-            let cropped = cut(&images, &crops.collect::<Vec<Crop>>());
+            let cropped = cut(&images, &crops.collect::<Vec<Crop>>(), (height, width));
             jitter_colours(&cropped, &mut randomness)
         }
     }
 }
 
-fn cut(images: &Tensor, crops: &[Crop]) -> Tensor {
-    let (_, _, height, width) = images.size4().expect("images are k × channels × height × width");
+/// Returns a crop of each image, brought to a height and width.
+pub(super) fn cut(images: &Tensor, crops: &[Crop], (height, width): (i64, i64)) -> Tensor {
     let [rows, columns] = axes(crops, height, width);
     resample(images, &rows, &columns)
 }
@@ -67,15 +71,4 @@ fn axes(crops: &[Crop], height: i64, width: i64) -> [Axis; 2] {
 
 fn flip(randomness: &mut Randomness) -> bool {
     randomness.uniform() < 0.5
-}
-
-/// Uniform between two numbers.
-fn between(randomness: &mut Randomness, [low, high]: [f64; 2]) -> f64 {
-    low + (high - low) * randomness.uniform()
-}
-
-/// Uniform in 0..`bound`.
-#[allow(clippy::cast_possible_truncation, reason = "the product is below an i64")]
-fn integer_below(randomness: &mut Randomness, bound: i64) -> i64 {
-    (randomness.uniform() * bound as f64) as i64
 }

@@ -172,14 +172,15 @@ impl FeatureColumns {
     }
 }
 
-/// Writes the columns as a Parquet file, at once or not at all.
+/// Writes the columns, and others `beside` them, as a Parquet file, at once or not at all.
 ///
 /// # Errors
 ///
 /// [`TargetError::File`] names the file.
-pub fn write_features(path: &Path, features: &FeatureColumns) -> Result<(), TargetError> {
-    let columns: Vec<(&str, &[f64])> =
-        features.columns.iter().map(|(feature, values)| (feature.name(), values.as_slice())).collect();
+pub fn write_features(path: &Path, features: &FeatureColumns, beside: &[(&str, Vec<f64>)]) -> Result<(), TargetError> {
+    let computed = features.columns.iter().map(|(feature, values)| (feature.name(), values.as_slice()));
+    let beside = beside.iter().map(|(name, values)| (*name, values.as_slice()));
+    let columns: Vec<(&str, &[f64])> = computed.chain(beside).collect();
     features_file::write(path, &columns)
         .map_err(|source| TargetError::File { path: path.to_owned(), reason: source.to_string() })
 }

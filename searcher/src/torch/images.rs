@@ -2,6 +2,8 @@
 
 use tch::{Device, IndexOp, Kind, Tensor};
 
+use super::augmentation::cut;
+use crate::data::crops::{Crop, TrainingCrops};
 use crate::data::{ImageShape, LabelledImages, Values};
 use crate::target::{InputScale, TargetError};
 
@@ -10,13 +12,16 @@ const STANDARD_DEVIATION_FLOOR: f64 = 1e-6;
 /// Largest value of a pixel.
 const PIXEL_MAX: f64 = 255.0;
 
-/// A set of labelled images as tensors.
+/// A set of labelled images as tensors, or of crops that are cut out of them batch by batch.
 #[derive(Debug)]
 pub struct DeviceImages {
+    /// Of what the network sees.
     shape: ImageShape,
     /// u8 or f32, n × channels × height × width.
     pixels: Tensor,
-    /// i64, n.
+    /// What the network sees of the images, where that is not the images themselves.
+    crops: Option<Vec<Crop>>,
+    /// i64, n; of crops, one each.
     labels: Tensor,
     /// Mean and standard deviation of each channel, of pixels scaled to 0..=1: f32, 1 × channels × 1 × 1.
     normalisation: Option<(Tensor, Tensor)>,
@@ -24,6 +29,12 @@ pub struct DeviceImages {
 }
 
 impl DeviceImages {
+    /// Copies the images of `crops` to `device`, to be scaled as `scale` says, by the images' own mean and standard deviation.
+    #[must_use]
+    pub fn of_crops(images: &LabelledImages, crops: TrainingCrops, scale: InputScale, device: Device) -> Self {
+        Self::new(images, scale, device).seen_as(crops)
+    }
+
     /// Copies `images` to `device`, to be scaled as `scale` says, by their own mean and standard deviation.
     #[must_use]
     pub fn new(images: &LabelledImages, scale: InputScale, device: Device) -> Self {
@@ -34,12 +45,24 @@ impl DeviceImages {
         Self::scaled(images, normalisation, device)
     }
 
-    /// Copies `images` to where `other` is, to be scaled as it is.
+    /// Copies `images` to where `other` is, to be scaled as it is; where that is a set of crops, each image is brought to their size.
     #[must_use]
     pub fn like(images: &LabelledImages, other: &Self) -> Self {
         let normalisation =
             other.normalisation.as_ref().map(|(mean, deviation)| (mean.shallow_clone(), deviation.shallow_clone()));
-        Self::scaled(images, normalisation, other.pixels.device())
+        let copied = Self::scaled(images, normalisation, other.pixels.device());
+        if other.crops.is_none() || images.shape == other.shape {
+            return copied;
+        }
+        let crops = (0..).take(images.len()).map(|image| Crop::whole(image, images.shape)).collect();
+        copied.seen_as(TrainingCrops { crops, shape: ImageShape { channels: images.shape.channels, ..other.shape } })
+    }
+
+    /// These images, of which the network sees crops.
+    fn seen_as(self, TrainingCrops { crops, shape }: TrainingCrops) -> Self {
+        let images: Vec<i64> = crops.iter().map(|crop| i64::from(crop.image)).collect();
+        let labels = self.labels.index_select(0, &Tensor::from_slice(&images).to_device(self.device()));
+        Self { shape, labels, len: crops.len(), crops: Some(crops), ..self }
     }
 
     fn scaled(images: &LabelledImages, normalisation: Option<(Tensor, Tensor)>, device: Device) -> Self {
@@ -52,7 +75,7 @@ impl DeviceImages {
         .to_device(device);
         let labels: Vec<i64> = images.labels.iter().map(|&label| i64::from(label)).collect();
         let labels = Tensor::from_slice(&labels).to_device(device);
-        Self { shape: images.shape, pixels, labels, normalisation, len: images.len() }
+        Self { shape: images.shape, pixels, crops: None, labels, normalisation, len: images.len() }
     }
 
     /// Returns the shape of an image.
@@ -61,7 +84,12 @@ impl DeviceImages {
         self.shape
     }
 
-    /// Returns the number of images.
+    /// Returns the crops that the network sees, where it does not see the images themselves.
+    pub(super) fn crops(&self) -> Option<&[Crop]> {
+        self.crops.as_deref()
+    }
+
+    /// Returns the number of images, or crops.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.len
@@ -97,14 +125,35 @@ impl DeviceImages {
     /// As [`Self::gather`], with images that `change` has changed before they are normalised, while bytes lie in 0..=1.
     pub(super) fn gather_changed(&self, indices: &[i64], change: impl FnOnce(Tensor) -> Tensor) -> (Tensor, Tensor) {
         let positions = Tensor::from_slice(indices).to_device(self.pixels.device());
-        let images = change(self.floats(&self.pixels.index_select(0, &positions)));
+        let images = match &self.crops {
+            None => self.floats(&self.pixels.index_select(0, &positions)),
+            Some(crops) => {
+                self.cut(indices.iter().map(|&index| crops[usize::try_from(index).expect("it is below the length")]))
+            }
+        };
+        let images = change(images);
         (self.normalise(images), self.labels.index_select(0, &positions))
     }
 
     /// Returns the normalised images and labels at `start..end`.
     pub(super) fn range(&self, start: usize, end: usize) -> (Tensor, Tensor) {
+        if self.crops.is_some() {
+            return self.gather(&(to_i64(start)..to_i64(end)).collect::<Vec<i64>>());
+        }
         let range = to_i64(start)..to_i64(end);
         (self.normalise(self.floats(&self.pixels.i(range.clone()))), self.labels.i(range))
+    }
+
+    /// Cuts crops out of their images and brings them to this set's size.
+    fn cut(&self, crops: impl Iterator<Item = Crop>) -> Tensor {
+        let (mut images, mut parts) = (Vec::new(), Vec::new());
+        for crop in crops {
+            images.push(i64::from(crop.image));
+            parts.push(crop.into());
+        }
+        let images = Tensor::from_slice(&images).to_device(self.device());
+        let whole = self.floats(&self.pixels.index_select(0, &images));
+        cut(&whole, &parts, (to_i64(self.shape.height), to_i64(self.shape.width)))
     }
 
     /// Tells whether pixels are bytes, and not the data's own floats.
@@ -178,3 +227,6 @@ fn moments_of_floats(values: &[f32], channels: usize, plane: usize, count: f64) 
 pub(super) fn to_i64(size: usize) -> i64 {
     i64::try_from(size).expect("sizes in memory are below 2^63")
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ use super::manifest::{self, Manifest};
 use super::networks::Model;
 use super::training;
 use super::{FEATURES_FILE, TorchTarget, checkpoint_file, seed_dropout};
+use crate::data::crops;
 use crate::stop::Stop;
 use crate::target::{
     BatchSource, Checkpoint, EpochReport, Feature, PrepareConfig, PrepareProgress, Prepared, ShuffledEpochs,
@@ -213,7 +214,8 @@ fn keep(
     // While the file is replaced, no manifest may speak of it.
     let manifest = manifest.without_features();
     manifest.write(work_dir)?;
-    write_features(&work_dir.join(FEATURES_FILE), features)?;
+    let beside = target.train.crops().map(crops::columns).unwrap_or_default();
+    write_features(&work_dir.join(FEATURES_FILE), features, &beside)?;
     let manifest = manifest.with_features_of(config);
     manifest.write(work_dir)?;
     Ok(prepared(manifest, config, work_dir, false))

@@ -32,7 +32,7 @@ impl Plan {
 
     fn check_augmentation(&self, images: &DeviceImages) -> Result<(), TargetError> {
         let (augmentation, vectors) = (self.augmentation, images.shape().is_vector());
-        if !augmentation.is_none() && (vectors || !images.are_bytes() && augmentation == Augmentation::Imagenet) {
+        if !augmentation.is_none() && (vectors || !images.are_bytes() && augmentation.changes_colours()) {
             let expected = "vectors cannot be augmented, and the colours of images only where these are bytes";
             let (field, value) = ("augmentation", format!("{augmentation:?}"));
             return Err(TargetError::InvalidRun { field, value, expected });

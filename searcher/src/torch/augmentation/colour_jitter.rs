@@ -2,7 +2,6 @@
 
 use tch::{Kind, Tensor};
 
-use super::between;
 use crate::randomness::Randomness;
 use crate::torch::images::to_i64;
 
@@ -17,7 +16,7 @@ pub(super) fn jitter_colours(images: &Tensor, randomness: &mut Randomness) -> Te
     let images_count = images.size()[0];
     let mut factors = || {
         #[allow(clippy::cast_possible_truncation, reason = "a factor needs no more than f32")]
-        let values: Vec<f32> = (0..images_count).map(|_| between(randomness, FACTOR) as f32).collect();
+        let values: Vec<f32> = (0..images_count).map(|_| randomness.between(FACTOR) as f32).collect();
         Tensor::from_slice(&values).to_device(images.device()).reshape([images_count, 1, 1, 1])
     };
     let [brightness, contrast, saturation] = [factors(), factors(), factors()];
