@@ -8,7 +8,7 @@ use crate::error::SearcherError;
 use crate::insight;
 use crate::listing::Listing;
 use crate::plot::{
-    History, HistoryPoint, ImportanceBars, Parallel, ParallelLine, PlotError, PointKind, SamplerCurve, Slices,
+    HeatMap, History, HistoryPoint, ImportanceBars, Parallel, ParallelLine, PlotError, PointKind, SamplerCurve, Slices,
 };
 use crate::policy::{Belief, Purpose, TrialRecord, TrialStanding, standing};
 use crate::preparation::Preparation;
@@ -82,6 +82,7 @@ impl Pictures {
             draw(evidence, best)
         };
         pictures.add("sampler.svg", with_evidence(&|evidence, best| subject.sampler(evidence, best)))?;
+        pictures.add("heat_map.svg", with_evidence(&|evidence, best| subject.heat_map(evidence, best)))?;
         pictures.add("importance.svg", with_evidence(&|evidence, _| subject.importance(evidence)))?;
         pictures.add("slices.svg", with_evidence(&|evidence, best| subject.slices(evidence, best)))?;
         Ok(pictures)
@@ -189,6 +190,18 @@ impl Subject<'_> {
             SamplerCurve::measure(title, &sampler, &evidence.dataset, features, evidence.wrong_labels.as_deref())
                 .map_err(|error| SearcherError::Data(error.to_string()))?;
         Ok(curve.svg()?)
+    }
+
+    fn heat_map(&self, evidence: &Evidence, best: &TrialRecord) -> Result<String, Obstacle> {
+        let [x, y, ..] = self.config.plan.space.features.as_slice() else {
+            return Err(Obstacle::Missing("the sampler has one feature, a map needs two".to_owned()));
+        };
+        let sampler = evidence.sampler(&best.parameters.sampler)?;
+        let title = format!("Trial {} of study {}", best.number, self.study);
+        let noisy = evidence.wrong_labels.as_deref().map(|wrong| (wrong, evidence.noise_auroc(&sampler)));
+        let map = HeatMap::measure(title, &sampler, &evidence.dataset, [x, y], noisy)
+            .map_err(|error| SearcherError::Data(error.to_string()))?;
+        Ok(map.svg()?)
     }
 
     fn importance(&self, evidence: &Evidence) -> Result<String, Obstacle> {

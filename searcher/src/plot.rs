@@ -1,5 +1,6 @@
 //! Pictures of what a search found, as SVG.
 
+mod heat_map;
 mod history;
 mod importance;
 mod parallel;
@@ -7,6 +8,7 @@ mod sampler_curve;
 mod slices;
 mod style;
 
+pub use heat_map::HeatMap;
 pub use history::{History, HistoryPoint, PointKind};
 pub use importance::ImportanceBars;
 pub use parallel::{Parallel, ParallelLine};

@@ -92,6 +92,10 @@ pub struct SamplerReport {
     pub validation_accuracy: Option<Summary>,
     /// Probability that a draw has a wrong label, where labels are known to be wrong.
     pub noisy_mass: Option<f64>,
+    /// Probability that an example with a wrong label is less probable than one with a right label, ties counting half (the area
+    /// under the ROC curve), where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise_auroc: Option<f64>,
     /// Effective sample size as a share of the examples.
     pub effective_sample_size_ratio: f64,
 }

@@ -1,7 +1,7 @@
 //! The pictures show what was measured, and are well-formed SVG.
 
 use swift_sampler::{Dataset, FeatureTable, Sampler, SamplerSpec};
-use swift_sampler_searcher::plot::{History, HistoryPoint, PlotError, PointKind, SamplerCurve};
+use swift_sampler_searcher::plot::{HeatMap, History, HistoryPoint, PlotError, PointKind, SamplerCurve};
 use swift_sampler_searcher::randomness::Randomness;
 use swift_sampler_searcher::target::Metric;
 
@@ -55,6 +55,35 @@ fn the_uniform_sampler_is_flat() {
     let curve = curve(r#"{"kind":"uniform"}"#);
     assert!(curve.features.iter().all(|feature| feature.relative.iter().all(|y| (y - 1.0).abs() < 1e-6)));
     assert!(curve.svg().is_ok());
+}
+
+#[test]
+fn the_heat_map_holds_every_example_and_shows_where_wrong_labels_lie() {
+    let (dataset, noisy) = dataset();
+    let spec = r#"{"kind":"swift","features":["loss","entropy"],"coefficients":[1,0],"knots":[0.2,0.35,0.6],"values":[0.6,1,0.9,0.05,0]}"#;
+    let sampler = Sampler::build(&serde_json::from_str(spec).expect("a spec"), &dataset).expect("a sampler");
+    let map = |noisy| {
+        HeatMap::measure("Trial 12".to_owned(), &sampler, &dataset, ["loss", "entropy"], noisy).expect("known features")
+    };
+    let known = map(Some((&noisy[..], Some(0.9))));
+    let side = known.examples.len().isqrt();
+    let weighted = |values: &[f64]| values.iter().zip(&known.examples).map(|(value, share)| value * share).sum::<f64>();
+    assert!((known.examples.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+    assert!((weighted(&known.relative) - 1.0).abs() < 1e-6, "probabilities sum to one");
+    let shares = known.noisy.as_ref().expect("known labels");
+    assert!((weighted(shares) - noisy.iter().filter(|noisy| **noisy).count() as f64 / 5000.0).abs() < 1e-9);
+    // Low loss is at the left.
+    let column =
+        |values: &[f64], x: usize| (0..side).map(|y| values[y * side + x] * known.examples[y * side + x]).sum::<f64>();
+    assert!(column(shares, 0) < 0.1 * column(shares, side - 1));
+    assert!(column(&known.relative, 0) > 10.0 * column(&known.relative, side - 1));
+    let svg = known.svg().expect("a picture");
+    assert!(
+        svg.contains("share of wrong labels") && svg.contains("AUROC 0.900") && svg.contains("percentile of entropy")
+    );
+    keep("heat_map.svg", &svg);
+    let unknown = map(None).svg().expect("a picture");
+    assert!(unknown.contains("share of the examples") && !unknown.contains("AUROC"));
 }
 
 #[test]

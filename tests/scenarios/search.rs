@@ -55,7 +55,7 @@ fn a_search_finds_a_better_sampler_and_swaps_it_into_a_running_job() {
     // The study's other candidates are collected.
     let versions = daemon.ctl().run(&["sampler", "list", "d", "--candidates"]).unwrap();
     assert_eq!(versions.len(), 2, "uniform and the winner: {versions:?}");
-    for picture in ["history.svg", "sampler.svg"] {
+    for picture in ["history.svg", "sampler.svg", "heat_map.svg"] {
         let svg = std::fs::read_to_string(folder.path().join("work").join(picture)).unwrap();
         assert!(svg.contains("<svg"), "{picture}");
     }
