@@ -80,9 +80,10 @@ class Table:
         return next(row for row in self.rows if row.name == name)
 
     def runs(self) -> list[Run]:
-        """All runs; those whose sampler others take come first."""
+        """All runs: those whose sampler others take come first, and of them one seed after another, so that a table shows all its
+        rows early."""
         runs = [run for row in self.rows if row.reads is None for run in self._runs_of(row)]
-        return sorted(runs, key=lambda run: run.sampler_of is not None)
+        return sorted(runs, key=lambda run: (run.sampler_of is not None, run.seed))
 
     def run_of(self, row: Row, column: str, seed: int) -> Run:
         """The run that fills a cell."""
