@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 
-from experiments import declaration, page, running
+from experiments import declaration, page, running, serving
 from experiments.store import Store
 
 
@@ -29,6 +29,13 @@ def main() -> None:
         parser.error("--full and --data belong together")
     if options.device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    if serving.NAME in options.names:
+        environment = os.environ | {"ONLY": serving.BENCH}
+        subprocess.run([declaration.FOLDER.parent / "scripts" / "bench"], check=True, env=environment)
+        options.names.remove(serving.NAME)
+        if not options.names:
+            page.write()
+            return
     studies = [name for name in options.names if (declaration.FOLDER / f"{name}.json").is_file()]
     for study in studies:
         subprocess.run([sys.executable, declaration.FOLDER.parent / "scripts" / "experiments", study], check=True)

@@ -18,7 +18,8 @@ class DeclarationError(Exception):
 @dataclass(frozen=True)
 class Run:
     """One run of the searcher: `options` without data, seed, daemon and folders. It takes the sampler found by the run
-    `sampler_of`, if that is given, and runs `alone` where its time is what is asked for."""
+    `sampler_of`, if that is given, runs `alone` where its time is what is asked for, and leaves `pictures` of those that the
+    searcher draws."""
 
     table: str
     row: str
@@ -29,6 +30,7 @@ class Run:
     data: str
     sampler_of: "Run | None" = None
     alone: bool = False
+    pictures: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -39,13 +41,13 @@ class Run:
     def digest(self) -> str:
         """Names what is run: a result of another digest is run again, and tables that ask for the same run share its result."""
         source = self.sampler_of and self.sampler_of.digest
-        what = [self.command, sorted(_groups(self.options)), self.data, self.seed, source, self.alone]
+        what = [self.command, sorted(_groups(self.options)), self.data, self.seed, source, self.alone, *self.pictures]
         return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class Row:
-    """A method: how it is run, or which row's searches it reads."""
+    """A method: how it is run, or which row's runs it reads; `value` is what its cells show of the reports, `pictures` are kept of its first column and seed."""
 
     name: str
     command: str
@@ -55,6 +57,8 @@ class Row:
     sampler_of: dict[str, str] | None
     reads: str | None
     of: str
+    value: str
+    pictures: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,8 @@ class Table:
         of = made_by.sampler_of
         source = of and self.run_of(self.row(of["row"]), of.get("column", column), seed)
         options = (*self.options, *self.columns[column], *made_by.options)
-        return Run(self.name, made_by.name, column, seed, made_by.command, options, self.data, source, alone=self.value == "seconds")
+        pictures = made_by.pictures if (column, seed) == (made_by.columns[0], made_by.seeds[0]) else ()
+        return Run(self.name, made_by.name, column, seed, made_by.command, options, self.data, source, self.value == "seconds", pictures)
 
     def _runs_of(self, row: Row) -> list[Run]:
         return [self.run_of(row, column, seed) for column in row.columns for seed in row.seeds]
@@ -110,10 +115,11 @@ def _groups(options: tuple[str, ...]) -> list[list[str]]:
 
 def names() -> list[str]:
     """The declared tables, in the order of the paper."""
-    return sorted((path.stem for path in TABLES.glob("*.json")), key=_order)
+    return sorted((path.stem for path in TABLES.glob("*.json")), key=order)
 
 
-def _order(name: str) -> tuple[bool, int, str]:
+def order(name: str) -> tuple[bool, int, str]:
+    """Sorts names of tables and figures as the paper has them."""
     digits = "".join(character for character in name if character.isdigit())
     return (name.startswith("figure"), int(digits or 0), name)
 
@@ -142,7 +148,8 @@ def parse(name: str, declared: dict[str, Any]) -> Table:
         raise DeclarationError(f"{name}: unknown {', '.join(unknown)}")
     columns = {column: tuple(options) for column, options in declared["columns"].items()}
     seeds = tuple(declared["seeds"])
-    rows = [_row(name, row, how, tuple(columns), seeds) for row, how in declared["rows"].items()]
+    value = declared.get("value", "test_accuracy")
+    rows = [_row(name, row, how, tuple(columns), seeds, value) for row, how in declared["rows"].items()]
     table = Table(
         name=name,
         title=declared["title"],
@@ -153,7 +160,7 @@ def parse(name: str, declared: dict[str, Any]) -> Table:
         column_title=declared.get("column_title", ""),
         columns=columns,
         rows=rows,
-        value=declared.get("value", "test_accuracy"),
+        value=value,
         baseline=declared.get("baseline"),
         figures=declared.get("figures", {}),
         remarks=declared.get("remarks", []),
@@ -166,7 +173,7 @@ def parse(name: str, declared: dict[str, Any]) -> Table:
     return table
 
 
-def _row(table: str, name: str, how: dict[str, Any], columns: tuple[str, ...], seeds: tuple[int, ...]) -> Row:
+def _row(table: str, name: str, how: dict[str, Any], columns: tuple[str, ...], seeds: tuple[int, ...], value: str) -> Row:
     commands = [command for command in COMMANDS if command in how]
     reads = how.get("reads")
     if len(commands) + (reads is not None) != 1:
@@ -184,4 +191,6 @@ def _row(table: str, name: str, how: dict[str, Any], columns: tuple[str, ...], s
         sampler_of=how.get("sampler_of"),
         reads=reads,
         of=how.get("of", "found"),
+        value=how.get("value", value),
+        pictures=tuple(how.get("pictures", [])),
     )

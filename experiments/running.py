@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shutil
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,9 @@ def make(table: Table, store: Store, jobs: int, data: str | None) -> None:
     def keep(run: Run, report: dict) -> None:
         report.pop("work_dir", None)
         with lock:
+            store.path.parent.mkdir(exist_ok=True)
+            for picture in run.pictures:
+                shutil.copy(folder / run.digest / picture, store.picture(picture))
             store.put(run, {"report": report, "commit": commit(), "machine": machine()})
             left = len(store.missing(table))
             watch.say(f"{table.name}: {run.key} is done, {left} left")

@@ -31,6 +31,10 @@ class Store:
         part.write_text(json.dumps(dict(sorted(self.results.items())), indent=1) + "\n")
         part.replace(self.path)
 
+    def picture(self, name: str) -> Path:
+        """Where a picture that a run leaves is kept."""
+        return self.path.with_name(f"{self.path.stem}-{name}")
+
     def missing(self, table: Table) -> list[Run]:
         """Runs without a result, in the order they have to be made."""
         return [run for run in table.runs() if self.get(run) is None]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import curves, declaration, page
+from experiments import curves, declaration, page, serving
 from experiments.declaration import DeclarationError, parse
 from experiments.store import Store
 from experiments.values import cell, paired_difference
@@ -66,6 +66,46 @@ def test_results_are_kept_and_made_again_when_their_declaration_changes(tmp_path
     assert Store("small", tmp_path).missing(table) == []
     changed = small(options=["--target", "cnn"])
     assert len(Store("small", tmp_path).missing(changed)) == 10
+
+
+def test_pictures_are_of_the_first_column_and_seed_and_shown_once_they_are_there(tmp_path):
+    table = small(rows={"found": {"search": [], "pictures": ["heat_map.svg"]}}, baseline=None, figures={})
+    with_pictures = [run for run in table.runs() if run.pictures]
+    assert [(run.column, run.seed) for run in with_pictures] == [("low", 0)]
+    store = Store("small", tmp_path)
+    shown = "![found, seed 0](experiments/results/small-heat_map.svg)"
+    assert shown not in page.section(table, store)
+    store.put(with_pictures[0], {"report": report_of(with_pictures[0], 0.8), "commit": "c", "machine": "m"})
+    assert shown in page.section(table, store)
+
+
+def test_a_row_may_show_another_value_of_another_rows_runs(tmp_path):
+    ranking = {"spearman": 0.5, "p": 0.2, "pairs": [[0.6, 0.81], [0.7, 0.80], [0.65, 0.83], [0.5, 0.79]]}
+    rows = {"search": {"search": []}, "p": {"reads": "search", "value": "rank_p"}, "rank": {"reads": "search", "value": "true_rank_of_best"}}
+    table, store = small(value="rank_correlation", rows=rows, baseline="search", figures={}), Store("small", tmp_path)
+    for run in table.runs():
+        store.put(run, {"report": {"ranking": ranking}, "commit": "c", "machine": "m"})
+    text = page.section(table, store)
+    assert "| **search** | 0.50 ± 0.00 |" in text and "| **p** | 0.20 ± 0.00 |" in text
+    # The short trials' best is third from scratch.
+    assert "| **rank** | 3.00 ± 0.00 |" in text
+    assert "minus" not in text
+
+
+def test_outcomes_have_the_confidence_interval_of_students_t(tmp_path):
+    table, store = declaration.load("table1"), Store("table1", tmp_path)
+    for run in table.runs():
+        if run.row in ("uniform", "Swift Sampler") and run.column == "0.4":
+            gain = [0.04, 0.05, 0.06, 0.05, 0.05][run.seed] if run.row == "Swift Sampler" else 0.0
+            store.put(run, {"report": report_of(run, 0.7 + gain), "commit": "c", "machine": "m"})
+    # By R: t.test(c(4, 5, 6, 5, 5)) has mean 5 and the interval 4.122011 to 5.877989.
+    assert page.outcomes(table, store).splitlines()[0] == "- Swift Sampler minus uniform: **+5.00** (+4.12 to +5.88; 5 seeds)"
+    assert page.outcomes(table, store).splitlines()[1] == "- Swift Sampler minus Learning to Reweight: not run"
+
+
+def test_table_5_shows_what_the_benchmark_of_as_many_examples_measured(tmp_path):
+    assert "| opening 5·10^8 examples again" in serving.section()
+    assert "not run" in serving.section(tmp_path / "none.json")
 
 
 def test_tables_that_ask_for_the_same_run_share_its_result_but_times_are_measured_anew(tmp_path):
