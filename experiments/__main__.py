@@ -4,16 +4,18 @@
 
 Names are tables of experiments/tables, all of them without one, or the studies beside them (fashion40, …), which
 scripts/experiments runs. Stopped at any time, the same command goes on. --page only writes the page. --full runs the
-paper's size, on the user's own copy of the data.
+paper's size, on the user's own copy of the data; results are kept by the name of its folder (Table 1 has two, cifar-10 and
+cifar-100).
 """
 
 import argparse
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from experiments import declaration, page, running, serving
-from experiments.store import Store
+from experiments.store import FULL, Store
 
 
 def main() -> None:
@@ -25,8 +27,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="networks trained side by side [default: the cores]")
     parser.add_argument("--page", action="store_true", help="only write EXPERIMENTS.md")
     options = parser.parse_args()
-    if options.full != (options.data is not None):
-        parser.error("--full and --data belong together")
+    if options.full != (options.data is not None) or options.full and not options.names:
+        parser.error("--full needs --data and the tables that are on this data")
+    full_on = Path(options.data).resolve().name if options.full else None
     if options.device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     if serving.NAME in options.names:
@@ -43,11 +46,11 @@ def main() -> None:
     if studies and not options.names:
         return
     try:
-        tables = [declaration.load(name, options.full) for name in options.names or declaration.names()]
+        tables = [declaration.load(name, full_on) for name in options.names or declaration.names()]
     except declaration.DeclarationError as error:
         sys.exit(str(error))
     for table in [] if options.page else tables:
-        store = Store(f"{table.name}-full" if options.full else table.name)
+        store = Store(table.name if full_on is None else f"{table.name}{FULL}{full_on}")
         try:
             running.make(table, store, options.jobs, options.data)
         finally:

@@ -124,17 +124,18 @@ def order(name: str) -> tuple[bool, int, str]:
     return (name.startswith("figure"), int(digits or 0), name)
 
 
-def load(name: str, full: bool = False) -> Table:
-    """Reads a table; with `full`, at the paper's size."""
+def load(name: str, full_on: str | None = None) -> Table:
+    """Reads a table; with `full_on`, at the paper's size on data of this name."""
     path = TABLES / f"{name}.json"
     if not path.is_file():
         raise DeclarationError(f"there is no table {name!r}: the tables are {', '.join(names())}")
     declared = json.loads(path.read_text())
     overrides = declared.pop("full", None)
-    if full:
+    if full_on is not None:
         if overrides is None:
             raise DeclarationError(f"{path.name} says nothing of the paper's size (\"full\")")
         declared |= overrides
+        declared["data"] += f": {full_on}"
     return parse(name, declared)
 
 

@@ -1,8 +1,8 @@
 """EXPERIMENTS.md: every table with the paper's figures beside ours."""
 
 from experiments import curves, declaration, serving
-from experiments.declaration import DeclarationError, Table
-from experiments.store import Store
+from experiments.declaration import Table
+from experiments.store import FULL, RESULTS, Store
 from experiments.values import Cell, cell, paired_difference
 
 PAGE = declaration.FOLDER.parent / "EXPERIMENTS.md"
@@ -53,14 +53,9 @@ def outcomes(table: Table, store: Store | None = None) -> str:
 def full_sections() -> list[str]:
     """Sections of tables that were also run at the paper's size."""
     sections = []
-    for name in declaration.names():
-        try:
-            table = declaration.load(name, full=True)
-        except DeclarationError:
-            continue
-        store = Store(f"{name}-full")
-        if store.results:
-            sections.append(section(table, store, " at the paper's size"))
+    for path in sorted(RESULTS.glob(f"*{FULL}*.json")):
+        name, data = path.stem.split(FULL)
+        sections.append(section(declaration.load(name, data), Store(path.stem, path.parent), f", at the paper's size on {data}"))
     return sections
 
 

@@ -7,6 +7,8 @@ from typing import Any
 from experiments.declaration import FOLDER, Run, Table
 
 RESULTS = FOLDER / "results"
+FULL = "-full-"
+"""Stands between a table's name and that of the data in the name of results at the paper's size."""
 
 
 class Store:

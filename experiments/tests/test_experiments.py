@@ -146,6 +146,19 @@ def test_curves_rise_with_the_best_objective_so_far(tmp_path):
     assert drawn.count("<polyline") == 2 and "a: 80.0" in drawn
 
 
+def test_results_at_the_papers_size_are_of_the_data_they_name(tmp_path, monkeypatch):
+    table, other = (declaration.load("table1", data) for data in ("cifar-10", "cifar-100"))
+    assert {run.digest for run in table.runs()}.isdisjoint(run.digest for run in other.runs())
+    monkeypatch.setattr(page, "RESULTS", tmp_path)
+    assert page.full_sections() == []
+    store = Store("table1-full-cifar-100", tmp_path)
+    for run in other.runs()[:3]:
+        store.put(run, {"report": report_of(run, 0.5), "commit": "c", "machine": "m"})
+    (shown,) = page.full_sections()
+    assert "at the paper's size on cifar-100" in shown and "resnet18" in " ".join(other.options)
+    assert f"3 of {len(other.runs())} runs" in shown
+
+
 def test_every_declared_table_can_be_read_and_its_paper_figures_have_cells():
     assert declaration.names()[0] == "table1"
     for name in declaration.names():
