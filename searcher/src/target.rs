@@ -9,6 +9,7 @@ mod hashed_file;
 mod loss;
 mod measures;
 mod metric;
+mod mixing;
 mod network;
 mod paper_recipe;
 mod places;
@@ -32,12 +33,13 @@ pub use hashed_file::HashedFile;
 pub use loss::Loss;
 pub use measures::{LIKELIEST, Measures};
 pub use metric::Metric;
+pub use mixing::Mixing;
 pub use network::{InputScale, Network};
 pub use paper_recipe::PaperRecipe;
 pub use places::Places;
 pub use recipe::{Optimizer, Precision, Recipe, RecipeOverrides, Schedule};
 pub use shuffled::ShuffledEpochs;
-pub(crate) use shuffled::{below, shuffle};
+pub(crate) use shuffled::{below, shuffle, shuffle_by};
 
 /// Where a training run's batches come from: positions in the training set.
 pub trait BatchSource {

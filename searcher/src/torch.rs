@@ -197,8 +197,9 @@ impl TorchTarget {
     /// What a run's loss may look at.
     fn surroundings(&self, run: &TrainingRun, recipe: &Recipe) -> Surroundings<'_> {
         let Self { train, wrong_labels, validation, .. } = self;
-        let (batch_size, seed, label_smoothing) = (run.batch_size, run.seed, recipe.label_smoothing);
-        Surroundings { train, wrong_labels, validation, batch_size, seed, label_smoothing }
+        let &Recipe { label_smoothing, mixing, .. } = recipe;
+        let (batch_size, seed) = (run.batch_size, run.seed);
+        Surroundings { train, wrong_labels, validation, batch_size, seed, label_smoothing, mixing }
     }
 
     /// The network as the preparation left it at a checkpoint.

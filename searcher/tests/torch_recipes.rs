@@ -9,8 +9,8 @@ use std::sync::{Mutex, PoisonError};
 use swift_sampler_searcher::data::{DataConfig, ImageShape, idx, synthetic};
 use swift_sampler_searcher::stop::Stop;
 use swift_sampler_searcher::target::{
-    Architecture, Augmentation, InputScale, Loss, PaperRecipe, Precision, PrepareConfig, RecipeOverrides, Schedule,
-    ShuffledEpochs, Start, TargetError, TrainingOutcome, TrainingRun,
+    Architecture, Augmentation, Head, InputScale, Loss, Mixing, PaperRecipe, Precision, PrepareConfig, RecipeOverrides,
+    Schedule, ShuffledEpochs, Start, TargetError, TrainingOutcome, TrainingRun,
 };
 use swift_sampler_searcher::torch::{
     DeviceImages, FeatureRequest, Model, features_of, open_target, prepare, write_features,
@@ -62,8 +62,8 @@ fn every_recipe_of_the_paper_learns() {
         overrides.learning_rate = Some(if paper == PaperRecipe::Swin { 0.01 } else { 0.05 });
         // Not augmented: what is told apart here are places in images of 12 pixels.
         let outcome = train(|config| config, &run(overrides)).unwrap();
-        let losses = losses(&outcome);
-        assert!(losses[2] < 0.8 * losses[0], "{paper:?}: {losses:?}");
+        // Of five classes; losses of mixed batches stay large whatever is learned.
+        assert!(outcome.epochs[2].validation_accuracy > 0.6, "{paper:?}: {outcome:?}");
     }
 }
 
@@ -125,11 +125,25 @@ fn augmented_trainings_repeat_themselves_and_follow_the_seed() {
         losses(&train(config, &TrainingRun { epochs: 2, seed, ..run(RecipeOverrides::default()) }).unwrap())
     };
     let plain = train(Augmentation::None, 5);
-    for augmentation in [Augmentation::Flip, Augmentation::Cifar, Augmentation::Imagenet] {
+    for augmentation in [Augmentation::Flip, Augmentation::Cifar, Augmentation::Imagenet, Augmentation::Swin] {
         let first = train(augmentation, 5);
         assert_eq!(first, train(augmentation, 5), "{augmentation:?}");
         assert_ne!(first, plain, "{augmentation:?} changes nothing");
         assert_ne!(first, train(augmentation, 6), "{augmentation:?} does not follow the seed");
+    }
+}
+
+#[test]
+fn mixed_trainings_repeat_themselves_and_follow_the_seed() {
+    let train = |mixing, seed| {
+        let overrides = RecipeOverrides { mixing: Some(mixing), ..RecipeOverrides::default() };
+        losses(&train(|config| config, &TrainingRun { epochs: 2, seed, ..run(overrides) }).unwrap())
+    };
+    let plain = train(Mixing::default(), 5);
+    for mixing in [Mixing { mixup: 0.8, cutmix: 0.0 }, Mixing { mixup: 0.0, cutmix: 1.0 }] {
+        let first = train(mixing, 5);
+        assert_eq!(first, train(mixing, 5), "{mixing:?}");
+        assert!(first != plain && first != train(mixing, 6), "{mixing:?}");
     }
 }
 
@@ -165,6 +179,12 @@ fn settings_that_cannot_be_trained_with_are_refused_by_name() {
     let reed = TrainingRun { loss: Loss::ReedSoft, ..run(smoothed) };
     let error = train(|config| config, &reed).unwrap_err();
     assert!(matches!(&error, TargetError::InvalidRun { field: "label_smoothing", .. }), "{error}");
+    let mixed = RecipeOverrides { mixing: Some(Mixing { mixup: 0.8, cutmix: 1.0 }), ..RecipeOverrides::default() };
+    let error = train(|config| PrepareConfig { head: Head::MARGIN, ..config }, &run(mixed)).unwrap_err();
+    assert!(error.to_string().contains("margin head needs labels of one class"), "{error}");
+    let stored = |config| PrepareConfig { augmentation: Augmentation::Swin, input: InputScale::Stored, ..config };
+    let error = train(stored, &run(RecipeOverrides::default())).unwrap_err();
+    assert!(error.to_string().contains("--input-scale standardised"), "{error}");
     let never = Schedule::Steps { epochs: vec![1], of: 0, factor: 0.1 };
     refused(RecipeOverrides { schedule: Some(never), ..RecipeOverrides::default() }, "schedule");
 }

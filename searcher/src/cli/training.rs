@@ -46,7 +46,8 @@ enum RecipeName {
     Cifar,
     /// 100 epochs, batches of 2048, SGD .1, a tenth after 30, 60 and 90, weight decay 1e-4, random crops, flips, colours
     Imagenet,
-    /// 300 epochs, batches of 1024, AdamW 1e-3 along a cosine, weight decay .05, random crops, flips, colours
+    /// 300 epochs, batches of 1024, AdamW 1e-3 along a cosine, weight decay .05, random crops, flips, RandAugment, random erasing,
+    /// mixup, cutmix
     Swin,
     /// 100 epochs, SGD .1 along a cosine, weight decay 5e-4, flips
     Faces,
@@ -62,10 +63,14 @@ enum AugmentationName {
     Flip,
     /// Shifted by up to 4 pixels, half of them mirrored
     Cifar,
-    /// Brightness, contrast and saturation times .6 to 1.4
+    /// Brightness, contrast and saturation times .6 to 1.4, the hue turned by up to a tenth, in random order
     Colours,
-    /// Random parts of 8 to 100% of the area, half of them mirrored, brightness, contrast and saturation times .6 to 1.4
+    /// Random parts of 8 to 100% of the area, half of them mirrored, and colours
     Imagenet,
+    /// RandAugment, and a part of a quarter of them erased
+    RandAugment,
+    /// Random parts, half of them mirrored, and RandAugment with erasing
+    Swin,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -134,6 +139,8 @@ impl TrainingOptions {
             Some(AugmentationName::Cifar) => Augmentation::Cifar,
             Some(AugmentationName::Colours) => Augmentation::Colours,
             Some(AugmentationName::Imagenet) => Augmentation::Imagenet,
+            Some(AugmentationName::RandAugment) => Augmentation::RandAugment,
+            Some(AugmentationName::Swin) => Augmentation::Swin,
         }
     }
 
@@ -141,8 +148,7 @@ impl TrainingOptions {
     fn augmentation_of_crops(&self) -> Result<Augmentation, SearcherError> {
         let left = self.augmentation().of_crops();
         if self.augment.is_some() && left != self.augmentation() {
-            let reason =
-                "--augment with --crops is none or colours: crops are random parts already, half of them mirrored";
+            let reason = "--augment with --crops is none, colours or rand-augment: crops are random parts already, half of them mirrored";
             return Err(SearcherError::Config(reason.to_owned()));
         }
         Ok(left)
@@ -209,10 +215,11 @@ mod tests {
         let of = |arguments: &[&str]| options(arguments).augmentation_of_crops();
         assert_eq!(of(&["--recipe", "imagenet"]).unwrap(), Augmentation::Colours);
         assert_eq!(of(&["--recipe", "cifar"]).unwrap(), Augmentation::None);
+        assert_eq!(of(&["--recipe", "swin"]).unwrap(), Augmentation::RandAugment);
         assert_eq!(of(&["--recipe", "imagenet", "--augment", "none"]).unwrap(), Augmentation::None);
-        for twice in ["flip", "cifar", "imagenet"] {
+        for twice in ["flip", "cifar", "imagenet", "swin"] {
             let error = of(&["--augment", twice]).unwrap_err().to_string();
-            assert!(error.contains("none or colours"), "{error}");
+            assert!(error.contains("none, colours or rand-augment"), "{error}");
         }
     }
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Mixing;
+
 /// How a target is trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
@@ -25,6 +27,9 @@ pub struct Recipe {
     /// Share of a label that is spread over all classes.
     #[serde(default)]
     pub label_smoothing: f64,
+    /// How images of a batch are mixed with each other.
+    #[serde(default)]
+    pub mixing: Mixing,
     /// Euclidean norm that longer gradients, of all parameters together, are shortened to.
     #[serde(default)]
     pub clip_norm: Option<f64>,
@@ -108,6 +113,7 @@ impl Recipe {
             optimizer: Optimizer::Sgd,
             warm_up: 0.0,
             label_smoothing: 0.0,
+            mixing: Mixing { mixup: 0.0, cutmix: 0.0 },
             clip_norm: None,
             precision: Precision::F32,
         }
@@ -141,6 +147,8 @@ impl Recipe {
             ("weight_decay", amount(self.weight_decay), self.weight_decay, "a finite number of at least 0 is needed"),
             ("warm_up", share.contains(&self.warm_up), self.warm_up, of_share),
             ("label_smoothing", share.contains(&self.label_smoothing), self.label_smoothing, of_share),
+            ("mixup", amount(self.mixing.mixup), self.mixing.mixup, "a finite number of at least 0 is needed"),
+            ("cutmix", amount(self.mixing.cutmix), self.mixing.cutmix, "a finite number of at least 0 is needed"),
             (
                 "clip_norm",
                 self.clip_norm.is_none_or(positive),
@@ -184,6 +192,9 @@ pub struct RecipeOverrides {
     /// Share of a label that is spread.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label_smoothing: Option<f64>,
+    /// How images of a batch are mixed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mixing: Option<Mixing>,
     /// Norm that gradients are shortened to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f64>,
@@ -193,7 +204,8 @@ pub struct RecipeOverrides {
 }
 
 impl RecipeOverrides {
-    /// Returns overrides that leave nothing of the target's recipe but its norm of gradients, where `recipe` has none.
+    /// Returns overrides that leave nothing of the target's recipe but its norm of gradients and its mixing, where `recipe` has
+    /// none.
     #[must_use]
     pub fn all(recipe: Recipe) -> Self {
         let Recipe { learning_rate, schedule, momentum, weight_decay, .. } = recipe;
@@ -206,6 +218,8 @@ impl RecipeOverrides {
             optimizer: Some(recipe.optimizer),
             warm_up: Some(recipe.warm_up),
             label_smoothing: Some(recipe.label_smoothing),
+            // Records of before images were mixed are those of recipes that mix none.
+            mixing: (!recipe.mixing.is_none()).then_some(recipe.mixing),
             clip_norm: recipe.clip_norm,
             precision: Some(recipe.precision),
         }
@@ -223,6 +237,7 @@ impl RecipeOverrides {
             optimizer: self.optimizer.unwrap_or(recipe.optimizer),
             warm_up: self.warm_up.unwrap_or(recipe.warm_up),
             label_smoothing: self.label_smoothing.unwrap_or(recipe.label_smoothing),
+            mixing: self.mixing.unwrap_or(recipe.mixing),
             clip_norm: self.clip_norm.or(recipe.clip_norm),
             precision: self.precision.unwrap_or(recipe.precision),
         }
@@ -284,6 +299,8 @@ mod tests {
         let field = |recipe: Recipe| recipe.fault().unwrap().0;
         assert_eq!(field(Recipe { learning_rate: f64::NAN, ..right.clone() }), "learning_rate");
         assert_eq!(field(Recipe { label_smoothing: 1.0, ..right.clone() }), "label_smoothing");
+        let negative = Mixing { mixup: -1.0, cutmix: 0.0 };
+        assert_eq!(field(Recipe { mixing: negative, ..right.clone() }), "mixup");
         assert_eq!(field(Recipe { warm_up: -0.1, ..right.clone() }), "warm_up");
         assert_eq!(field(Recipe { clip_norm: Some(0.0), ..right.clone() }), "clip_norm");
         assert_eq!(field(Recipe { nesterov: true, momentum: 0.0, ..right.clone() }), "momentum");

@@ -55,9 +55,13 @@ impl BatchSource for ShuffledEpochs {
 
 /// Puts `items` in a uniformly random order (Fisher and Yates) that `seed` decides.
 pub(crate) fn shuffle<T>(items: &mut [T], seed: u64) {
-    let mut randomness = Randomness::new(seed);
+    shuffle_by(items, &mut Randomness::new(seed));
+}
+
+/// Puts `items` in a uniformly random order that the next numbers decide.
+pub(crate) fn shuffle_by<T>(items: &mut [T], randomness: &mut Randomness) {
     for last in (1..items.len()).rev() {
-        items.swap(last, below(&mut randomness, last + 1));
+        items.swap(last, below(randomness, last + 1));
     }
 }
 

@@ -2,11 +2,18 @@
 //!
 //! What is drawn depends on a seed alone and not on the device: equal seeds give equal images.
 
+mod affine;
 mod colour_jitter;
+mod colours;
 mod crop;
+mod erasing;
+mod groups;
+mod mixing;
+mod rand_augment;
 mod resampling;
 #[cfg(test)]
 mod tests;
+mod tones;
 
 use tch::Tensor;
 
@@ -16,14 +23,17 @@ use crate::randomness::{Randomness, seed_for};
 use crate::target::{Augmentation, below};
 use colour_jitter::jitter_colours;
 pub(super) use crop::Crop;
+pub(super) use erasing::erase;
+pub(super) use mixing::{Partners, mix};
+use rand_augment::rand_augment;
 use resampling::{Axis, resample};
 
 /// Pixels of black around an image that is shifted.
 const PADDING_PX: usize = 4;
 
-/// Changes a batch of images, f32 in 0..=1, k × channels × height × width, into another of the same size. The random numbers
-/// are a function of `seed` and `step`.
-pub(super) fn augment(images: Tensor, augmentation: Augmentation, seed: u64, step: u64) -> Tensor {
+/// Changes a batch of images, f32 in 0..=1, k × channels × height × width, into another of the same size; where nothing is left
+/// of an image that is moved, there is `fill`, 1 × channels × 1 × 1. The random numbers are a function of `seed` and `step`.
+pub(super) fn augment(images: Tensor, augmentation: Augmentation, fill: &Tensor, seed: u64, step: u64) -> Tensor {
     let mut randomness = Randomness::new(seed_for(seed, step, "augmentation"));
     let (count, _, height, width) = images.size4().expect("images are k × channels × height × width");
     match augmentation {
@@ -43,15 +53,20 @@ pub(super) fn augment(images: Tensor, augmentation: Augmentation, seed: u64, ste
             let [rows, columns] = axes(&crops, height, width);
             resample(&padded, &rows, &columns)
         }
-        Augmentation::Colours => jitter_colours(&images, &mut randomness),
-        Augmentation::Imagenet => {
+        Augmentation::Colours => jitter_colours(images, &mut randomness),
+        Augmentation::RandAugment => rand_augment(images, fill, &mut randomness),
+        Augmentation::Imagenet | Augmentation::Swin => {
             let sides = [height, width].map(|side| usize::try_from(side).expect("an image has no negative sides"));
             let crops = (0..count).map(|_| {
                 let part = Part::resized(&mut randomness, sides.into(), CropConfig::SCALE);
                 Crop { mirrored: flip(&mut randomness), ..Crop::from(part) }
             });
             let cropped = cut(&images, &crops.collect::<Vec<Crop>>(), (height, width));
-            jitter_colours(&cropped, &mut randomness)
+            if augmentation == Augmentation::Imagenet {
+                jitter_colours(cropped, &mut randomness)
+            } else {
+                rand_augment(cropped, fill, &mut randomness)
+            }
         }
     }
 }

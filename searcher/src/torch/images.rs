@@ -89,6 +89,19 @@ impl DeviceImages {
         self.crops.as_deref()
     }
 
+    /// Returns the mean of each channel of pixels in 0..=1, 1 × channels × 1 × 1; a half where inputs are not scaled by it.
+    pub(super) fn mean_colour(&self) -> Tensor {
+        match &self.normalisation {
+            Some((mean, _)) => mean.shallow_clone(),
+            None => Tensor::full([1, to_i64(self.shape.channels), 1, 1], 0.5, (Kind::Float, self.device())),
+        }
+    }
+
+    /// Tells whether inputs are less the mean, divided by the standard deviation.
+    pub(super) const fn are_standardised(&self) -> bool {
+        self.normalisation.is_some()
+    }
+
     /// Returns the number of images, or crops.
     #[must_use]
     pub const fn len(&self) -> usize {

@@ -9,9 +9,10 @@ mod reweight;
 
 use tch::{Reduction, Tensor};
 
+use super::augmentation::Partners;
 use super::images::DeviceImages;
 use super::networks::Model;
-use crate::target::{Loss, TargetError};
+use crate::target::{Loss, Mixing, TargetError};
 
 /// Examples of this label are left out by libtorch; there are none.
 const NO_LABEL: i64 = -100;
@@ -22,6 +23,8 @@ pub(super) struct Batch {
     pub(super) images: Tensor,
     /// i64, k.
     pub(super) labels: Tensor,
+    /// What the images are mixed with, if they are. Only cross-entropy sees such batches.
+    pub(super) partners: Option<Partners>,
     /// Share of the run's steps that are done, from 0 to below 1.
     pub(super) progress: f64,
 }
@@ -49,14 +52,23 @@ pub(super) struct Surroundings<'a> {
     pub(super) seed: u64,
     /// The recipe's, which cross-entropy heeds; the others have their own ways with labels.
     pub(super) label_smoothing: f64,
+    /// The recipe's; again only cross-entropy can learn of mixed labels.
+    pub(super) mixing: Mixing,
 }
 
 /// Returns a loss at the beginning of a run.
 pub(super) fn begin<'a>(loss: Loss, around: Surroundings<'a>) -> Result<Box<dyn BatchLoss + 'a>, TargetError> {
-    let label_smoothing = around.label_smoothing;
-    if loss != Loss::CrossEntropy && label_smoothing > 0.0 {
-        let expected = "only cross-entropy has smoothed labels: take another recipe for this loss";
-        return Err(TargetError::InvalidRun { field: "label_smoothing", value: label_smoothing.to_string(), expected });
+    let Surroundings { label_smoothing, mixing, .. } = around;
+    if loss != Loss::CrossEntropy {
+        let refused = |field, value: String, expected| Err(TargetError::InvalidRun { field, value, expected });
+        if !mixing.is_none() {
+            let expected = "only cross-entropy learns of labels of mixed images (mixup, cutmix): take another recipe for this loss";
+            return refused("mixing", format!("{mixing:?}"), expected);
+        }
+        if label_smoothing > 0.0 {
+            let expected = "only cross-entropy has smoothed labels: take another recipe for this loss";
+            return refused("label_smoothing", label_smoothing.to_string(), expected);
+        }
     }
     Ok(match loss {
         Loss::CrossEntropy => Box::new(MeanCrossEntropy { label_smoothing }),
@@ -79,8 +91,15 @@ pub(super) struct MeanCrossEntropy {
 impl BatchLoss for MeanCrossEntropy {
     fn of(&mut self, model: &Model, batch: &Batch) -> Result<Tensor, TargetError> {
         let logits = model.forward(&batch.images, true)?.logits;
-        let (logits, labels) = (model.with_margin(logits, &batch.labels), &batch.labels);
-        Ok(logits.cross_entropy_loss(labels, None::<&Tensor>, Reduction::Mean, NO_LABEL, self.label_smoothing))
+        let logits = model.with_margin(logits, &batch.labels);
+        let of = |labels: &Tensor| {
+            logits.cross_entropy_loss(labels, None::<&Tensor>, Reduction::Mean, NO_LABEL, self.label_smoothing)
+        };
+        // Cross-entropy is linear in what the labels are: that of mixed labels is the mix of each one's.
+        Ok(match &batch.partners {
+            None => of(&batch.labels),
+            Some(Partners { labels, own_share }) => of(&batch.labels) * *own_share + of(labels) * (1.0 - own_share),
+        })
     }
 }
 

@@ -206,6 +206,11 @@ impl Model {
         Ok(self)
     }
 
+    /// Tells whether the head has a margin.
+    pub(super) const fn has_margin(&self) -> bool {
+        self.margin.is_some()
+    }
+
     /// Makes it harder to be right for the labels, where the head has a margin: what training takes the cross-entropy of.
     pub(super) fn with_margin(&self, logits: Tensor, labels: &Tensor) -> Tensor {
         let Some(MarginHead { scale, margin, .. }) = self.margin else { return logits };

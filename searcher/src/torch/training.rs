@@ -2,7 +2,7 @@
 
 use tch::{Device, Tensor};
 
-use super::augmentation::augment;
+use super::augmentation::{augment, erase, mix};
 use super::descent::{Course, Lesson, Moment};
 use super::images::DeviceImages;
 use super::losses::{Batch, BatchLoss};
@@ -30,12 +30,22 @@ impl Plan {
         Course { epochs, batch_size, recipe, examples, device }
     }
 
-    fn check_augmentation(&self, images: &DeviceImages) -> Result<(), TargetError> {
+    /// Refuses changes that these images cannot have.
+    fn check_changes(&self, model: &Model, images: &DeviceImages) -> Result<(), TargetError> {
         let (augmentation, vectors) = (self.augmentation, images.shape().is_vector());
+        let invalid = |field, value: String, expected| Err(TargetError::InvalidRun { field, value, expected });
         if !augmentation.is_none() && (vectors || !images.are_bytes() && augmentation.changes_colours()) {
             let expected = "vectors cannot be augmented, and the colours of images only where these are bytes";
-            let (field, value) = ("augmentation", format!("{augmentation:?}"));
-            return Err(TargetError::InvalidRun { field, value, expected });
+            return invalid("augmentation", format!("{augmentation:?}"), expected);
+        }
+        if augmentation.erases() && !images.are_standardised() {
+            let expected =
+                "erased parts are noise of mean 0 and standard deviation 1: it needs --input-scale standardised";
+            return invalid("augmentation", format!("{augmentation:?}"), expected);
+        }
+        if !self.recipe.mixing.is_none() && (vectors || model.has_margin()) {
+            let expected = "only images are mixed (mixup, cutmix), and a margin head needs labels of one class: take another recipe";
+            return invalid("mixing", format!("{:?}", self.recipe.mixing), expected);
         }
         Ok(())
     }
@@ -54,7 +64,7 @@ pub(super) fn train(
 ) -> Result<Vec<EpochReport>, TargetError> {
     let course = plan.course(train.len(), model.var_store().device());
     course.check()?;
-    plan.check_augmentation(train)?;
+    plan.check_changes(model, train)?;
     let mut optimizer = optimizer(model, &plan.recipe)?;
     let mut lesson = ImageLesson { model, train, validate, plan, loss };
     course.run(&mut optimizer, batches, &mut lesson, &mut |report| on_epoch(model, report))
@@ -75,9 +85,14 @@ impl Lesson for ImageLesson<'_> {
     }
 
     fn loss(&mut self, indices: &[i64], Moment { step, progress }: Moment) -> Result<Tensor, TargetError> {
-        let Plan { augmentation, seed, .. } = *self.plan;
-        let (images, labels) = self.train.gather_changed(indices, |images| augment(images, augmentation, seed, step));
-        self.loss.of(self.model, &Batch { images, labels, progress })
+        let &Plan { augmentation, seed, ref recipe, .. } = self.plan;
+        let change = |images| augment(images, augmentation, &self.train.mean_colour(), seed, step);
+        let (mut images, labels) = self.train.gather_changed(indices, change);
+        if augmentation.erases() {
+            images = erase(&images, seed, step);
+        }
+        let (images, partners) = mix(images, &labels, recipe.mixing, seed, step);
+        self.loss.of(self.model, &Batch { images, labels, partners, progress })
     }
 
     fn validate(&self) -> Result<f64, TargetError> {

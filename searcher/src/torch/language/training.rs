@@ -31,6 +31,10 @@ pub(super) fn train(
     let device = model.var_store().device();
     let course = Course { epochs, batch_size, recipe, examples: train.len(), device };
     course.check()?;
+    if !recipe.mixing.is_none() {
+        let (value, expected) = (format!("{:?}", recipe.mixing), "only images are mixed (mixup, cutmix), not text");
+        return Err(TargetError::InvalidRun { field: "mixing", value, expected });
+    }
     let bf16 = match recipe.precision {
         Precision::F32 => false,
         Precision::Bf16 => true,

@@ -3,7 +3,7 @@ use tch::{Device, Kind, Tensor};
 use super::gradient_agreement::{by_all_layers, by_the_last_layer};
 use super::*;
 use crate::data::synthetic;
-use crate::target::{Architecture, InputScale};
+use crate::target::{Architecture, InputScale, Mixing};
 
 const CLASSES: u8 = 5;
 
@@ -13,11 +13,19 @@ fn setup(architecture: Architecture) -> (Model, DeviceImages, Batch) {
     let on_device = DeviceImages::new(&images, InputScale::Standardised, Device::Cpu);
     let model = Model::new(architecture, images.shape, CLASSES.into(), 7, Device::Cpu);
     let (images, labels) = on_device.range(0, 16);
-    (model, on_device, Batch { images, labels, progress: 0.5 })
+    (model, on_device, Batch { images, labels, partners: None, progress: 0.5 })
 }
 
 fn surroundings<'a>(images: &'a DeviceImages, wrong_labels: &'a [bool]) -> Surroundings<'a> {
-    Surroundings { train: images, wrong_labels, validation: images, batch_size: 8, seed: 5, label_smoothing: 0.0 }
+    Surroundings {
+        train: images,
+        wrong_labels,
+        validation: images,
+        batch_size: 8,
+        seed: 5,
+        label_smoothing: 0.0,
+        mixing: Mixing::default(),
+    }
 }
 
 fn value(loss: Loss, model: &Model, images: &DeviceImages, batch: &Batch) -> f64 {
@@ -31,6 +39,44 @@ fn column(tensor: &Tensor) -> Vec<f64> {
 
 fn assert_close(a: f64, b: f64, tolerance: f64) {
     assert!((a - b).abs() <= tolerance * (1.0 + b.abs()), "{a} is not {b}");
+}
+
+#[test]
+fn the_loss_of_a_mixed_batch_is_the_soft_cross_entropy_with_mixed_and_smoothed_labels() {
+    let (model, _, batch) = setup(Architecture::Mlp);
+    let (own_share, smoothing, classes) = (0.3, 0.1, usize::from(CLASSES));
+    let logits = model.forward(&batch.images, true).unwrap().logits;
+    let logarithms: Vec<Vec<f64>> = Vec::<Vec<f64>>::try_from(logits.log_softmax(1, Kind::Double)).unwrap();
+    let labels = Vec::<i64>::try_from(&batch.labels).unwrap();
+    // timm's mixup_target and SoftTargetCrossEntropy.
+    let target = |label: i64, class: usize| {
+        let off = smoothing / classes as f64;
+        if usize::try_from(label).unwrap() == class { 1.0 - smoothing + off } else { off }
+    };
+    let expected: f64 = (0..labels.len())
+        .flat_map(|row| (0..classes).map(move |class| (row, class)))
+        .map(|(row, class)| {
+            let (own, partner) = (target(labels[row], class), target(labels[labels.len() - 1 - row], class));
+            -(own_share * own + (1.0 - own_share) * partner) * logarithms[row][class]
+        })
+        .sum::<f64>()
+        / labels.len() as f64;
+    let partners = Some(Partners { labels: batch.labels.flip([0]), own_share });
+    let found = MeanCrossEntropy { label_smoothing: smoothing }.of(&model, &Batch { partners, ..batch }).unwrap();
+    assert_close(found.double_value(&[]), expected, 1e-5);
+}
+
+#[test]
+fn losses_that_need_labels_of_one_class_refuse_mixed_batches() {
+    let (_, images, _) = setup(Architecture::Mlp);
+    let wrong = vec![false; images.len()];
+    let around = Surroundings { mixing: Mixing { mixup: 0.8, cutmix: 0.0 }, ..surroundings(&images, &wrong) };
+    for loss in Loss::ALL {
+        match begin(loss, around) {
+            Ok(_) => assert_eq!(loss, Loss::CrossEntropy),
+            Err(error) => assert!(error.to_string().contains("mixup"), "{error}"),
+        }
+    }
 }
 
 #[test]
@@ -56,7 +102,7 @@ fn losses_are_their_formulas_of_the_predictions() {
     let smoothed = MeanCrossEntropy { label_smoothing: 0.1 }.of(&model, &batch).unwrap().double_value(&[]);
     let uniform = |q: &[f64]| q.iter().map(|q| q.ln()).sum::<f64>() / q.len() as f64;
     assert_close(smoothed, mean(&|q, y| -0.9 * q[y].ln() - 0.1 * uniform(q)), 1e-5);
-    let early = Batch { progress: 0.05, images: batch.images.copy(), labels: batch.labels.copy() };
+    let early = Batch { progress: 0.05, images: batch.images.copy(), labels: batch.labels.copy(), partners: None };
     for warming_up in [Loss::ReedSoft, Loss::ReedHard] {
         assert_close(value(warming_up, &model, &images, &early), mean(&|q, y| -q[y].ln()), 1e-5);
     }
@@ -142,6 +188,7 @@ fn accuracy_under(loss: Loss) -> f64 {
         batch_size: 32,
         seed: 1,
         label_smoothing: 0.0,
+        mixing: Mixing::default(),
     };
     let mut loss = begin(loss, around).unwrap();
     let mut batches = ShuffledEpochs::new(600, 32, 1);
