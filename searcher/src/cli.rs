@@ -1,6 +1,7 @@
 //! The command line.
 
 mod baseline;
+mod canvases;
 mod data;
 mod evaluation;
 mod language;
@@ -28,6 +29,7 @@ use crate::study::TrainingConfig;
 use crate::target::Start;
 
 pub use baseline::TrainOptions;
+pub use canvases::CanvasOptions;
 pub use logits::LogitsOptions;
 pub use method::MethodOptions;
 pub use places::PlaceOptions;
@@ -64,6 +66,8 @@ pub enum Command {
     Trial,
     /// Train networks from scratch under a fixed sampler and loss, without a daemon: what a found sampler is compared with
     Train(TrainOptions),
+    /// Paste images on larger canvases, whose crops miss them now and then: data to try --crops on
+    Canvases(CanvasOptions),
     /// Show a study and its trials
     Show(ShowOptions),
     /// List the studies of a daemon

@@ -12,6 +12,7 @@ pub mod held_out_classes;
 pub mod idx;
 mod image_folder;
 pub mod label_noise;
+pub mod objects;
 pub mod pairs;
 pub mod split;
 pub mod synthetic;

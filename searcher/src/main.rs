@@ -57,6 +57,7 @@ fn run(cli: &Cli) -> Result<(), SearcherError> {
             print_json(&worker::run_trial_of(&environment, &stop)?)
         }
         Some(Command::Train(options)) => train(options, &stop),
+        Some(Command::Canvases(options)) => written(writeln!(std::io::stdout().lock(), "{}", options.run()?.display())),
         Some(Command::Show(options)) => {
             let listing = Listing::fetch(&Client::connect(&options.study.daemon.daemon)?, &options.study.study)?;
             match options.output {

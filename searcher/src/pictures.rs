@@ -8,12 +8,15 @@ use crate::error::SearcherError;
 use crate::insight;
 use crate::listing::Listing;
 use crate::plot::{
-    HeatMap, History, HistoryPoint, ImportanceBars, Parallel, ParallelLine, PlotError, PointKind, SamplerCurve, Slices,
+    CropSheet, HeatMap, History, HistoryPoint, ImportanceBars, Parallel, ParallelLine, PlotError, PointKind, SHOWN,
+    SamplerCurve, ShownCrops, Slices,
 };
 use crate::policy::{Belief, Purpose, TrialRecord, TrialStanding, standing};
-use crate::preparation::Preparation;
+use crate::preparation::{Preparation, TargetConfig};
+use crate::randomness::seed_for;
 use crate::report::Evidence;
 use crate::study::{StoredTrial, StudyConfig};
+use crate::target::shuffle;
 use crate::work_dir;
 
 /// The features of a work folder.
@@ -83,6 +86,9 @@ impl Pictures {
         };
         pictures.add("sampler.svg", with_evidence(&|evidence, best| subject.sampler(evidence, best)))?;
         pictures.add("heat_map.svg", with_evidence(&|evidence, best| subject.heat_map(evidence, best)))?;
+        if subject.trains_on_crops() {
+            pictures.add("crops.svg", with_evidence(&|evidence, best| subject.crops(evidence, best)))?;
+        }
         pictures.add("importance.svg", with_evidence(&|evidence, _| subject.importance(evidence)))?;
         pictures.add("slices.svg", with_evidence(&|evidence, best| subject.slices(evidence, best)))?;
         Ok(pictures)
@@ -202,6 +208,31 @@ impl Subject<'_> {
         let map = HeatMap::measure(title, &sampler, &evidence.dataset, [x, y], noisy)
             .map_err(|error| SearcherError::Data(error.to_string()))?;
         Ok(map.svg()?)
+    }
+
+    fn trains_on_crops(&self) -> bool {
+        matches!(&self.config.target, TargetConfig::Network(network) if network.data.crops.is_some())
+    }
+
+    /// The least and the most probable crops; which of equally probable ones is a matter of chance.
+    fn crops(&self, evidence: &Evidence, best: &TrialRecord) -> Result<String, Obstacle> {
+        let TargetConfig::Network(network) = &self.config.target else {
+            return Err(Obstacle::Missing("the study is not over images".to_owned()));
+        };
+        let split = network.data.load().map_err(|error| Obstacle::Missing(error.to_string()))?;
+        let bank = split.crops.as_ref().ok_or_else(|| Obstacle::Missing("there are no crops".to_owned()))?;
+        let probabilities = evidence.sampler(&best.parameters.sampler)?.probabilities();
+        let mut order: Vec<usize> = (0..probabilities.len()).collect();
+        shuffle(&mut order, seed_for(self.config.plan.seed, 0, "crops that are shown"));
+        order.sort_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
+        let shown = |rows: Vec<usize>| ShownCrops {
+            images: bank.cut(&split.train, &rows),
+            relative: rows.iter().map(|&row| probabilities[row] * probabilities.len() as f64).collect(),
+        };
+        let title = format!("Crops under the sampler found by study {} (trial {})", self.study, best.number);
+        let least = shown(order.iter().copied().take(SHOWN).collect());
+        let most = shown(order.iter().rev().copied().take(SHOWN).collect());
+        Ok(CropSheet { title, least, most }.svg()?)
     }
 
     fn importance(&self, evidence: &Evidence) -> Result<String, Obstacle> {

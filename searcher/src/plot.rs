@@ -1,5 +1,6 @@
 //! Pictures of what a search found, as SVG.
 
+mod crop_sheet;
 mod heat_map;
 mod history;
 mod importance;
@@ -8,6 +9,8 @@ mod sampler_curve;
 mod slices;
 mod style;
 
+pub(crate) use crop_sheet::SHOWN;
+pub use crop_sheet::{CropSheet, ShownCrops};
 pub use heat_map::HeatMap;
 pub use history::{History, HistoryPoint, PointKind};
 pub use importance::ImportanceBars;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::command_target::CommandTarget;
+use crate::data::objects::OBJECTS_FILE;
 use crate::error::SearcherError;
 use crate::language::LanguageConfig;
 #[cfg(feature = "torch")]
@@ -105,6 +106,19 @@ impl TargetConfig {
             }
             Self::Network(_) | Self::Language(_) | Self::Command(_) => Ok(None),
         }
+    }
+
+    /// Tells which training examples are crops that miss their object, where that is known: for reports only.
+    ///
+    /// # Errors
+    /// [`SearcherError`] when the data cannot be read.
+    pub fn background(&self) -> Result<Option<Vec<bool>>, SearcherError> {
+        let Self::Network(config) = self else { return Ok(None) };
+        if config.data.crops.is_none() || !config.data.path.join(OBJECTS_FILE).is_file() {
+            return Ok(None);
+        }
+        let background = config.data.load().and_then(|split| split.background(&config.data.path));
+        background.map_err(|error| SearcherError::Data(error.to_string()))
     }
 }
 

@@ -4,6 +4,7 @@ mod evidence;
 mod ranking;
 mod table;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -76,6 +77,9 @@ pub struct WinnerReport {
     pub activated_version: Option<u64>,
     /// The sampler.
     pub sampler: SamplerSpec,
+    /// Mean probability, relative to uniform, in 40 equal bins of each feature's percentile; empty in reports of before.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub by_percentile: BTreeMap<String, Vec<f64>>,
 }
 
 /// How networks retrained from scratch under a sampler.
@@ -96,6 +100,9 @@ pub struct SamplerReport {
     /// under the ROC curve), where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub noise_auroc: Option<f64>,
+    /// Probability that a draw is a crop that misses its object, where the objects' places are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub background_mass: Option<f64>,
     /// Effective sample size as a share of the examples.
     pub effective_sample_size_ratio: f64,
 }
@@ -185,6 +192,7 @@ impl Report {
                 objective: winner.objective,
                 verdict: Some(verdict(&records, winner.trial)),
                 activated_version,
+                by_percentile: evidence.by_percentile(&found, &config.plan.space.features)?,
                 sampler: found,
             },
             samplers,

@@ -8,7 +8,9 @@ use std::fmt::Write as _;
 use swift_sampler::{Dataset, FeatureTable, Sampler};
 use swift_sampler_client::blocking::Client;
 use swift_sampler_client::{BatchesRequest, CropsRequest, JobConfig};
-use swift_sampler_searcher::data::canvas::{BACKGROUND_COVERAGE_MAX, CanvasConfig, Canvases};
+use swift_sampler_searcher::data::canvas::{CanvasConfig, Canvases};
+use swift_sampler_searcher::data::crops::{self, CropConfig, TrainingCrops};
+use swift_sampler_searcher::data::objects::BACKGROUND_OVERLAP_MAX;
 use swift_sampler_searcher::data::{ImageShape, LabelledImages, Values};
 use swift_sampler_searcher::randomness::Randomness;
 use swift_sampler_tests::Samplerd;
@@ -86,11 +88,23 @@ fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
 #[test]
 fn background_is_what_a_sampler_draws_least_from_a_bank_and_keeps_least_of_proposals() {
     let objects = objects();
-    let config = CanvasConfig { side: 30, crop_sides: (9, 16), crops_a_canvas: 4, seed: 0 };
-    let bank = Canvases::generate(&objects, &config).unwrap();
-    let [loss, entropy] = features(&objects, &bank.crop_images());
+    let canvases = Canvases::generate(&objects, &CanvasConfig { side: 30, others: 0, seed: 0 }).unwrap();
+    let crops_of = |per_image: u32, seed: u64| {
+        let size = Some(u32::try_from(SIDE).unwrap());
+        let config = CropConfig { per_image, scale: [0.09, 0.28], size };
+        TrainingCrops::draw(config, IMAGES, canvases.images.shape, seed).unwrap()
+    };
+    let features_of = |bank: &TrainingCrops| {
+        features(&objects, &bank.cut(&canvases.images, &(0..bank.crops.len()).collect::<Vec<usize>>()))
+    };
+    let overlaps = |bank: &TrainingCrops| -> Vec<f64> {
+        bank.crops.iter().map(|crop| canvases.objects[crop.image as usize].overlap(crop)).collect()
+    };
+    let bank = crops_of(4, 0);
+    let of_bank = overlaps(&bank);
+    let [loss, entropy] = features_of(&bank);
     let mut columns = vec![("loss".to_owned(), loss), ("entropy".to_owned(), entropy)];
-    columns.extend(bank.columns());
+    columns.extend(crops::columns(&bank.crops).into_iter().map(|(name, values)| (name.to_owned(), values)));
 
     let folder = tempfile::tempdir().unwrap();
     let daemon = Samplerd::start(&folder.path().join("data"));
@@ -113,9 +127,8 @@ fn background_is_what_a_sampler_draws_least_from_a_bank_and_keeps_least_of_propo
     let probabilities = Sampler::build(&serde_json::from_str(EASY).unwrap(), &dataset).unwrap().probabilities();
     let mut order: Vec<usize> = (0..bank.crops.len()).collect();
     order.sort_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
-    let background_share = |rows: &[usize]| {
-        mean(rows.iter().map(|&row| f64::from(u8::from(bank.crops[row].coverage < BACKGROUND_COVERAGE_MAX))))
-    };
+    let background_share =
+        |rows: &[usize]| mean(rows.iter().map(|&row| f64::from(u8::from(of_bank[row] < BACKGROUND_OVERLAP_MAX))));
     let tenth = order.len() / 10;
     let (least, most) = (background_share(&order[..tenth]), background_share(&order[order.len() - tenth..]));
     assert!(least > most + 0.3, "of the least probable crops {least} are background, of the most probable {most}");
@@ -129,23 +142,24 @@ fn background_is_what_a_sampler_draws_least_from_a_bank_and_keeps_least_of_propo
     for batch in batches.map(Result::unwrap) {
         let crops = batch.crops.unwrap();
         for (position, row) in batch.indices.iter().enumerate() {
-            let crop = bank.crops[usize::try_from(row).unwrap()];
-            let of_batch =
-                [&crops.image, &crops.top, &crops.left, &crops.height, &crops.width].map(|c| c[position] as usize);
+            let row = usize::try_from(row).unwrap();
+            let crop = bank.crops[row];
+            let of_batch = [&crops.image, &crops.top, &crops.left, &crops.height, &crops.width].map(|c| c[position]);
             assert_eq!(of_batch, [crop.image, crop.top, crop.left, crop.height, crop.width]);
             assert_eq!(crops.flip[position] == 1, crop.flip);
-            drawn.push(crop.coverage);
+            drawn.push(of_bank[row]);
         }
         if batch.step == 0 {
             assert_eq!(line["crops"], serde_json::to_value(&*crops).unwrap());
         }
     }
-    let (of_draws, of_bank) = (mean(drawn.into_iter()), mean(bank.crops.iter().map(|crop| crop.coverage)));
-    assert!(of_draws > of_bank + 0.1, "coverage {of_draws} of draws, {of_bank} of the bank");
+    let (of_draws, of_bank) = (mean(drawn.into_iter()), mean(of_bank.iter().copied()));
+    assert!(of_draws > of_bank + 0.1, "overlap {of_draws} of draws, {of_bank} of the bank");
 
     // Fresh crops, which no dataset holds, are selected by the same tables.
-    let fresh = Canvases::generate(&objects, &CanvasConfig { crops_a_canvas: 2, seed: 1, ..config }).unwrap();
-    let [loss, entropy] = features(&objects, &fresh.crop_images());
+    let fresh = crops_of(2, 1);
+    let of_fresh = overlaps(&fresh);
+    let [loss, entropy] = features_of(&fresh);
     client.open_job(&JobConfig::new("online", "bank", BATCH_SIZE)).unwrap();
     let (mut kept, mut left) = (Vec::new(), Vec::new());
     for step in 0..fresh.crops.len() / (2 * BATCH_SIZE as usize) {
@@ -157,11 +171,11 @@ fn background_is_what_a_sampler_draws_least_from_a_bank_and_keeps_least_of_propo
         let request = CropsRequest { fill: true, ..CropsRequest::new("online", step as u64, BATCH_SIZE, of_step) };
         let selected = client.select_crops(&request).unwrap();
         assert_eq!(selected.version, version);
-        for (position, crop) in fresh.crops[proposed].iter().enumerate() {
+        for (position, overlap) in of_fresh[proposed].iter().enumerate() {
             let is_kept = selected.positions.contains(&u32::try_from(position).unwrap());
-            if is_kept { &mut kept } else { &mut left }.push(crop.coverage);
+            if is_kept { &mut kept } else { &mut left }.push(*overlap);
         }
     }
     let (kept, left) = (mean(kept.into_iter()), mean(left.into_iter()));
-    assert!(kept > left + 0.1, "coverage {kept} of the crops kept, {left} of the others");
+    assert!(kept > left + 0.1, "overlap {kept} of the crops kept, {left} of the others");
 }

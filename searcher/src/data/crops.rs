@@ -6,7 +6,7 @@ mod part;
 use serde::{Deserialize, Serialize};
 use swift_sampler::CropColumn;
 
-use super::{DataError, ImageShape};
+use super::{DataError, ImageShape, LabelledImages};
 use crate::randomness::{Randomness, seed_for};
 
 pub(crate) use part::Part;
@@ -109,6 +109,42 @@ impl TrainingCrops {
     }
 }
 
+impl TrainingCrops {
+    /// Returns some of the crops as images with their images' labels. A pixel is the one that lies at its centre in the image: for
+    /// people to look at, since networks see what is interpolated between pixels.
+    ///
+    /// # Panics
+    ///
+    /// If `images` is not the training set that the crops are of, or there are fewer crops.
+    #[must_use]
+    pub fn cut(&self, images: &LabelledImages, rows: &[usize]) -> LabelledImages {
+        let ImageShape { channels, height, width } = images.shape;
+        let mut places = Vec::with_capacity(rows.len() * self.shape.pixels());
+        for crop in rows.iter().map(|&row| &self.crops[row]) {
+            let at = |first: u32, position: usize, to: usize, from: u32| {
+                first as usize + (2 * position + 1) * from as usize / (2 * to)
+            };
+            for channel in 0..channels {
+                for row in 0..self.shape.height {
+                    let y = at(crop.top, row, self.shape.height, crop.height);
+                    for column in 0..self.shape.width {
+                        let column = if crop.flip { self.shape.width - 1 - column } else { column };
+                        let x = at(crop.left, column, self.shape.width, crop.width);
+                        places.push(((crop.image as usize * channels + channel) * height + y) * width + x);
+                    }
+                }
+            }
+        }
+        let of_crops = |labels: &[u16]| rows.iter().map(|&row| labels[self.crops[row].image as usize]).collect();
+        LabelledImages {
+            shape: self.shape,
+            pixels: images.pixels.select(&places, 1),
+            labels: of_crops(&images.labels),
+            true_labels: of_crops(&images.true_labels),
+        }
+    }
+}
+
 impl Crop {
     fn of_part(image: u32, part: Part) -> Self {
         let [top, left, height, width] = [part.top, part.left, part.height, part.width]
@@ -141,6 +177,7 @@ pub fn columns(crops: &[Crop]) -> Vec<(&'static str, Vec<f64>)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::synthetic;
     use super::*;
 
     const SHAPE: ImageShape = ImageShape { channels: 3, height: 40, width: 30 };
@@ -177,6 +214,24 @@ mod tests {
         assert_eq!(columns[0].1, [0.0, 0.0, 1.0, 1.0, 2.0, 2.0]);
         assert!(columns[4].1.iter().zip(&bank.crops).all(|(&width, crop)| (width - f64::from(crop.width)).abs() < 0.5));
         assert_eq!(bank.spread(&['a', 'b', 'c']), ['a', 'a', 'b', 'b', 'c', 'c']);
+    }
+
+    #[test]
+    fn a_crop_of_a_whole_image_is_the_image_and_a_flip_its_mirror_image() {
+        let images = synthetic::blobs(3, 3, 1);
+        let whole = |image, flip| Crop { flip, ..Crop::whole(image, images.shape) };
+        let bank = TrainingCrops { crops: vec![whole(2, false), whole(0, false), whole(1, true)], shape: images.shape };
+        let cut = bank.cut(&images, &[0, 2]);
+        let (pixels, all) = (cut.pixels.bytes().unwrap(), images.pixels.bytes().unwrap());
+        assert_eq!((cut.shape, cut.labels), (images.shape, vec![images.labels[2], images.labels[1]]));
+        assert_eq!(pixels[..144], all[288..]);
+        let mirrored: Vec<u8> = all[144..288].chunks(12).flat_map(|row| row.iter().rev().copied()).collect();
+        assert_eq!(pixels[144..], mirrored);
+        // The centres of four parts of a part.
+        let part = Crop { image: 1, top: 2, left: 4, height: 4, width: 8, flip: false };
+        let small = TrainingCrops { crops: vec![part], shape: ImageShape { height: 2, width: 2, ..images.shape } };
+        let expected = [(3, 6), (3, 10), (5, 6), (5, 10)].map(|(row, column)| all[144 + row * 12 + column]);
+        assert_eq!(small.cut(&images, &[0]).pixels.bytes().unwrap(), expected);
     }
 
     #[test]

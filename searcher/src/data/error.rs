@@ -7,6 +7,12 @@ use super::ImageShape;
 /// Why data could not be read or split.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
+    /// No canvases can be made.
+    #[error("canvases: {reason}")]
+    Canvas {
+        /// What is wrong.
+        reason: String,
+    },
     /// The images cannot be cut into these crops.
     #[error("crops: {reason}")]
     Crops {

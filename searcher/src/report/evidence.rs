@@ -1,5 +1,6 @@
 //! What a report knows of the examples.
 
+use std::collections::BTreeMap;
 use std::mem::discriminant;
 
 use swift_sampler::{Dataset, FeatureTable, FeatureTableError, Sampler, SamplerSpec};
@@ -8,16 +9,22 @@ use super::{SamplerReport, Summary};
 use crate::behaviour::Behaviour;
 use crate::error::SearcherError;
 use crate::features_file;
+use crate::plot::SamplerCurve;
 use crate::policy::{LABEL_IS_RIGHT, Purpose};
 use crate::preparation::{Preparation, TargetConfig};
 use crate::study::StoredTrial;
 use crate::target::Measures;
+
+/// Relative probabilities are reported to four decimals.
+const PLACES: f64 = 1e4;
 
 /// The dataset as it is at hand, for what a report says of samplers.
 #[derive(Debug)]
 pub struct Evidence {
     pub(crate) dataset: Dataset,
     pub(crate) wrong_labels: Option<Vec<bool>>,
+    /// Which examples are crops that miss their object.
+    background: Option<Vec<bool>>,
     pub(super) start_epochs: u32,
 }
 
@@ -28,7 +35,7 @@ impl Evidence {
     /// [`SearcherError::Data`] when either cannot be read.
     pub fn gather(target: &TargetConfig, preparation: &Preparation) -> Result<Self, SearcherError> {
         let data = |error: &dyn std::fmt::Display| SearcherError::Data(error.to_string());
-        let wrong_labels = target.wrong_labels()?;
+        let (wrong_labels, background) = (target.wrong_labels()?, target.background()?);
         let table = features_file::read(&preparation.features).map_err(|error| data(&error))?;
         let table = match &wrong_labels {
             Some(wrong) => with_right_labels(&table, wrong).map_err(|error| data(&error))?,
@@ -37,7 +44,7 @@ impl Evidence {
         let gradient_norm = table.names().iter().find(|name| *name == "grad_norm").cloned();
         let features = target.default_features().map(str::to_owned).to_vec();
         let dataset = Dataset::new(table, features, gradient_norm).map_err(|error| data(&error))?;
-        Ok(Self { dataset, wrong_labels, start_epochs: preparation.start_epochs })
+        Ok(Self { dataset, wrong_labels, background, start_epochs: preparation.start_epochs })
     }
 
     /// Returns what describes samplers of these features to the surrogate.
@@ -55,8 +62,19 @@ impl Evidence {
 
     /// Returns the probability that a draw has a wrong label, where wrong labels are known.
     pub(crate) fn noisy_mass(&self, sampler: &Sampler) -> Option<f64> {
-        let wrong = self.wrong_labels.as_ref()?;
-        Some(sampler.probabilities().iter().zip(wrong).filter(|(_, wrong)| **wrong).map(|(p, _)| p).sum())
+        Some(mass(sampler, self.wrong_labels.as_ref()?))
+    }
+
+    /// Returns how probable a sampler makes examples of each percentile of features, [`WinnerReport::by_percentile`].
+    pub(super) fn by_percentile(
+        &self,
+        spec: &SamplerSpec,
+        features: &[String],
+    ) -> Result<BTreeMap<String, Vec<f64>>, SearcherError> {
+        let curve = SamplerCurve::measure(String::new(), &self.sampler(spec)?, &self.dataset, features, None)
+            .map_err(|error| SearcherError::Data(error.to_string()))?;
+        let rounded = |value: &f64| (value * PLACES).round() / PLACES;
+        Ok(curve.features.into_iter().map(|of| (of.name, of.relative.iter().map(rounded).collect())).collect())
     }
 
     /// Returns how well a low probability tells wrong labels from right ones, where there are both.
@@ -87,6 +105,7 @@ impl Evidence {
             validation_accuracy: Summary::of(retrained().filter_map(|trial| trial.record.objective()).collect()),
             noisy_mass: self.noisy_mass(&sampler),
             noise_auroc: self.noise_auroc(&sampler),
+            background_mass: self.background.as_ref().map(|background| mass(&sampler, background)),
             effective_sample_size_ratio: sampler.effective_sample_size() / self.dataset.rows() as f64,
         })
     }
@@ -106,6 +125,11 @@ fn auroc(scores: &[f64], chosen: &[bool]) -> Option<f64> {
     }
     let pairs = (scores.len() as f64 - others_below) * others_below;
     (pairs > 0.0).then(|| 1.0 - pairs_lost / pairs)
+}
+
+/// The probability that a draw is one of some examples.
+fn mass(sampler: &Sampler, of: &[bool]) -> f64 {
+    sampler.probabilities().iter().zip(of).filter(|(_, is)| **is).map(|(p, _)| p).sum()
 }
 
 fn with_right_labels(table: &FeatureTable, wrong: &[bool]) -> Result<FeatureTable, FeatureTableError> {

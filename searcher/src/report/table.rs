@@ -37,6 +37,7 @@ pub fn print(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         )?;
     }
     print_measures(report, out)?;
+    print_background(report, out)?;
     writeln!(out)?;
     if let Some(gain) = report.gain {
         writeln!(out, "gain          {}", gain_text(report, gain))?;
@@ -92,6 +93,15 @@ fn print_measures(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// How much of the probability lies on crops that miss their object, where that is known.
+fn print_background(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let of = |sampler: &SamplerReport| {
+        sampler.background_mass.map(|mass| format!("{:.1}% {}", 100.0 * mass, label(report, sampler)))
+    };
+    let masses: Vec<String> = report.samplers.iter().filter_map(of).collect();
+    if masses.is_empty() { Ok(()) } else { writeln!(out, "\nbackground    {}", masses.join(", ")) }
 }
 
 fn label(report: &Report, sampler: &SamplerReport) -> String {
