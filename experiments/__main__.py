@@ -49,14 +49,17 @@ def main() -> None:
         tables = [declaration.load(name, full_on) for name in options.names or declaration.names()]
     except declaration.DeclarationError as error:
         sys.exit(str(error))
+    failed = []
     for table in [] if options.page else tables:
         store = Store(table.name if full_on is None else f"{table.name}{FULL}{full_on}")
         try:
-            running.make(table, store, options.jobs, options.data)
+            failed += running.make(table, store, options.jobs, options.data)
         finally:
             page.write()
     page.write()
     print(page.PAGE)
+    if failed:
+        sys.exit("\n".join([f"{len(failed)} runs failed:", *failed]))
 
 
 if __name__ == "__main__":

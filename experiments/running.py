@@ -21,19 +21,20 @@ DATA = {"fashion-mnist": "setup-data", "digits": "setup-digits", "text": "setup-
 """Scripts that print where data is; anything else is a folder of the user's."""
 
 
-def make(table: Table, store: Store, jobs: int, data: str | None) -> None:
-    """Makes all missing runs. Stopped at any time, the next call goes on."""
+def make(table: Table, store: Store, jobs: int, data: str | None) -> list[str]:
+    """Makes all missing runs and returns the names of those that failed. Stopped at any time, the next call goes on."""
     if table.value == "seconds":
         # Times are those of one network at a time.
         jobs = 1
     missing = store.missing(table)
     if not missing:
-        return
+        return []
     watch = Stopwatch()
     watch.say(f"{table.name}: {len(missing)} of {len(table.runs())} runs to make")
     folder = ROOT / "target" / "experiments" / table.name
     place = data or call(ROOT / "scripts" / DATA[table.data]).strip()
     lock = threading.Lock()
+    failed: list[str] = []
 
     def keep(run: Run, report: dict) -> None:
         report.pop("work_dir", None)
@@ -48,7 +49,11 @@ def make(table: Table, store: Store, jobs: int, data: str | None) -> None:
     with Samplerd(folder / "daemon") as daemon, ThreadPoolExecutor(jobs) as pool:
 
         def make_one(run: Run) -> None:
-            keep(run, train(store, run, place, folder) if run.command == "train" else search(run, place, folder, daemon.grpc))
+            try:
+                keep(run, train(store, run, place, folder) if run.command == "train" else search(run, place, folder, daemon.grpc))
+            except SystemExit as error:
+                watch.say(f"{table.name}: {run.key} failed: {error}")
+                failed.append(f"{table.name}: {run.key}")
 
         # A run that takes another's sampler follows it.
         for stage in ([run for run in missing if run.sampler_of is None], [run for run in missing if run.sampler_of is not None]):
@@ -59,6 +64,7 @@ def make(table: Table, store: Store, jobs: int, data: str | None) -> None:
                 # Interrupted or failed: what is under way ends, nothing more begins.
                 pool.shutdown(cancel_futures=True)
                 raise
+    return failed
 
 
 def train(store: Store, run: Run, place: str, folder: Path) -> dict:
@@ -68,6 +74,8 @@ def train(store: Store, run: Run, place: str, folder: Path) -> dict:
     options = [*run.options, "--data", place, "--seed", str(run.seed), "--work-dir", work, "--output", "json"]
     if run.sampler_of is not None:
         source = store.get(run.sampler_of)
+        if source is None:
+            sys.exit(f"it takes the sampler of {run.sampler_of.key}, which failed")
         spec = work / "sampler.json"
         spec.write_text(json.dumps(source["report"]["winner"]["sampler"]))
         options += ["--sampler", spec]

@@ -3,11 +3,14 @@
 import json
 import re
 import subprocess
+import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from experiments import curves, declaration, page, serving
+from experiments import curves, declaration, page, running, serving
 from experiments.declaration import DeclarationError, parse
 from experiments.store import Store
 from experiments.values import cell, paired_difference
@@ -116,6 +119,23 @@ def test_tables_that_ask_for_the_same_run_share_its_result_but_times_are_measure
         store.put(run, {"report": report_of(run, 0.8), "commit": "c", "machine": "m"})
     assert Store("other", tmp_path).missing(other) == []
     assert len(Store("timed", tmp_path).missing(timed)) == 4
+
+
+def test_a_run_that_fails_does_not_keep_others_from_being_made(tmp_path, monkeypatch):
+    table, store = small(), Store("small", tmp_path)
+
+    def search(run, *_: object) -> dict:
+        if (run.column, run.seed) == ("high", 1):
+            sys.exit("it diverged")
+        return report_of(run, 0.8) | {"winner": {"sampler": {"kind": "uniform"}}}
+
+    monkeypatch.setattr(running, "Samplerd", lambda _: nullcontext(SimpleNamespace(grpc="")))
+    monkeypatch.setattr(running, "search", search)
+    monkeypatch.setattr(running, "binary", str)
+    monkeypatch.setattr(running, "call", lambda *_, **__: '{"test_accuracy": 0.8}')
+    monkeypatch.setattr(running, "ROOT", tmp_path)
+    assert running.make(table, store, 2, str(tmp_path)) == ["small: found | high | 1", "small: carried over | low | 1"]
+    assert len(store.missing(table)) == 2
 
 
 def test_cells_are_means_over_seeds_and_differences_are_paired(tmp_path):
