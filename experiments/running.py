@@ -67,11 +67,16 @@ def make(table: Table, store: Store, jobs: int, data: str | None) -> list[str]:
     return failed
 
 
+def placed(run: Run, place: str | Path) -> list[str]:
+    """A run's options, with the folder of the data where they have {data}."""
+    return [option.replace("{data}", str(place)) for option in run.options]
+
+
 def train(store: Store, run: Run, place: str, folder: Path) -> dict:
     """Trains networks under a fixed sampler and loss."""
     work = folder / run.digest
     work.mkdir(parents=True, exist_ok=True)
-    options = [*run.options, "--data", place, "--seed", str(run.seed), "--work-dir", work, "--output", "json"]
+    options = [*placed(run, place), "--data", place, "--seed", str(run.seed), "--work-dir", work, "--output", "json"]
     if run.sampler_of is not None:
         source = store.get(run.sampler_of)
         if source is None:
@@ -86,7 +91,7 @@ def search(run: Run, place: str, folder: Path, daemon: str) -> dict:
     """Searches, retrains, and adds how the best objective rose from trial to trial."""
     study = f"{run.table}-{run.digest}"
     work = folder / run.digest
-    options = [*run.options, "--data", place, "--seed", str(run.seed), "--work-dir", work, "--jobs", "1"]
+    options = [*placed(run, place), "--data", place, "--seed", str(run.seed), "--work-dir", work, "--jobs", "1"]
     call(binary("searcher"), *options, "--study", study, "--daemon", daemon, "--output", "json", quiet=True)
     report = json.loads((work / "report.json").read_text())
     trials = json.loads(call(binary("searcher"), "show", study, "--daemon", daemon, "--output", "json", quiet=True))["trials"]

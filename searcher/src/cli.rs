@@ -2,6 +2,7 @@
 
 mod baseline;
 mod canvases;
+mod check;
 mod data;
 mod evaluation;
 mod language;
@@ -30,6 +31,7 @@ use crate::target::Start;
 
 pub use baseline::TrainOptions;
 pub use canvases::CanvasOptions;
+pub use check::{Check, Checked};
 pub use logits::LogitsOptions;
 pub use method::MethodOptions;
 pub use places::PlaceOptions;

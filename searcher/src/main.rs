@@ -36,6 +36,9 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<(), SearcherError> {
+    if let Some(check) = cli.check()? {
+        return print_json(&serde_json::to_value(check.run()?).expect("numbers and text"));
+    }
     let stop = Stop::default();
     match &cli.command {
         None => {

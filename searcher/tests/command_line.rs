@@ -76,3 +76,20 @@ fn features_are_written_without_a_daemon() {
     let table = features_file::read(said["features"].as_str().expect("a path").as_ref()).expect("a Parquet file");
     assert_eq!((table.rows(), table.names().join(",")), (500, "loss,entropy,grad_norm".to_owned()));
 }
+
+#[test]
+fn a_check_says_what_would_be_trained_on_and_trains_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let work = folder.path().join("work");
+    let work = work.to_str().expect("a name of Unicode");
+    let nowhere = nowhere();
+    for arguments in [&["--daemon", &nowhere][..], &["train"], &["features"]] {
+        let subject = ["--target", "simulated", "--train-examples", "70", "--check", "--work-dir", work];
+        let (command, options) = arguments.split_at(usize::from(!arguments[0].starts_with('-')));
+        let output = searcher(&[command, &subject, options].concat());
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "{\"target\":\"simulated\",\"training_examples\":70}\n");
+    }
+    assert!(!folder.path().join("work").exists());
+    refused(&["--target", "simulated", "--check", "--transform", "none"], 2, "--transform");
+    refused(&["--trial-command", "true", "--check"], 2, "--check");
+}

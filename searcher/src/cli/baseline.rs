@@ -41,6 +41,10 @@ pub struct TrainOptions {
 }
 
 impl TrainOptions {
+    pub(super) const fn prepare(&self) -> &PrepareOptions {
+        &self.prepare
+    }
+
     /// Returns the training these options describe.
     ///
     /// # Errors

@@ -82,6 +82,9 @@ pub struct PrepareOptions {
     /// Folder for start network, features, logs, report and pictures [default: searcher-work/STUDY]
     #[arg(long)]
     work_dir: Option<PathBuf>,
+    /// Only read options and data, say what would be trained as one JSON object, and end
+    #[arg(long, conflicts_with = "trial_command")]
+    pub(super) check: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
