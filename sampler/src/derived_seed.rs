@@ -1,6 +1,6 @@
 //! Seeds that are a pure function of another seed and of what they are for.
 
-use crate::philox::philox4x32_10;
+use crate::philox::{halves, join, philox4x32_10};
 
 /// Derives a seed from a study's seed, a trial's number and what the numbers are for.
 ///
@@ -13,13 +13,8 @@ pub fn seed_for(study_seed: u64, number: u64, purpose: &str) -> u64 {
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     let [n0, n1] = halves(number);
     let [t0, t1] = halves(tag);
-    let block = philox4x32_10([n0, n1, t0, t1], halves(study_seed));
-    u64::from(block[0]) << 32 | u64::from(block[1])
-}
-
-#[allow(clippy::cast_possible_truncation, reason = "both halves are kept")]
-const fn halves(word: u64) -> [u32; 2] {
-    [word as u32, (word >> 32) as u32]
+    let [high, low, ..] = philox4x32_10([n0, n1, t0, t1], halves(study_seed));
+    join(high, low)
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ pub use empirical_cdf::EmpiricalCdf;
 pub use engine::{BATCH_SIZE_MAX, Engine, EngineError, JobParameters, ServedJob};
 pub use feature_table::{FeatureTable, FeatureTableError, SharedColumn};
 pub use gradient_floor::GradientFloor;
-pub use philox::{Seed, philox4x32_10};
+pub use philox::{Seed, halves, philox4x32_10};
 pub use piecewise::PiecewiseLinear;
 pub use plan::{Plan, PlanError};
 pub use replacement::{DISTINCT_EPOCH_DRAWS_MAX, EPOCH_DRAWS_MAX, EpochError, Replacement};

@@ -24,7 +24,7 @@ pub fn philox4x32_10(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
 
 /// Returns the two 64-bit words of draw `draw`: the first chooses the cell, the second the example within it.
 pub(crate) fn draw_words(seed: Seed, draw: u64) -> [u64; 2] {
-    let [a, b, c, d] = philox4x32_10([low(draw), high(draw), 0, 0], key(seed));
+    let [a, b, c, d] = philox4x32_10([low(draw), high(draw), 0, 0], halves(seed.0));
     [join(a, b), join(c, d)]
 }
 
@@ -50,13 +50,13 @@ pub(crate) const SELECTION_RANK: u32 = 1 << 30;
 /// Returns a word for the proposal at `position` of a step's, as `rank` selects among its own; ranks are below
 /// [`SELECTION_RANK`].
 pub(crate) fn proposal_word(seed: Seed, step: u64, rank: u32, position: u32) -> u64 {
-    let [a, b, _, _] = philox4x32_10([low(step), high(step), position, SELECTION_RANK | rank], key(seed));
+    let [a, b, _, _] = philox4x32_10([low(step), high(step), position, SELECTION_RANK | rank], halves(seed.0));
     join(a, b)
 }
 
 /// Returns block `number` of one purpose of the segment that starts at draw `start`.
 pub(crate) fn segment_words(seed: Seed, start: u64, number: u32, domain: Domain) -> [u32; 4] {
-    philox4x32_10([low(start), high(start), number, domain as u32], key(seed))
+    philox4x32_10([low(start), high(start), number, domain as u32], halves(seed.0))
 }
 
 /// Returns a word for each row, in one round of the distinct plan of the segment that starts at draw `start`.
@@ -69,7 +69,7 @@ pub(crate) fn row_words(seed: Seed, start: u64, round: u32, rows: &[u32; LANES])
         lanes[2][lane] = u64::from(high(start));
         lanes[3][lane] = u64::from(DISTINCT_ROUND | round);
     }
-    rounds(&mut lanes, key(seed));
+    rounds(&mut lanes, halves(seed.0));
     let mut words = [0; LANES];
     for lane in 0..LANES {
         words[lane] = join(low(lanes[0][lane]), low(lanes[1][lane]));
@@ -88,7 +88,7 @@ pub(crate) fn draw_words_block(seed: Seed, first: u64) -> [[u64; LANES]; 4] {
         lanes[0][lane] = draw & LOW;
         lanes[1][lane] = draw >> 32;
     }
-    rounds(&mut lanes, key(seed));
+    rounds(&mut lanes, halves(seed.0));
     lanes
 }
 
@@ -110,8 +110,10 @@ fn rounds<const N: usize>(counter: &mut [[u64; N]; 4], mut key: [u32; 2]) {
     }
 }
 
-fn key(seed: Seed) -> [u32; 2] {
-    [low(seed.0), high(seed.0)]
+/// Returns a 64-bit word as counters and keys hold it: its low half first.
+#[must_use]
+pub const fn halves(word: u64) -> [u32; 2] {
+    [low(word), high(word)]
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "the low half is what is wanted")]
@@ -123,7 +125,7 @@ const fn high(word: u64) -> u32 {
     (word >> 32) as u32
 }
 
-const fn join(high: u32, low: u32) -> u64 {
+pub(crate) const fn join(high: u32, low: u32) -> u64 {
     (high as u64) << 32 | low as u64
 }
 

@@ -1,7 +1,7 @@
 //! Random numbers that are a pure function of what they are for.
 
-use swift_sampler::philox4x32_10;
 pub use swift_sampler::seed_for;
+use swift_sampler::{halves, philox4x32_10};
 
 /// A stream of random numbers from one seed.
 #[derive(Debug, Clone)]
@@ -59,11 +59,6 @@ impl Randomness {
         // The smallest parameters give numbers that are all but 0 or 1, of which both gammas may vanish.
         if a + b > 0.0 { a / (a + b) } else { self.uniform().round() }
     }
-}
-
-#[allow(clippy::cast_possible_truncation, reason = "both halves are kept")]
-const fn halves(word: u64) -> [u32; 2] {
-    [word as u32, (word >> 32) as u32]
 }
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
 //! The networks: built-in ones and the user's modules.
 
-mod efficientnet;
+mod inverted_residuals;
 mod mlp;
-mod mobilenet;
 mod resnet;
 mod swin;
 mod vit;
@@ -64,13 +63,16 @@ fn build(
     initialiser: &mut Initialiser,
     dimensions: Dimensions,
 ) -> Box<dyn Network> {
+    use inverted_residuals::{EFFICIENTNET_B0, InvertedResiduals, MOBILENET_V2};
     use resnet::Resnet;
     use swin::Swin;
     match architecture {
         Architecture::Mlp => Box::new(mlp::Mlp::new(root, initialiser, dimensions)),
         Architecture::Cnn => Box::new(Resnet::small(root, initialiser, dimensions)),
-        Architecture::MobilenetV2 => Box::new(mobilenet::MobilenetV2::new(root, initialiser, dimensions)),
-        Architecture::EfficientnetB0 => Box::new(efficientnet::EfficientnetB0::new(root, initialiser, dimensions)),
+        Architecture::MobilenetV2 => Box::new(InvertedResiduals::new(root, initialiser, dimensions, &MOBILENET_V2)),
+        Architecture::EfficientnetB0 => {
+            Box::new(InvertedResiduals::new(root, initialiser, dimensions, &EFFICIENTNET_B0))
+        }
         Architecture::Resnet18 => Box::new(Resnet::basic(root, initialiser, dimensions, [2, 2, 2, 2])),
         Architecture::Resnet34 => Box::new(Resnet::basic(root, initialiser, dimensions, [3, 4, 6, 3])),
         Architecture::Resnet50 => Box::new(Resnet::bottleneck(root, initialiser, dimensions, [3, 4, 6, 3])),
