@@ -14,6 +14,8 @@ use image::{ImageReader, RgbImage};
 use super::{DataError, ImageShape, LabelledImages, Source, Values};
 
 const CHANNELS: usize = 3;
+/// Labels are numbers of 16 bits.
+const CLASSES_MAX: usize = 1 << 16;
 pub(super) const EXTENSIONS: [&str; 3] = ["png", "jpg", "jpeg"];
 
 /// Tells whether a folder holds classes, or `train` with classes.
@@ -53,6 +55,7 @@ fn read_set(folder: &Path, classes: &[String], size: Option<u32>) -> Result<Labe
         }
     }
     let (mut files, mut labels) = (Vec::new(), Vec::new());
+    check_classes(folder, classes.len())?;
     for (label, class) in (0u16..).zip(classes) {
         let of_class = files_of(&folder.join(class))?;
         labels.extend(of_class.iter().map(|_| label));
@@ -63,6 +66,14 @@ fn read_set(folder: &Path, classes: &[String], size: Option<u32>) -> Result<Labe
         return Err(DataError::Content { path: folder.to_owned(), reason });
     }
     read_files(&files, labels, size)
+}
+
+fn check_classes(folder: &Path, classes: usize) -> Result<(), DataError> {
+    if classes > CLASSES_MAX {
+        let reason = format!("{classes} classes: at most {CLASSES_MAX} are told apart");
+        return Err(DataError::Content { path: folder.to_owned(), reason });
+    }
+    Ok(())
 }
 
 /// Reads images, at least one, with their labels.
@@ -157,4 +168,16 @@ fn files_of(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let error = |source| DataError::read(folder, source);
     fs::read_dir(folder).map_err(error)?.map(|entry| entry.map(|entry| entry.path()).map_err(error)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_classes_than_labels_are_refused_before_any_image_is_read() {
+        check_classes(Path::new("faces"), 65_536).unwrap();
+        let error = check_classes(Path::new("faces"), 65_537).unwrap_err().to_string();
+        assert!(error.contains("faces") && error.contains("65537 classes"), "{error}");
+    }
 }
