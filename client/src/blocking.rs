@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 
 use crate::{
     Batch, BatchesRequest, ClientConfig, ClientError, CropsRequest, ImportProgress, ImportRequest, JobConfig,
-    SelectedCrops, TrialRequest,
+    RefreshRequest, SelectedCrops, TrialRequest,
 };
 
 /// A client whose calls wait. Cheap to clone; clones share connections and one background thread.
@@ -125,6 +125,8 @@ impl Client {
         fn get_batches(request: v1::GetBatchesRequest) -> Vec<Batch>;
         /// Selects some of the crops that are proposed for a step.
         fn select_crops(request: &CropsRequest) -> SelectedCrops;
+        /// Replaces values of a dataset's features under running jobs.
+        fn refresh_features(request: &RefreshRequest) -> v1::RefreshedFeatures;
         /// Lists the datasets.
         fn list_datasets() -> Vec<v1::Dataset>;
         /// Returns a dataset.

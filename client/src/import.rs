@@ -1,26 +1,18 @@
 //! Sending feature files to the daemon.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use swift_sampler_proto::v1;
 use swift_sampler_proto::v1::control_client::ControlClient;
 use swift_sampler_proto::v1::import_dataset_progress::State;
 use swift_sampler_proto::v1::import_dataset_request::Part;
-use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
 use crate::client::{Limit, Repeat};
+use crate::upload::{Source, described, total_bytes, upload};
 use crate::{Client, ClientError};
-
-/// Bytes of a file sent in one message.
-const CHUNK_BYTES: usize = 1 << 20;
-/// Chunks read ahead of what is sent.
-const CHUNKS_AHEAD_MAX: usize = 4;
 
 /// A dataset to import.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,35 +84,19 @@ impl Client {
         request: &ImportRequest,
         progress: impl Fn(ImportProgress) + Send + Sync + 'static,
     ) -> Result<v1::Dataset, ClientError> {
-        let total_bytes = total_bytes(&request.files)?;
+        let sources: Vec<Source> = request.files.iter().cloned().map(Source::File).collect();
+        let total = total_bytes(&sources)?;
         let header = header(request);
         let progress: Progress = Arc::new(progress);
         // An upload takes as long as the files are large; a dead connection is noticed by its keep-alive.
         let answer = self.unary(Limit::None, Repeat::Safe, |call| {
-            let (header, files, progress) = (header.clone(), request.files.clone(), Arc::clone(&progress));
+            let (header, sources, progress) = (header.clone(), sources.clone(), Arc::clone(&progress));
             let service = call.control();
             async move {
-                let (parts, receiver) = mpsc::channel(CHUNKS_AHEAD_MAX);
                 let told = Arc::clone(&progress);
-                let mut reader = tokio::task::spawn_blocking(move || {
-                    let read = send_files(&parts, header, &files, total_bytes, &progress);
-                    // Kept open after a failure: a stream that ends reads as complete files.
-                    (read, parts)
-                });
-                let upload = upload(service, receiver, told);
-                tokio::pin!(upload);
-                tokio::select! {
-                    biased;
-                    answer = &mut upload => answer.map(|dataset| tonic::Response::new(Ok(dataset))),
-                    read = &mut reader => match read {
-                        Ok((Ok(()), parts)) => {
-                            drop(parts);
-                            upload.await.map(|dataset| tonic::Response::new(Ok(dataset)))
-                        }
-                        Ok((Err(error), _open)) => Ok(tonic::Response::new(Err(error))),
-                        Err(stopped) => Err(tonic::Status::internal(stopped.to_string())),
-                    },
-                }
+                let sent = move |done| progress(ImportProgress { phase: ImportPhase::Sending, done, total });
+                let header = v1::ImportDatasetRequest { part: Some(Part::Header(header)) };
+                upload(sources, header, sent, |parts| send(service, parts, told)).await
             }
         });
         answer.await?
@@ -128,12 +104,12 @@ impl Client {
 }
 
 /// Sends the parts and reads how far the import is, to its end.
-async fn upload(
+async fn send(
     mut service: ControlClient<Channel>,
-    parts: mpsc::Receiver<v1::ImportDatasetRequest>,
+    parts: ReceiverStream<v1::ImportDatasetRequest>,
     progress: Progress,
 ) -> Result<v1::Dataset, tonic::Status> {
-    let mut answers = service.import_dataset_with_progress(ReceiverStream::new(parts)).await?.into_inner();
+    let mut answers = service.import_dataset_with_progress(parts).await?.into_inner();
     while let Some(answer) = answers.message().await? {
         match answer.state {
             Some(State::Dataset(dataset)) => return Ok(dataset),
@@ -154,61 +130,11 @@ async fn upload(
 }
 
 fn header(request: &ImportRequest) -> v1::ImportHeader {
-    let file = |path: &PathBuf| v1::ImportFile {
-        name: path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
-        format: request.format.into(),
-    };
     v1::ImportHeader {
         name: request.name.clone(),
         features: request.features.clone(),
         gradient_norm: request.gradient_norm.clone().unwrap_or_default(),
-        files: request.files.iter().map(file).collect(),
+        files: request.files.iter().map(|path| described(path, request.format)).collect(),
         first_row: request.first_row,
     }
-}
-
-fn total_bytes(files: &[PathBuf]) -> Result<u64, ClientError> {
-    let bytes = |path: &PathBuf| {
-        File::open(path)
-            .and_then(|file| file.metadata())
-            .map(|metadata| metadata.len())
-            .map_err(|error| in_file(path, error))
-    };
-    files.iter().map(bytes).sum()
-}
-
-fn in_file(path: &Path, reason: std::io::Error) -> ClientError {
-    ClientError::File { path: path.to_owned(), reason }
-}
-
-/// Reads the files into a queue, until its reader has gone.
-fn send_files(
-    parts: &mpsc::Sender<v1::ImportDatasetRequest>,
-    header: v1::ImportHeader,
-    files: &[PathBuf],
-    total_bytes: u64,
-    progress: &Progress,
-) -> Result<(), ClientError> {
-    let send = |part| parts.blocking_send(v1::ImportDatasetRequest { part: Some(part) }).is_ok();
-    if !send(Part::Header(header)) {
-        return Ok(());
-    }
-    let mut done = 0;
-    for (file, path) in (0u32..).zip(files) {
-        let mut open = File::open(path).map_err(|error| in_file(path, error))?;
-        loop {
-            let mut data = Vec::with_capacity(CHUNK_BYTES);
-            let limit = CHUNK_BYTES as u64;
-            let read = (&mut open).take(limit).read_to_end(&mut data).map_err(|error| in_file(path, error))?;
-            if read == 0 {
-                break;
-            }
-            if !send(Part::Chunk(v1::ImportChunk { file, data: Bytes::from(data) })) {
-                return Ok(());
-            }
-            done += read as u64;
-            progress(ImportProgress { phase: ImportPhase::Sending, done, total: total_bytes });
-        }
-    }
-    Ok(())
 }

@@ -115,10 +115,11 @@ told! {
     get_job(proto::GetJobRequest) -> proto::Job;
     remove_job(proto::RemoveJobRequest) -> proto::RemoveJobResponse;
     get_stats(proto::GetStatsRequest) -> proto::Stats;
+    refresh_features(tonic::Streaming<proto::RefreshFeaturesRequest>) -> proto::RefreshedFeatures;
 }
 
 fn active(generation: u64, version: u64) -> ActiveSampler {
-    ActiveSampler { dataset: "d".into(), version, generation, previous_version: None }
+    ActiveSampler { dataset: "d".into(), version, generation, previous_version: None, features_revision: 1 }
 }
 
 async fn serve(change: Change, watches: Vec<Watch>) -> (SocketAddr, Arc<Told>) {

@@ -243,9 +243,10 @@ impl JobReader {
                 let job = Arc::clone(&self.job);
                 self.daemon
                     .with_dataset(FETCH_WAIT_MAX, move |daemon| {
-                        let sampler = daemon.registry.sampler(&job.dataset, version)?;
-                        let sampler = daemon.loaded.sampler(&job.dataset_hash, &sampler.spec_json)?;
-                        let dataset = daemon.loaded.dataset(&job.dataset_hash)?;
+                        let record = daemon.registry.sampler(&job.dataset, version)?;
+                        let hash = record.content(&job.dataset_hash);
+                        let sampler = daemon.loaded.sampler(hash, &record.spec_json)?;
+                        let dataset = daemon.loaded.dataset(hash)?;
                         Ok::<_, Error>((sampler, dataset.crop_bank().cloned()))
                     })
                     .await?

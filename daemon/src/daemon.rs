@@ -165,21 +165,27 @@ impl Daemon {
         }
     }
 
-    /// Opens every dataset and shows which are whole, as far as that tells. Blocks.
+    /// Opens every dataset, as it was imported and as its features are now, and shows which are whole, as far as that tells.
+    /// Blocks.
     ///
     /// # Errors
     /// [`Error::Registry`] when it cannot be read.
     pub fn check_datasets(&self) -> Result<(), Error> {
-        for dataset in self.registry.datasets()? {
-            let checked = self.loaded.dataset(&dataset.hash);
-            match &checked {
-                Err(StoreError::Absent { .. }) if self.replicas.has_sources() => {
-                    tracing::info!(dataset = dataset.name, hash = dataset.hash, "a dataset is not here yet");
+        for (dataset, active) in self.registry.activations()? {
+            let mut is_whole = true;
+            let present = dataset.hash_of(active.revision).filter(|hash| *hash != dataset.hash);
+            for hash in present.into_iter().chain([dataset.hash.as_str()]) {
+                let checked = self.loaded.dataset(hash);
+                match &checked {
+                    Err(StoreError::Absent { .. }) if self.replicas.has_sources() => {
+                        tracing::info!(dataset = dataset.name, hash, "a dataset is not here yet");
+                    }
+                    Err(error) => tracing::error!(dataset = dataset.name, %error, "a dataset cannot be served"),
+                    Ok(_) => {}
                 }
-                Err(error) => tracing::error!(dataset = dataset.name, %error, "a dataset cannot be served"),
-                Ok(_) => {}
+                is_whole &= checked.is_ok();
             }
-            self.metrics.show_dataset_up(&dataset.name, checked.is_ok());
+            self.metrics.show_dataset_up(&dataset.name, is_whole);
         }
         Ok(())
     }
@@ -189,7 +195,8 @@ impl Daemon {
     /// # Errors
     /// [`Error::Registry`] when it cannot be read.
     pub fn show_damaged(&self, hash: &str) -> Result<(), Error> {
-        for dataset in self.registry.datasets()?.iter().filter(|dataset| dataset.hash == hash) {
+        let datasets = self.registry.datasets()?;
+        for dataset in datasets.iter().filter(|dataset| dataset.hashes().any(|of| of == hash)) {
             self.metrics.show_dataset_up(&dataset.name, false);
         }
         Ok(())
@@ -208,7 +215,12 @@ impl Daemon {
         let datasets = self.registry.active_samplers()?;
         self.metrics.keep_datasets(&datasets.iter().map(|(dataset, ..)| dataset.name.as_str()).collect::<Vec<_>>());
         for (dataset, active, sampler) in datasets {
-            let gauges = DatasetGauges { active_version: active.version, sampler: sampler.figures, rows: dataset.rows };
+            let gauges = DatasetGauges {
+                active_version: active.version,
+                features_revision: active.revision,
+                sampler: sampler.figures,
+                rows: dataset.rows,
+            };
             self.metrics.show_dataset(&dataset.name, gauges);
         }
         Ok(())

@@ -73,11 +73,15 @@ pub enum Error {
 }
 
 impl Error {
-    /// Tells whether the registry has refused: what was asked for did not happen, and will not.
+    /// Tells whether the registry has refused, or what was to be registered cannot be built: what was asked for did not happen, and will not.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         use RegistryError::{Backend, Contended, Damaged};
-        matches!(self, Self::Registry(error) if !matches!(error, Backend(_) | Contended { .. } | Damaged { .. }))
+        match self {
+            Self::Registry(error) => !matches!(error, Backend(_) | Contended { .. } | Damaged { .. }),
+            Self::PutSampler(_) => true,
+            _ => false,
+        }
     }
 
     /// Returns what the store refuses, if it is the store that does.

@@ -1,14 +1,17 @@
 //! The gRPC services: requests are checked and converted here; the rules stand in `registry`, the draws in `batches`.
 
+mod contents;
 mod control;
 mod convert;
 mod crops;
 mod import;
+mod refresh;
 mod replicas;
 mod sampling;
 mod status;
 mod stream;
 mod studies;
+mod upload;
 mod watch;
 
 use std::sync::Arc;

@@ -84,8 +84,9 @@ fn render(daemon: &Daemon) -> Result<String, Error> {
                 &dataset.name,
                 &dataset.rows.to_string(),
                 &active.version.to_string(),
+                &active.revision.to_string(),
                 &format!("{:.0} ({share:.1}%)", sampler.figures.effective_sample_size),
-                if daemon.loaded.store().holds(&dataset.hash) { "yes" } else { "not yet" },
+                if daemon.loaded.store().holds(sampler.content(&dataset.hash)) { "yes" } else { "not yet" },
             ],
         );
     }

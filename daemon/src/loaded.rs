@@ -38,11 +38,13 @@ pub enum LoadError {
     Plan(#[from] PlanError),
 }
 
-/// One segment of an epoch with the sampler it is drawn from.
+/// One segment of an epoch with the sampler it is drawn from: segments may follow different revisions of the features.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SegmentSpec {
     /// The segment.
     pub segment: Segment,
+    /// The content that the sampler is built over.
+    pub hash: String,
     /// The sampler's canonical spec.
     pub spec_json: String,
 }
@@ -50,7 +52,6 @@ pub struct SegmentSpec {
 /// What a distinct plan is a function of: all segments of the epoch, up to the planned one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct PlanKey {
-    hash: String,
     seed: Seed,
     segments: Vec<SegmentSpec>,
 }
@@ -143,11 +144,11 @@ impl Loaded {
     ///
     /// # Panics
     /// When there is no segment.
-    pub fn distinct_plan(&self, hash: &str, seed: Seed, segments: &[SegmentSpec]) -> Result<Arc<Plan>, LoadError> {
-        let key = |len: usize| PlanKey { hash: hash.to_owned(), seed, segments: segments[..len].to_vec() };
+    pub fn distinct_plan(&self, seed: Seed, segments: &[SegmentSpec]) -> Result<Arc<Plan>, LoadError> {
+        let key = |len: usize| PlanKey { seed, segments: segments[..len].to_vec() };
         let held = (1..=segments.len()).rev().find_map(|len| Some((len, self.plans.get(&key(len))?)));
         let (first, mut plan) = held.map_or((0, None), |(len, plan)| (len, Some(plan)));
-        for (number, SegmentSpec { segment, spec_json }) in segments.iter().enumerate().skip(first) {
+        for (number, SegmentSpec { segment, hash, spec_json }) in segments.iter().enumerate().skip(first) {
             let before = plan.take();
             plan = Some(self.plans.get_or_make(&key(number + 1), || {
                 let sampler = self.sampler(hash, spec_json)?;
@@ -167,7 +168,7 @@ impl Loaded {
     /// Lets go of a dataset, its samplers and its plans.
     pub fn forget(&self, hash: &str) {
         self.datasets.forget(|held| held == hash);
-        self.plans.forget(|key| key.hash == hash);
+        self.plans.forget(|key| key.segments.iter().any(|segment| segment.hash == hash));
         self.samplers.forget(|(held, _)| held == hash);
     }
 }

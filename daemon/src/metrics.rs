@@ -51,6 +51,7 @@ pub struct Metrics {
     /// What a shared registry's mirror counts.
     pub mirror: MirrorMetrics,
     active_version: IntGaugeVec,
+    features_revision: IntGaugeVec,
     effective_sample_size_ratio: GaugeVec,
     total_variation: GaugeVec,
     dataset_rows: IntGaugeVec,
@@ -79,6 +80,8 @@ pub struct MirrorMetrics {
 pub struct DatasetGauges {
     /// The active version.
     pub active_version: u64,
+    /// The revision of the features that it weighs examples by.
+    pub features_revision: u64,
     /// What the active sampler is like.
     pub sampler: SamplerFigures,
     /// Number of examples.
@@ -127,6 +130,10 @@ impl Metrics {
             registry_up: gauge("registry_up", "1 if the registry answered last time, else 0.")?,
             mirror: MirrorMetrics::new()?,
             active_version: by_dataset("active_version", "The active sampler version.")?,
+            features_revision: by_dataset(
+                "features_revision",
+                "The revision of the features that the active sampler weighs examples by; the import is 1.",
+            )?,
             effective_sample_size_ratio: GaugeVec::new(
                 options(
                     "effective_sample_size_ratio",
@@ -159,6 +166,7 @@ impl Metrics {
     pub fn show_dataset(&self, name: &str, gauges: DatasetGauges) {
         let label = &[name];
         self.active_version.with_label_values(label).set(clamp(gauges.active_version));
+        self.features_revision.with_label_values(label).set(clamp(gauges.features_revision));
         self.dataset_rows.with_label_values(label).set(clamp(gauges.rows));
         #[allow(clippy::cast_precision_loss, reason = "datasets have fewer than 2^32 rows")]
         let ratio = gauges.sampler.effective_sample_size / gauges.rows as f64;
@@ -206,7 +214,7 @@ impl Metrics {
 
     fn forget_dataset(&self, name: &str) {
         // An error says that the gauge was not there, which is what is wanted.
-        for gauge in [&self.active_version, &self.dataset_rows, &self.dataset_up] {
+        for gauge in [&self.active_version, &self.features_revision, &self.dataset_rows, &self.dataset_up] {
             gauge.remove_label_values(&[name]).ok();
         }
         for gauge in [&self.effective_sample_size_ratio, &self.total_variation] {
@@ -239,6 +247,7 @@ impl Metrics {
             Box::new(self.mirror.commits_unreplicated.clone()),
             Box::new(self.mirror.age.clone()),
             Box::new(self.active_version.clone()),
+            Box::new(self.features_revision.clone()),
             Box::new(self.effective_sample_size_ratio.clone()),
             Box::new(self.total_variation.clone()),
             Box::new(self.dataset_rows.clone()),

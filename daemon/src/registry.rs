@@ -13,6 +13,7 @@ mod jobs;
 mod mirror;
 mod records;
 mod redis;
+mod revisions;
 mod samplers;
 mod sqlite;
 mod studies;
@@ -33,10 +34,11 @@ pub use error::RegistryError;
 pub use jobs::{Frozen, JobParameters, LEASE_STEPS, LEASE_STEPS_MAX, STEPS_BEYOND_HORIZON_MAX};
 pub use mirror::Mirrored;
 pub use records::{
-    ActiveRecord, DatasetRecord, JobRecord, OriginRecord, SamplerFigures, SamplerRecord, StudyRecord, StudyState,
-    TrialRecord, TrialState,
+    ActiveRecord, DatasetRecord, FIRST_REVISION, JobRecord, OriginRecord, RevisionRecord, SamplerFigures,
+    SamplerRecord, StudyRecord, StudyState, TrialRecord, TrialState,
 };
 pub use redis::{RedisUrl, RedisUrlError};
+pub use revisions::NewRevision;
 pub use sqlite::Sqlite;
 pub use studies::NewStudy;
 pub use trials::{LEASE_DEFAULT_MS, LEASE_RANGE_MS, LEASE_WAIT_MAX_MS, Lease, NewTrial, Outcome, Report};

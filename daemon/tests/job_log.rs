@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use swift_sampler::Replacement;
 use swift_sampler::job::{Follow, Steps};
 use swift_sampler_daemon::registry::{
-    JobParameters, JobRecord, LEASE_STEPS, NewDataset, OriginRecord, Registry, SamplerFigures,
+    FIRST_REVISION, JobParameters, JobRecord, LEASE_STEPS, NewDataset, OriginRecord, Registry, SamplerFigures,
 };
 
 use crate::harness::{ManualClock, new_dataset, registry};
@@ -39,7 +39,9 @@ fn registry_with_dataset(directory: &std::path::Path) -> Registry {
     let registry = registry(directory, ManualClock::at(1));
     let (dataset, _) = registry.create_dataset(&NewDataset { rows: ROWS, ..new_dataset("d", "0") }).unwrap();
     for _ in 0..2 {
-        registry.put_sampler(&dataset, "{}", &OriginRecord::default(), SamplerFigures::default()).unwrap();
+        registry
+            .put_sampler(&dataset, FIRST_REVISION, "{}", &OriginRecord::default(), SamplerFigures::default())
+            .unwrap();
     }
     registry
 }

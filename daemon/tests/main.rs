@@ -11,6 +11,7 @@ mod importing;
 mod job_log;
 mod modes;
 mod races;
+mod refreshing;
 mod registry;
 mod removals;
 mod replicas;

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use swift_sampler::Replacement;
 use swift_sampler::job::Follow;
 use swift_sampler_daemon::registry::{
-    Backend, BackendError, Commit, JobParameters, NewStudy, OriginRecord, Registry, RegistryError, SamplerFigures,
-    Stored, Write,
+    Backend, BackendError, Commit, FIRST_REVISION, JobParameters, NewStudy, OriginRecord, Registry, RegistryError,
+    SamplerFigures, Stored, Write,
 };
 
 use crate::harness::{ManualClock, backend, new_dataset, registry};
@@ -87,7 +87,9 @@ fn a_sampler_built_on_a_dataset_that_was_replaced_is_refused() {
     let (old, _) = registry.create_dataset(&new_dataset("d", "old")).unwrap();
     registry.remove_dataset("d").unwrap();
     registry.create_dataset(&new_dataset("d", "new")).unwrap();
-    let error = registry.put_sampler(&old, "{}", &OriginRecord::default(), SamplerFigures::default()).unwrap_err();
+    let error = registry
+        .put_sampler(&old, FIRST_REVISION, "{}", &OriginRecord::default(), SamplerFigures::default())
+        .unwrap_err();
     assert!(matches!(error, RegistryError::Precondition(_)), "{error}");
     assert_eq!(registry.samplers("d").unwrap().len(), 1);
 }
@@ -114,7 +116,7 @@ fn a_candidate_put_while_its_study_ends_is_collected() {
     other.create_study(&study).unwrap();
     let registry = interrupted(directory.path(), "sampler/d/", move || {
         let origin = OriginRecord { study: "s".into(), trial: 0, candidate: true };
-        other.put_sampler(&d, "{}", &origin, SamplerFigures::default()).unwrap();
+        other.put_sampler(&d, FIRST_REVISION, "{}", &origin, SamplerFigures::default()).unwrap();
     });
     registry.end_study("s", "").unwrap();
     let left: Vec<_> = registry.samplers("d").unwrap().into_iter().map(|sampler| sampler.version).collect();
@@ -126,7 +128,7 @@ fn generations_go_on_when_a_dataset_is_imported_again() {
     let directory = tempfile::tempdir().unwrap();
     let registry = registry(directory.path(), ManualClock::at(1));
     let (d, _) = registry.create_dataset(&new_dataset("d", "0")).unwrap();
-    registry.put_sampler(&d, "{}", &OriginRecord::default(), SamplerFigures::default()).unwrap();
+    registry.put_sampler(&d, FIRST_REVISION, "{}", &OriginRecord::default(), SamplerFigures::default()).unwrap();
     for version in [2, 1, 2, 1] {
         registry.activate("d", version).unwrap();
     }

@@ -247,12 +247,13 @@ async fn metrics_health_page_and_counters_tell_what_happened() {
         "swiftsampler_registry_up 1",
         "swiftsampler_dataset_rows{dataset=\"d\"} 1000",
         "swiftsampler_active_version{dataset=\"d\"} 1",
+        "swiftsampler_features_revision{dataset=\"d\"} 1",
         "swiftsampler_effective_sample_size_ratio{dataset=\"d\"} 1",
     ] {
         assert!(metrics.lines().any(|found| found == line), "no {line:?} in {metrics}");
     }
     let (_, page) = server.get("/").await;
-    assert!(page.contains("<td>d</td><td>1000</td><td>1</td><td>1000 (100.0%)</td>"), "{page}");
+    assert!(page.contains("<td>d</td><td>1000</td><td>1</td><td>1</td><td>1000 (100.0%)</td>"), "{page}");
     let stats = server.control().get_stats(v1::GetStatsRequest {}).await.unwrap().into_inner();
     assert_eq!((stats.batches_served, stats.draws_served, stats.swaps), (10, 80, 0));
     server.stopped().await;

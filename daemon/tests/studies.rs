@@ -5,8 +5,8 @@ use std::sync::Arc;
 use swift_sampler::Replacement;
 use swift_sampler::job::Follow;
 use swift_sampler_daemon::registry::{
-    DatasetRecord, JobParameters, Lease, NewStudy, NewTrial, OriginRecord, Outcome, Registry, RegistryError, Report,
-    SamplerFigures, TrialState,
+    DatasetRecord, FIRST_REVISION, JobParameters, Lease, NewStudy, NewTrial, OriginRecord, Outcome, Registry,
+    RegistryError, Report, SamplerFigures, TrialState,
 };
 use swift_sampler_proto::v1;
 use tempfile::TempDir;
@@ -31,7 +31,8 @@ fn setup(trials: u64) -> Setup {
     registry.create_study(&study("{\"seed\":0}")).unwrap();
     for trial in 0..trials {
         let origin = OriginRecord { study: "s".into(), trial, candidate: true };
-        let version = registry.put_sampler(&dataset, "{}", &origin, SamplerFigures::default()).unwrap().0.version;
+        let version =
+            registry.put_sampler(&dataset, FIRST_REVISION, "{}", &origin, SamplerFigures::default()).unwrap().0.version;
         registry.add_trial(&new_trial(trial, version, "{}")).unwrap();
     }
     Setup { registry, clock, _directory: directory }
@@ -246,7 +247,7 @@ fn a_candidate_needs_a_study_that_runs_on_its_dataset() {
     let (registry, dataset) = (&setup.registry, setup.registry.dataset("d").unwrap());
     let put = |dataset: &DatasetRecord, study: &str| {
         let origin = OriginRecord { study: study.into(), trial: 1, candidate: true };
-        registry.put_sampler(dataset, "{}", &origin, SamplerFigures::default())
+        registry.put_sampler(dataset, FIRST_REVISION, "{}", &origin, SamplerFigures::default())
     };
     let (other, _) = registry.create_dataset(&new_dataset("other", "1")).unwrap();
     for refused in [put(&dataset, "none"), put(&other, "s")] {

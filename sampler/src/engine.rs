@@ -4,6 +4,7 @@ mod error;
 mod parameters;
 mod plans;
 mod served_job;
+mod version;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -25,6 +26,7 @@ use plans::Plans;
 pub use error::EngineError;
 pub use parameters::{BATCH_SIZE_MAX, JobParameters};
 pub use served_job::ServedJob;
+pub use version::SamplerVersion;
 
 /// The version of the sampler that an engine starts under.
 const VERSION_FIRST: u64 = 1;
@@ -35,6 +37,8 @@ const VERSION_FIRST: u64 = 1;
 #[derive(Debug, Clone)]
 pub struct Engine {
     dataset: Arc<Dataset>,
+    /// What the latest sampler weighs examples by: the dataset, or a later revision of its features.
+    features: Arc<Dataset>,
     parameters: JobParameters,
     /// Which version is in force when. Only a replayed job's log has a horizon.
     log: JobLog,
@@ -58,14 +62,15 @@ impl Engine {
     }
 
     /// Repeats a job that a daemon served: below its horizon every batch is the daemon's. Reads all of the dataset, to
-    /// compare its content with that of the job's. `spec` returns the spec of a version.
+    /// compare its content with that of the job's. `version` returns what a version is: its spec, with the
+    /// [revision of the features](SamplerVersion::over) that it weighs examples by where that is not the dataset's.
     ///
     /// # Errors
-    /// [`EngineError`] when the dataset is another, or a version's spec is not known.
-    pub fn replay(
+    /// [`EngineError`] when the dataset is another, or a version is not known.
+    pub fn replay<V: Into<SamplerVersion>>(
         dataset: impl Into<Arc<Dataset>>,
         job: &ServedJob,
-        spec: impl Fn(u64) -> Option<SamplerSpec>,
+        version: impl Fn(u64) -> Option<V>,
     ) -> Result<Self, EngineError> {
         let dataset = dataset.into();
         let given = dataset.hash();
@@ -73,29 +78,35 @@ impl Engine {
             return Err(EngineError::OtherDataset { given, served: job.dataset_hash.clone() });
         }
         let log = JobLog::from_changes(job.log.clone(), job.horizon).ok_or(EngineError::Log)?;
-        Self::with_log(dataset, job.parameters(), log, spec)
+        Self::with_log(dataset, job.parameters(), log, version)
     }
 
-    /// Takes up a log. `spec` returns the spec of a version, which is asked for once.
+    /// Takes up a log. `version` returns what a version is, and is asked once.
     ///
     /// # Errors
-    /// [`EngineError`] when a version's spec is not known or cannot be built, or a parameter is out of range.
-    pub fn with_log(
+    /// [`EngineError`] when a version is not known or cannot be built, or a parameter is out of range.
+    pub fn with_log<V: Into<SamplerVersion>>(
         dataset: impl Into<Arc<Dataset>>,
         parameters: JobParameters,
         log: JobLog,
-        spec: impl Fn(u64) -> Option<SamplerSpec>,
+        version: impl Fn(u64) -> Option<V>,
     ) -> Result<Self, EngineError> {
         let dataset = dataset.into();
         parameters.check(dataset.rows())?;
         let mut samplers = BTreeMap::new();
-        for &VersionChange { version, .. } in log.changes() {
-            if let Entry::Vacant(vacant) = samplers.entry(version) {
-                let spec = spec(version).ok_or(EngineError::NoSpec { version })?;
-                vacant.insert(Arc::new(Sampler::build(&spec, &dataset)?));
+        let mut refreshed = BTreeMap::new();
+        for &VersionChange { version: number, .. } in log.changes() {
+            if let Entry::Vacant(vacant) = samplers.entry(number) {
+                let SamplerVersion { spec, features } =
+                    version(number).ok_or(EngineError::NoSpec { version: number })?.into();
+                let features = features.unwrap_or_else(|| Arc::clone(&dataset));
+                check_examples(&dataset, &features)?;
+                vacant.insert(Arc::new(Sampler::build(&spec, &features)?));
+                refreshed.insert(number, features);
             }
         }
-        Ok(Self { dataset, parameters, log, samplers, plans: Arc::default() })
+        let features = refreshed.pop_last().map_or_else(|| Arc::clone(&dataset), |(_, features)| features);
+        Ok(Self { dataset, features, parameters, log, samplers, plans: Arc::default() })
     }
 
     /// Swaps the sampler: batches from `step` on follow `spec`, those before it stay what they are. Returns its version,
@@ -105,10 +116,28 @@ impl Engine {
     /// [`EngineError::Decided`] when `step` lies before the last swap or below a replayed job's horizon;
     /// [`EngineError::Sampler`] when the sampler cannot be built.
     pub fn activate_at(&mut self, step: u64, spec: &SamplerSpec) -> Result<u64, EngineError> {
-        let sampler = Arc::new(Sampler::build(spec, &self.dataset)?);
+        self.take_up(step, spec, Arc::clone(&self.features))
+    }
+
+    /// Replaces the features: batches from `step` on follow the latest sampler's spec over the values of `features`, and so
+    /// do later swaps; those before it stay what they are. Returns the version of that sampler, as a daemon's refresh makes
+    /// one.
+    ///
+    /// # Errors
+    /// As [`Self::activate_at`]; [`EngineError::OtherExamples`] when `features` is not of the same examples.
+    pub fn refresh_at(&mut self, step: u64, features: impl Into<Arc<Dataset>>) -> Result<u64, EngineError> {
+        let features = features.into();
+        check_examples(&self.dataset, &features)?;
+        let latest = self.samplers.last_key_value().map(|(_, sampler)| sampler.spec().clone());
+        self.take_up(step, &latest.ok_or(EngineError::Log)?, features)
+    }
+
+    fn take_up(&mut self, step: u64, spec: &SamplerSpec, features: Arc<Dataset>) -> Result<u64, EngineError> {
+        let sampler = Arc::new(Sampler::build(spec, &features)?);
         let version = self.samplers.last_key_value().map_or(VERSION_FIRST, |(version, _)| version + 1);
         self.log.decide(step, version).map_err(|earliest| EngineError::Decided { step, earliest })?;
         self.samplers.insert(version, sampler);
+        self.features = features;
         self.plans = Arc::default();
         Ok(version)
     }
@@ -168,7 +197,7 @@ impl Engine {
         steps.map(move |step| self.batch(step, shard))
     }
 
-    /// Returns the dataset.
+    /// Returns the dataset, with the features that the job began with.
     #[must_use]
     pub fn dataset(&self) -> &Arc<Dataset> {
         &self.dataset
@@ -214,4 +243,13 @@ impl Engine {
             Replacement::Distinct => self.plans.last_of(&self.log.segments(draw, self.steps()), make),
         }
     }
+}
+
+/// Checks that features are of the same examples as the dataset.
+fn check_examples(dataset: &Dataset, features: &Dataset) -> Result<(), EngineError> {
+    let examples = |of: &Dataset| (of.first_row(), of.rows());
+    if examples(dataset) == examples(features) {
+        return Ok(());
+    }
+    Err(EngineError::OtherExamples { given: examples(features), dataset: examples(dataset) })
 }

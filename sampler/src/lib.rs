@@ -74,7 +74,7 @@ pub use crop_bank::{CropBank, CropColumn, Crops};
 pub use dataset::{Dataset, DatasetError};
 pub use derived_seed::seed_for;
 pub use empirical_cdf::EmpiricalCdf;
-pub use engine::{BATCH_SIZE_MAX, Engine, EngineError, JobParameters, ServedJob};
+pub use engine::{BATCH_SIZE_MAX, Engine, EngineError, JobParameters, SamplerVersion, ServedJob};
 pub use feature_table::{FeatureTable, FeatureTableError, SharedColumn};
 pub use gradient_floor::GradientFloor;
 pub use philox::{Seed, halves, philox4x32_10};

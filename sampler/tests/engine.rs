@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use swift_sampler::job::{JobLog, Shard, VersionChange};
 use swift_sampler::{
-    Batch, Dataset, Engine, EngineError, FeatureTable, JobParameters, Plan, Replacement, Sampler, SamplerSpec, Seed,
-    Segment, ServedJob,
+    Batch, Dataset, Engine, EngineError, FeatureTable, JobParameters, Plan, Replacement, Sampler, SamplerSpec,
+    SamplerVersion, Seed, Segment, ServedJob,
 };
 
 const ROWS: u32 = 300;
@@ -237,4 +237,65 @@ fn a_log_can_be_taken_up() {
     let specs = |version| engine.sampler(version).map(|sampler| sampler.spec().clone());
     let taken_up = Engine::with_log(dataset(ROWS), JOB, log, specs).unwrap();
     assert_eq!(batches(&taken_up, 0..10), batches(&engine, 0..10));
+}
+
+/// The dataset with other losses.
+fn refreshed(rows: u32) -> Arc<Dataset> {
+    let entropy = dataset(rows).table().column("entropy").unwrap().to_vec();
+    let loss = (0..rows).map(|row| f64::from(row.wrapping_mul(97) % 101)).collect();
+    let table = FeatureTable::new(vec![("loss".into(), loss), ("entropy".into(), entropy)]).unwrap();
+    Arc::new(Dataset::new(table, vec!["loss".into(), "entropy".into()], None).unwrap())
+}
+
+#[test]
+fn from_a_refresh_on_batches_are_those_of_a_dataset_of_the_new_values() {
+    for replacement in MODES {
+        // Steps 16, 20 and 24 begin epochs, so that nothing of them was drawn before.
+        let parameters = JobParameters { replacement, epoch_draws: Some(256), ..JOB };
+        let mut engine = Engine::new(dataset(ROWS), &spec(SMALL_LOSSES), parameters).unwrap();
+        let same = batches(&engine, 0..16);
+        assert_eq!(engine.refresh_at(16, refreshed(ROWS)).unwrap(), 2);
+        assert_eq!(engine.activate_at(20, &spec(WEIGHTS)).unwrap(), 3);
+        assert_eq!(engine.refresh_at(24, dataset(ROWS)).unwrap(), 4);
+        assert_eq!(batches(&engine, 0..16), same);
+        for (steps, features, json) in [
+            (16..20, refreshed(ROWS), SMALL_LOSSES),
+            (20..24, refreshed(ROWS), WEIGHTS),
+            (24..28, dataset(ROWS), WEIGHTS),
+        ] {
+            let fresh = Engine::new(features, &spec(json), parameters).unwrap();
+            for (refreshed, fresh) in batches(&engine, steps.clone()).iter().zip(batches(&fresh, steps)) {
+                assert_eq!((&refreshed.indices, &refreshed.probabilities), (&fresh.indices, &fresh.probabilities));
+            }
+        }
+        // As a log that names the revisions.
+        let log = JobLog::from_changes(engine.log().changes().to_vec(), 30).unwrap();
+        let version = |version: u64| {
+            let (json, features) = [
+                (SMALL_LOSSES, None),
+                (SMALL_LOSSES, Some(refreshed(ROWS))),
+                (WEIGHTS, Some(refreshed(ROWS))),
+                (WEIGHTS, None),
+            ][usize::try_from(version - 1).unwrap()]
+            .clone();
+            Some(match features {
+                None => SamplerVersion::from(spec(json)),
+                Some(features) => SamplerVersion::over(spec(json), features, &refreshed(ROWS).hash()).unwrap(),
+            })
+        };
+        let replayed = Engine::with_log(dataset(ROWS), parameters, log, version).unwrap();
+        assert_eq!(batches(&replayed, 0..30), batches(&engine, 0..30));
+    }
+}
+
+#[test]
+fn features_of_other_examples_or_other_content_are_refused() {
+    let mut engine = engine();
+    let refused = engine.refresh_at(5, refreshed(ROWS - 1)).unwrap_err();
+    assert!(refused.to_string().contains("299 examples from 0 on: the dataset has 300"), "{refused}");
+    let (given, served) = (refreshed(ROWS), dataset(ROWS).hash());
+    let refused = SamplerVersion::over(spec(WEIGHTS), Arc::clone(&given), &served).unwrap_err();
+    assert_eq!(refused, EngineError::OtherFeatures { given: given.hash(), served });
+    engine.activate_at(5, &spec(WEIGHTS)).unwrap();
+    assert_eq!(engine.refresh_at(4, given), Err(EngineError::Decided { step: 4, earliest: 5 }));
 }

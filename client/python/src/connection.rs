@@ -12,12 +12,12 @@ use swift_sampler_client::proto::follow_policy::Policy;
 use swift_sampler_client::proto::{FileFormat, GetBatchesRequest, ReplacementMode};
 use swift_sampler_client::{
     BatchesRequest, Client, ClientConfig, ClientError, CropsRequest, ImportPhase, ImportProgress, ImportRequest,
-    JobConfig, WeighedBy,
+    JobConfig, NewValues, RefreshRequest, WeighedBy,
 };
 
 use crate::batch::{Batch, Batches};
 use crate::crops::{Selected, named};
-use crate::exceptions::{InvalidArgument, exception};
+use crate::exceptions::{Error, InvalidArgument, exception};
 use crate::numbers::{
     BatchSize, EpochDraws, FirstRow, FromStep, Keep, Rank, Seed, Step, Steps, ToStep, Version, WorldSize,
 };
@@ -203,6 +203,31 @@ impl Connection {
             }
         };
         self.call(py, |client| async move { client.import_dataset(&request, tell).await }).map(Dataset::from)
+    }
+
+    /// Columns in memory, or files.
+    #[pyo3(signature = (name, columns, files, first_row))]
+    fn refresh_features(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        columns: Vec<(String, PyReadonlyArray1<'_, f64>)>,
+        files: Vec<PathBuf>,
+        first_row: Option<FirstRow>,
+    ) -> PyResult<Dataset> {
+        let values = if files.is_empty() {
+            NewValues::Columns(named(columns))
+        } else {
+            NewValues::Files { files, format: FileFormat::Unspecified }
+        };
+        let request = RefreshRequest { dataset: name.to_owned(), values, first_row: first_row.map(|row| row.0) };
+        let refreshed = self.call(py, |client| async move { client.refresh_features(&request).await })?;
+        let dataset = refreshed.dataset.map(Dataset::from);
+        dataset.ok_or_else(|| Error::new_err("the daemon did not say what it refreshed"))
+    }
+
+    fn fetch_columns(&self, py: Python<'_>, hash: &str, path: PathBuf) -> PyResult<()> {
+        self.call(py, |client| async move { client.fetch_columns(hash, &path).await })
     }
 
     fn datasets(&self, py: Python<'_>) -> PyResult<Vec<Dataset>> {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 use swift_sampler::job::{JobLog, Shard, VersionChange};
-use swift_sampler::{EngineError, JobParameters, Proposals, Replacement, SamplerSpec, SelectionError, ServedJob};
+use swift_sampler::{
+    EngineError, JobParameters, Proposals, Replacement, SamplerSpec, SamplerVersion, SelectionError, ServedJob,
+};
 
 use crate::batch::Batch;
 use crate::crops::{Selected, named};
@@ -30,10 +32,11 @@ pub(crate) struct Engine {
 
 #[pymethods]
 impl Engine {
-    /// Takes up a log of (first step, version) with a spec for each version; given the hash of a served job's dataset,
-    /// only for a dataset of that content.
+    /// Takes up a log of (first step, version) with a spec for each version, and features for those that are over later ones
+    /// than the dataset's, with the hash that they were served under, if they were; given the hash of a served job's
+    /// dataset, only for a dataset of that content.
     #[new]
-    #[pyo3(signature = (dataset, parameters, log, horizon, specs, served_hash=None))]
+    #[pyo3(signature = (dataset, parameters, log, horizon, specs, refreshed, served_hash=None))]
     fn new(
         py: Python<'_>,
         dataset: &EngineDataset,
@@ -41,23 +44,35 @@ impl Engine {
         log: Vec<(u64, u64)>,
         horizon: u64,
         specs: HashMap<u64, String>,
+        mut refreshed: HashMap<u64, (Py<EngineDataset>, Option<String>)>,
         served_hash: Option<String>,
     ) -> PyResult<Self> {
-        let specs: HashMap<u64, SamplerSpec> =
-            specs.into_iter().map(|(version, json)| Ok((version, spec(&json)?))).collect::<PyResult<_>>()?;
+        let mut versions: HashMap<u64, SamplerVersion> = HashMap::new();
+        for (version, json) in specs {
+            let spec = spec(&json)?;
+            let made = match refreshed.remove(&version) {
+                None => SamplerVersion::from(spec),
+                Some((features, hash)) => {
+                    let features = features.get();
+                    let hash = hash.as_deref().unwrap_or_else(|| features.hash(py));
+                    SamplerVersion::over(spec, Arc::clone(features.shared()), hash).map_err(|error| refused(&error))?
+                }
+            };
+            versions.insert(version, made);
+        }
         let log: Vec<_> = log.into_iter().map(|(from_step, version)| VersionChange { from_step, version }).collect();
         let dataset = Arc::clone(dataset.shared());
         let parameters = job_parameters(parameters)?;
-        let spec = |version| specs.get(&version).cloned();
+        let version = |number| versions.get(&number).cloned();
         py.detach(|| match served_hash {
             Some(dataset_hash) => {
                 let JobParameters { seed, batch_size, replacement: mode, epoch_draws } = parameters;
                 let job = ServedJob { dataset_hash, seed, batch_size, epoch_draws, mode, log, horizon };
-                swift_sampler::Engine::replay(dataset, &job, spec)
+                swift_sampler::Engine::replay(dataset, &job, version)
             }
             None => {
                 let log = JobLog::from_changes(log, horizon).ok_or(EngineError::Log)?;
-                swift_sampler::Engine::with_log(dataset, parameters, log, spec)
+                swift_sampler::Engine::with_log(dataset, parameters, log, version)
             }
         })
         .map(|engine| Self { engine })
@@ -69,6 +84,14 @@ impl Engine {
         let spec = spec(spec_json)?;
         let mut engine = self.engine.clone();
         py.detach(|| engine.activate_at(step.0, &spec)).map_err(|error| refused(&error))?;
+        Ok(Self { engine })
+    }
+
+    /// The same with other features from a step on.
+    fn refreshed_at(&self, py: Python<'_>, step: Step, features: &EngineDataset) -> PyResult<Self> {
+        let mut engine = self.engine.clone();
+        let features = Arc::clone(features.shared());
+        py.detach(|| engine.refresh_at(step.0, features)).map_err(|error| refused(&error))?;
         Ok(Self { engine })
     }
 

@@ -49,7 +49,7 @@ impl EngineDataset {
 
     /// SHA-256 of the content.
     #[getter]
-    fn hash(&self, py: Python<'_>) -> &str {
+    pub(crate) fn hash(&self, py: Python<'_>) -> &str {
         py.detach(|| self.hash.get_or_init(|| self.dataset.hash()))
     }
 

@@ -18,6 +18,9 @@ pub(crate) struct Dataset {
     columns: Vec<String>,
     cells: u64,
     active_version: u64,
+    features_revision: u64,
+    features_hash: String,
+    kept_revisions: Vec<u64>,
     created_at_ms: u64,
 }
 
@@ -40,6 +43,10 @@ impl From<proto::Dataset> for Dataset {
             columns: dataset.columns,
             cells: dataset.cells,
             active_version: dataset.active_version,
+            // A daemon of before there were revisions says nothing of them.
+            features_revision: dataset.features_revision.max(1),
+            features_hash: dataset.features_hash,
+            kept_revisions: dataset.kept_revisions,
             created_at_ms: dataset.created_at_ms,
         }
     }
@@ -55,6 +62,9 @@ pub(crate) struct Sampler {
     total_variation: Option<f64>,
     study: Option<String>,
     trial: Option<u64>,
+    features_revision: u64,
+    features_hash: Option<String>,
+    refreshed_from: Option<u64>,
     spec_json: String,
     created_at_ms: u64,
 }
@@ -83,6 +93,9 @@ impl From<proto::Sampler> for Sampler {
             total_variation: sampler.total_variation,
             trial: origin.as_ref().map(|origin| origin.trial),
             study: origin.map(|origin| origin.study),
+            features_revision: sampler.features_revision.max(1),
+            features_hash: Some(sampler.features_hash).filter(|hash| !hash.is_empty()),
+            refreshed_from: sampler.refreshed_from,
             spec_json: sampler.spec_json,
             created_at_ms: sampler.created_at_ms,
         }
@@ -96,6 +109,7 @@ pub(crate) struct ActiveSampler {
     version: u64,
     generation: u64,
     previous_version: Option<u64>,
+    features_revision: u64,
 }
 
 #[pymethods]
@@ -107,8 +121,8 @@ impl ActiveSampler {
 
 impl From<proto::ActiveSampler> for ActiveSampler {
     fn from(active: proto::ActiveSampler) -> Self {
-        let proto::ActiveSampler { dataset, version, generation, previous_version } = active;
-        Self { dataset, version, generation, previous_version }
+        let proto::ActiveSampler { dataset, version, generation, previous_version, features_revision } = active;
+        Self { dataset, version, generation, previous_version, features_revision: features_revision.max(1) }
     }
 }
 

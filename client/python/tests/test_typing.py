@@ -29,6 +29,9 @@ p: npt.NDArray[np.float64] = engine.probabilities
 losses: npt.NDArray[np.float64] = features.loss([[0.0, 1.0]], [1])
 lists: list[list[int]] = list(BatchSampler(client, "train", "d", batch_size=8))
 arrays: list[npt.NDArray[np.int64]] = list(BatchSampler(client, "train", "d", batch_size=8, indices="numpy"))
+revision: int = client.refresh_features("d", {"loss": [1.0, 2.0]}).features_revision
+refreshed: int = engine.refresh_at(5, {"loss": [1.0, 2.0]})
+weighted = BatchSampler(client, "train", "d", batch_size=8, weights=True)
 block: list[swift_sampler.Batch] = client.get_batches("train", 5, 2, rank=1, world_size=2)
 draws = swift_sampler.Draws(client, "train", epochs=2)
 row: int = draws[5]

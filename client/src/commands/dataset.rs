@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use swift_sampler_client::blocking::Client;
 use swift_sampler_client::proto;
-use swift_sampler_client::{CropColumn, ImportRequest};
+use swift_sampler_client::{CropColumn, ImportRequest, NewValues, RefreshRequest};
 
 use crate::import_progress::ImportProgressLine;
 use crate::print::{Printer, Row};
@@ -21,6 +22,12 @@ Examples:
 Rows with columns image, top, left, height, width and perhaps flip are crops, whose boxes come with each draw:
   samplerctl dataset import crops crops.parquet")]
     Import(Import),
+    /// Replace values of features under running jobs, and activate the active sampler over them
+    #[command(after_help = "\
+Row i of the files is example i; columns that they leave out keep their values:
+  samplerctl dataset refresh fashion losses.npz
+Jobs take the new values up at their next open step. `samplerctl sampler rollback NAME` takes them back.")]
+    Refresh(Refresh),
     /// List the datasets
     List,
     /// Show a dataset
@@ -56,6 +63,21 @@ pub(crate) struct Import {
     first_row: u64,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Refresh {
+    /// Name of the dataset
+    name: String,
+    /// Parquet, safetensors, npz or CSV files; the rows of the second follow those of the first
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Example of the files' first row, where they hold only some of the dataset's [default: all rows]
+    #[arg(long, value_name = "N")]
+    first_row: Option<u64>,
+    /// Format of the files [default: as their extensions say]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Format {
     Parquet,
@@ -68,6 +90,7 @@ impl Dataset {
     pub(crate) fn run(self, client: &Client, printer: &mut Printer) -> anyhow::Result<()> {
         match self {
             Self::Import(import) => printer.one(&Shown::from(import.run(client)?))?,
+            Self::Refresh(refresh) => refresh.run(client, printer)?,
             Self::List => {
                 let datasets: Vec<Shown> = client.list_datasets()?.into_iter().map(Shown::from).collect();
                 printer.list(&datasets)?;
@@ -78,6 +101,27 @@ impl Dataset {
                 printer.done(&format!("dataset {name} is removed"), &serde_json::json!({ "removed": name }))?;
             }
         }
+        Ok(())
+    }
+}
+
+impl Refresh {
+    fn run(self, client: &Client, printer: &mut Printer) -> anyhow::Result<()> {
+        let format = self.format.map_or(proto::FileFormat::Unspecified, proto::FileFormat::from);
+        let values = NewValues::Files { files: self.files, format };
+        let request = RefreshRequest { dataset: self.name, values, first_row: self.first_row };
+        let refreshed = client.refresh_features(&request)?;
+        let dataset = refreshed.dataset.context("the daemon did not say what it refreshed")?;
+        let (name, revision, version) = (dataset.name, dataset.features_revision, dataset.active_version);
+        printer.done(
+            &format!("{name} version {version} is active, over revision {revision} of the features"),
+            &serde_json::json!({
+                "dataset": name,
+                "features_revision": revision,
+                "features_hash": dataset.features_hash,
+                "version": version,
+            }),
+        )?;
         Ok(())
     }
 }
@@ -124,6 +168,9 @@ struct Shown {
     crops: bool,
     cells: u64,
     active_version: u64,
+    features_revision: u64,
+    features_hash: String,
+    kept_revisions: Vec<u64>,
     hash: String,
     created_at_ms: u64,
 }
@@ -140,6 +187,10 @@ impl From<proto::Dataset> for Shown {
             columns: dataset.columns,
             cells: dataset.cells,
             active_version: dataset.active_version,
+            // A daemon of before there were revisions says nothing of them.
+            features_revision: dataset.features_revision.max(1),
+            features_hash: dataset.features_hash,
+            kept_revisions: dataset.kept_revisions,
             hash: dataset.hash,
             created_at_ms: dataset.created_at_ms,
         }
@@ -157,6 +208,7 @@ impl Row for Shown {
         "crops",
         "cells",
         "active version",
+        "features revision",
         "hash",
     ];
 
@@ -171,6 +223,7 @@ impl Row for Shown {
             if self.crops { "yes" } else { "no" }.to_owned(),
             self.cells.to_string(),
             self.active_version.to_string(),
+            self.features_revision.to_string(),
             self.hash.chars().take(12).collect(),
         ]
     }

@@ -94,13 +94,18 @@ fn read_spec(path: &Path) -> anyhow::Result<String> {
 
 fn activated(active: &proto::ActiveSampler, printer: &mut Printer) -> std::io::Result<()> {
     let before = active.previous_version.map_or_else(String::new, |version| format!(", version {version} before"));
+    let over = match active.features_revision {
+        0 | 1 => String::new(),
+        revision => format!(", over revision {revision} of the features"),
+    };
     printer.done(
-        &format!("{} version {} is active{before}", active.dataset, active.version),
+        &format!("{} version {} is active{over}{before}", active.dataset, active.version),
         &json!({
             "dataset": active.dataset,
             "version": active.version,
             "previous_version": active.previous_version,
             "generation": active.generation,
+            "features_revision": active.features_revision.max(1),
         }),
     )
 }
@@ -111,6 +116,9 @@ struct Shown {
     dataset: String,
     version: u64,
     active: bool,
+    features_revision: u64,
+    features_hash: Option<String>,
+    refreshed_from: Option<u64>,
     effective_sample_size: f64,
     total_variation: Option<f64>,
     study: Option<String>,
@@ -131,6 +139,10 @@ impl TryFrom<proto::Sampler> for Shown {
             dataset: sampler.dataset,
             version: sampler.version,
             active: sampler.active,
+            // A daemon of before there were revisions says nothing of them.
+            features_revision: sampler.features_revision.max(1),
+            features_hash: Some(sampler.features_hash).filter(|hash| !hash.is_empty()),
+            refreshed_from: sampler.refreshed_from,
             effective_sample_size: sampler.effective_sample_size,
             total_variation: sampler.total_variation,
             trial: origin.as_ref().map(|origin| origin.trial),
@@ -144,16 +156,18 @@ impl TryFrom<proto::Sampler> for Shown {
 
 impl Row for Shown {
     const HEADS: &'static [&'static str] =
-        &["version", "active", "effective sample size", "total variation", "origin", "spec"];
+        &["version", "active", "features revision", "effective sample size", "total variation", "origin", "spec"];
 
     fn cells(&self) -> Vec<String> {
-        let origin = match (&self.study, self.trial) {
-            (Some(study), Some(trial)) => format!("{study}/{trial}"),
+        let origin = match (&self.study, self.trial, self.refreshed_from) {
+            (Some(study), Some(trial), _) => format!("{study}/{trial}"),
+            (_, _, Some(version)) => format!("version {version}, refreshed"),
             _ => "-".into(),
         };
         vec![
             self.version.to_string(),
             if self.active { "*" } else { "" }.into(),
+            self.features_revision.to_string(),
             format!("{:.1}", self.effective_sample_size),
             self.total_variation.map_or_else(|| "-".into(), |distance| format!("{distance:.1e}")),
             origin,

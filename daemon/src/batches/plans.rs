@@ -53,8 +53,9 @@ impl Plans {
 fn distinct(daemon: &Daemon, job: &JobRecord, draw: u64) -> Result<Arc<Plan>, Error> {
     let segments = job.log.segments(draw, job.steps()).into_iter().map(|in_force| {
         let sampler = daemon.registry.sampler(&job.dataset, in_force.version)?;
-        Ok::<_, Error>(SegmentSpec { segment: in_force.segment, spec_json: sampler.spec_json })
+        let hash = sampler.content(&job.dataset_hash).to_owned();
+        Ok::<_, Error>(SegmentSpec { segment: in_force.segment, hash, spec_json: sampler.spec_json })
     });
     let segments = segments.collect::<Result<Vec<_>, _>>()?;
-    Ok(daemon.loaded.distinct_plan(&job.dataset_hash, Seed(job.seed), &segments)?)
+    Ok(daemon.loaded.distinct_plan(Seed(job.seed), &segments)?)
 }

@@ -9,12 +9,12 @@ use swift_sampler_proto::v1::control_server::Control;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{convert, import, watch};
+use super::{contents, convert, import, refresh, watch};
 use crate::connections::ConnectionInfo;
 use crate::daemon::{Daemon, FETCH_WAIT_MAX};
 use crate::error::Error;
 use crate::loaded::LoadError;
-use crate::registry::{ActiveRecord, OriginRecord, SamplerFigures, SamplerRecord};
+use crate::registry::{ActiveRecord, FIRST_REVISION, OriginRecord, SamplerFigures, SamplerRecord};
 
 /// Serves `swiftsampler.v1.Control`.
 #[derive(Debug)]
@@ -68,6 +68,13 @@ impl Control for ControlService {
         Ok(Response::new(import::import_with_progress(&self.daemon, request.into_inner())))
     }
 
+    async fn refresh_features(
+        &self,
+        request: Request<Streaming<v1::RefreshFeaturesRequest>>,
+    ) -> Result<Response<v1::RefreshedFeatures>, Status> {
+        Ok(Response::new(refresh::refresh(&self.daemon, request.into_inner()).await?))
+    }
+
     async fn list_datasets(
         &self,
         _request: Request<v1::ListDatasetsRequest>,
@@ -95,7 +102,13 @@ impl Control for ControlService {
     ) -> Result<Response<v1::RemoveDatasetResponse>, Status> {
         let name = request.into_inner().name;
         // To its end, also if the client is gone by then.
-        let removal = tokio::spawn(remove_dataset(Arc::clone(&self.daemon), name));
+        let daemon = Arc::clone(&self.daemon);
+        let remove = move |daemon: &Daemon| {
+            let orphans = daemon.registry.remove_dataset(&name)?;
+            tracing::info!(dataset = name, "removed a dataset");
+            Ok(orphans)
+        };
+        let removal = tokio::spawn(async move { contents::remove(&daemon, remove).await });
         removal.await.map_err(Error::from)??;
         Ok(Response::new(v1::RemoveDatasetResponse {}))
     }
@@ -191,7 +204,19 @@ impl Control for ControlService {
         request: Request<v1::RemoveJobRequest>,
     ) -> Result<Response<v1::RemoveJobResponse>, Status> {
         let name = request.into_inner().name;
-        self.with(move |daemon| daemon.registry.remove_job(&name).map(|()| v1::RemoveJobResponse {})).await
+        let daemon = Arc::clone(&self.daemon);
+        let removal = tokio::spawn(async move {
+            let removed = daemon.with_registry(move |daemon| {
+                let dataset = daemon.registry.job(&name)?.dataset;
+                daemon.registry.remove_job(&name)?;
+                Ok::<_, Error>(dataset)
+            });
+            let dataset = removed.await?;
+            contents::drop_revisions(&daemon, dataset).await;
+            Ok::<_, Error>(())
+        });
+        removal.await.map_err(Error::from)??;
+        Ok(Response::new(v1::RemoveJobResponse {}))
     }
 
     async fn get_stats(&self, _request: Request<v1::GetStatsRequest>) -> Result<Response<v1::Stats>, Status> {
@@ -207,52 +232,40 @@ impl Control for ControlService {
     }
 }
 
-async fn remove_dataset(daemon: Arc<Daemon>, name: String) -> Result<(), Error> {
-    let _placing = daemon.place().await;
-    let remove = move |daemon: &Daemon| {
-        let orphan = daemon.registry.remove_dataset(&name)?;
-        if let Some(hash) = &orphan {
-            daemon.loaded.forget(hash);
-            daemon.loaded.store().remove(hash)?;
-        }
-        daemon.show_committed();
-        tracing::info!(dataset = name, "removed a dataset");
-        Ok::<_, Error>(orphan)
-    };
-    if let Some(hash) = daemon.with_registry(remove).await?
-        && let Err(error) = daemon.replicas.unshare(&hash).await
-    {
-        // The dataset is removed. Daemons that hold a copy try again when they delete that.
-        tracing::warn!(hash, %error, "a removed dataset is still in the shared folder");
-    }
-    Ok(())
-}
-
 fn put_sampler(daemon: &Daemon, dataset: &str, spec_json: &str, origin: &OriginRecord) -> Result<v1::Sampler, Error> {
+    let active = daemon.registry.active(dataset)?;
     let dataset = daemon.registry.dataset(dataset)?;
+    // A search compares candidates with each other and with what it computed of the features that were imported.
+    let revision = if origin.study.is_empty() { active.revision } else { FIRST_REVISION };
+    let hash = dataset.kept(revision)?;
     let spec: SamplerSpec =
         serde_json::from_str(spec_json).map_err(|error| Error::Invalid(format!("sampler spec: {error}")))?;
     let spec = spec.canonical().map_err(|error| Error::PutSampler(error.into()))?;
     let canonical = serde_json::to_string(&spec).map_err(|error| Error::Invalid(format!("sampler spec: {error}")))?;
     // Built from the text that is stored, as it will be built after a restart.
-    let built = daemon.loaded.sampler(&dataset.hash, &canonical).map_err(|error| match error {
-        LoadError::Sampler(error) => Error::PutSampler(error),
-        other => other.into(),
-    })?;
-    let columns = daemon.loaded.dataset(&dataset.hash)?;
-    let figures = SamplerFigures {
-        effective_sample_size: built.effective_sample_size(),
-        total_variation: Some(built.total_variation(&columns).map_err(Error::PutSampler)?),
-    };
-    let (record, active) = daemon.registry.put_sampler(&dataset, &canonical, origin, figures)?;
+    let figures = figures(daemon, hash, &canonical)?;
+    let (record, active) = daemon.registry.put_sampler(&dataset, revision, &canonical, origin, figures)?;
     tracing::info!(dataset = dataset.name, version = record.version, "stored a sampler");
     Ok(convert::sampler(record, &active))
 }
 
+/// Builds the sampler of a spec over some content, and tells what it is like. Blocks.
+pub(super) fn figures(daemon: &Daemon, hash: &str, spec_json: &str) -> Result<SamplerFigures, Error> {
+    let built = daemon.loaded.sampler(hash, spec_json).map_err(|error| match error {
+        LoadError::Sampler(error) => Error::PutSampler(error),
+        other => other.into(),
+    })?;
+    let columns = daemon.loaded.dataset(hash)?;
+    Ok(SamplerFigures {
+        effective_sample_size: built.effective_sample_size(),
+        total_variation: Some(built.total_variation(&columns).map_err(Error::PutSampler)?),
+    })
+}
+
 fn load(daemon: &Daemon, dataset: &str, version: u64) -> Result<(), Error> {
-    let hash = daemon.registry.dataset(dataset)?.hash;
-    let sampler = daemon.registry.sampler(dataset, version)?;
-    daemon.loaded.sampler(&hash, &sampler.spec_json)?;
+    let dataset = daemon.registry.dataset(dataset)?;
+    let sampler = daemon.registry.sampler(&dataset.name, version)?;
+    daemon.loaded.sampler(dataset.kept(sampler.revision)?, &sampler.spec_json)?;
     Ok(())
 }
 

@@ -7,8 +7,8 @@ use swift_sampler_proto::v1::follow_policy::Policy;
 
 use crate::error::Error;
 use crate::registry::{
-    ActiveRecord, DatasetRecord, JobRecord, OriginRecord, SamplerRecord, StudyRecord, StudyState, TrialRecord,
-    TrialState,
+    ActiveRecord, DatasetRecord, FIRST_REVISION, JobRecord, OriginRecord, SamplerRecord, StudyRecord, StudyState,
+    TrialRecord, TrialState,
 };
 
 pub(super) fn replacement(mode: i32) -> Result<Replacement, Error> {
@@ -38,7 +38,14 @@ pub(super) fn origin(origin: Option<v1::Origin>) -> OriginRecord {
 }
 
 pub(super) fn dataset(record: DatasetRecord, active: &ActiveRecord) -> v1::Dataset {
+    let revisions = record.refreshed.iter();
+    let kept_revisions = std::iter::once(FIRST_REVISION).chain(revisions.map(|kept| kept.number)).collect();
+    let present = record.refreshed.iter().find(|kept| kept.number == active.revision);
     v1::Dataset {
+        features_revision: active.revision,
+        features_hash: present.map_or(&record.hash, |kept| &kept.hash).clone(),
+        kept_revisions,
+        cells: present.map_or(record.cells, |kept| kept.cells),
         name: record.name,
         hash: record.hash,
         rows: record.rows,
@@ -46,7 +53,6 @@ pub(super) fn dataset(record: DatasetRecord, active: &ActiveRecord) -> v1::Datas
         features: record.features,
         gradient_norm: record.gradient_norm.unwrap_or_default(),
         columns: record.columns,
-        cells: record.cells,
         active_version: active.version,
         created_at_ms: record.created_at_ms,
     }
@@ -63,6 +69,9 @@ pub(super) fn sampler(record: SamplerRecord, active: &ActiveRecord) -> v1::Sampl
         created_at_ms: record.created_at_ms,
         active: record.version == active.version,
         total_variation: record.figures.total_variation,
+        features_revision: record.revision,
+        features_hash: record.features_hash.unwrap_or_default(),
+        refreshed_from: record.refreshed_from,
     }
 }
 
@@ -72,6 +81,7 @@ pub(super) fn active(dataset: String, record: &ActiveRecord) -> v1::ActiveSample
         version: record.version,
         generation: record.generation,
         previous_version: record.before.last().copied(),
+        features_revision: record.revision,
     }
 }
 

@@ -59,8 +59,8 @@ async fn by_dataset(daemon: &Arc<Daemon>, request: &v1::SelectCropsRequest) -> R
         .with_dataset(FETCH_WAIT_MAX, move |daemon| {
             let record = daemon.registry.dataset(&dataset)?;
             let version = version.map_or_else(|| daemon.registry.active(&dataset).map(|active| active.version), Ok)?;
-            let spec_json = daemon.registry.sampler(&dataset, version)?.spec_json;
-            let sampler = daemon.loaded.sampler(&record.hash, &spec_json)?;
+            let stored = daemon.registry.sampler(&dataset, version)?;
+            let sampler = daemon.loaded.sampler(record.kept(stored.revision)?, &stored.spec_json)?;
             Ok::<_, Error>(Chosen { dataset: record.name, version, sampler, seed })
         })
         .await

@@ -1,7 +1,9 @@
 //! Datasets: created with a uniform sampler active, removed when no job reads them.
 
 use super::error::check_name;
-use super::records::{ActiveRecord, DatasetRecord, OriginRecord, RemovedRecord, SamplerFigures, SamplerRecord};
+use super::records::{
+    ActiveRecord, DatasetRecord, FIRST_REVISION, OriginRecord, RemovedRecord, SamplerFigures, SamplerRecord,
+};
 use super::{
     Decision, REMOVED_PREFIX, Read, Registry, RegistryError, Write, active_key, dataset_key, removed_key, sampler_key,
     samplers_prefix,
@@ -76,10 +78,13 @@ impl Registry {
                 columns: new.columns.clone(),
                 cells: new.cells,
                 created_at_ms: now,
+                refreshed: Vec::new(),
+                latest_revision: FIRST_REVISION,
             };
             let active = self.read(active_key(&new.name))?;
             let generation = self.next_generation()?;
-            let active_record = ActiveRecord { version: 1, generation, before: Vec::new(), next_version: 2 };
+            let active_record =
+                ActiveRecord { version: 1, generation, before: Vec::new(), next_version: 2, revision: FIRST_REVISION };
             let sampler = self.read(sampler_key(&new.name, 1))?;
             #[allow(clippy::cast_precision_loss, reason = "datasets have fewer than 2^32 rows")]
             let sampler_record = SamplerRecord {
@@ -87,6 +92,9 @@ impl Registry {
                 version: 1,
                 spec_json: UNIFORM.to_owned(),
                 origin: OriginRecord::default(),
+                revision: FIRST_REVISION,
+                features_hash: None,
+                refreshed_from: None,
                 figures: SamplerFigures { effective_sample_size: new.rows as f64, total_variation: Some(0.0) },
                 created_at_ms: now,
             };
@@ -116,12 +124,12 @@ impl Registry {
         self.records("dataset/")
     }
 
-    /// Removes a dataset with its samplers, and returns its hash if no other dataset has the same content. That content is
-    /// remembered as removed: every daemon may delete its copy.
+    /// Removes a dataset with its samplers, and returns the contents of its revisions that no other dataset has. They are
+    /// remembered as removed: every daemon may delete its copies.
     ///
     /// # Errors
     /// [`RegistryError::NoDataset`], or [`RegistryError::Precondition`] while jobs or studies refer to it.
-    pub fn remove_dataset(&self, name: &str) -> Result<Option<String>, RegistryError> {
+    pub fn remove_dataset(&self, name: &str) -> Result<Vec<String>, RegistryError> {
         self.decide(|| {
             let dataset: Read<DatasetRecord> = self.read(dataset_key(name))?;
             let Some(record) = &dataset.record else { return Err(self.no_dataset(name)) };
@@ -143,12 +151,12 @@ impl Registry {
             for sampler in self.list::<SamplerRecord>(&samplers_prefix(name))? {
                 writes.push(sampler.delete());
             }
-            let shared = self.datasets()?.iter().any(|other| other.name != name && other.hash == record.hash);
-            let orphan = (!shared).then(|| record.hash.clone());
-            if let Some(hash) = &orphan {
-                writes.extend(self.note_removed(hash)?);
-            }
-            Ok(Decision::Commit(writes, orphan))
+            let mut others = self.datasets()?;
+            others.retain(|other| other.name != name);
+            let shared = |hash: &&str| others.iter().any(|other| other.hashes().any(|of| of == *hash));
+            let orphans: Vec<String> = record.hashes().filter(|hash| !shared(hash)).map(ToOwned::to_owned).collect();
+            writes.extend(self.note_removed(&orphans)?);
+            Ok(Decision::Commit(writes, orphans))
         })
     }
 
@@ -161,18 +169,21 @@ impl Registry {
         let removed: Vec<RemovedRecord> = self.records(REMOVED_PREFIX)?;
         // Read afterwards, so that a content that is imported again meanwhile is found.
         let datasets = self.datasets()?;
-        let unused = |hash: &String| datasets.iter().all(|dataset| dataset.hash != *hash);
+        let unused = |hash: &String| !datasets.iter().flat_map(DatasetRecord::hashes).any(|of| of == hash);
         Ok(removed.into_iter().map(|removed| removed.hash).filter(unused).collect())
     }
 
-    /// Returns the writes that remember a content as removed.
-    fn note_removed(&self, hash: &str) -> Result<Vec<Write>, RegistryError> {
-        let now = RemovedRecord { hash: hash.to_owned(), removed_at_ms: self.now_ms() };
-        let mut writes = vec![self.read::<RemovedRecord>(removed_key(hash))?.put(&now)];
+    /// Returns the writes that remember contents as removed.
+    pub(super) fn note_removed(&self, hashes: &[String]) -> Result<Vec<Write>, RegistryError> {
+        let mut writes = Vec::new();
+        for hash in hashes {
+            let now = RemovedRecord { hash: hash.clone(), removed_at_ms: self.now_ms() };
+            writes.push(self.read::<RemovedRecord>(removed_key(hash))?.put(&now));
+        }
         let mut known = self.list::<RemovedRecord>(REMOVED_PREFIX)?;
-        known.retain(|read| read.key != removed_key(hash));
+        known.retain(|read| hashes.iter().all(|hash| read.key != removed_key(hash)));
         known.sort_by_key(|read| read.record.as_ref().map(|record| record.removed_at_ms));
-        let surplus = (known.len() + 1).saturating_sub(REMOVED_MAX);
+        let surplus = (known.len() + hashes.len()).saturating_sub(REMOVED_MAX);
         writes.extend(known.iter().take(surplus).map(Read::delete));
         Ok(writes)
     }

@@ -90,6 +90,7 @@ impl Registry {
                 let Some(sampler_record) = &sampler.record else {
                     return Err(RegistryError::NoSampler { dataset: parameters.dataset.clone(), version });
                 };
+                dataset.kept(sampler_record.revision)?;
                 writes.push(sampler.put(sampler_record));
             }
             let record = JobRecord {

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use swift_sampler::Replacement;
 use swift_sampler::job::{Follow, JobLog, Steps};
 
+use super::RegistryError;
+
 /// A dataset's description; its columns are in the store, under their hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatasetRecord {
@@ -26,6 +28,61 @@ pub struct DatasetRecord {
     pub cells: u64,
     /// When it was imported, Unix time.
     pub created_at_ms: u64,
+    /// Later revisions of its features that are kept, ascending; the import is revision 1 and kept as long as the dataset.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refreshed: Vec<RevisionRecord>,
+    /// The latest revision there was, kept or not: numbers do not come twice.
+    #[serde(default = "first_revision", skip_serializing_if = "is_first_revision")]
+    pub latest_revision: u64,
+}
+
+/// How many rollbacks in a row are possible.
+const ROLLBACKS_MAX: usize = 64;
+
+/// Number of the revision that an import is.
+pub const FIRST_REVISION: u64 = 1;
+
+/// The features of a dataset after a refresh: the same rows and columns, other values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevisionRecord {
+    /// Its number, from 2.
+    pub number: u64,
+    /// SHA-256 of the content, hexadecimal.
+    pub hash: String,
+    /// Distinct quantised feature tuples.
+    pub cells: u64,
+    /// When it was made, Unix time.
+    pub created_at_ms: u64,
+}
+
+impl DatasetRecord {
+    /// Returns the content of a revision of the features; none if it is no longer kept.
+    #[must_use]
+    pub fn hash_of(&self, revision: u64) -> Option<&str> {
+        if revision == FIRST_REVISION {
+            return Some(&self.hash);
+        }
+        self.refreshed.iter().find(|kept| kept.number == revision).map(|kept| kept.hash.as_str())
+    }
+
+    /// As [`Self::hash_of`].
+    ///
+    /// # Errors
+    /// [`RegistryError::Precondition`] when the revision is no longer kept.
+    pub fn kept(&self, revision: u64) -> Result<&str, RegistryError> {
+        self.hash_of(revision).ok_or_else(|| {
+            RegistryError::Precondition(format!(
+                "revision {revision} of the features of dataset {:?} is no longer kept: put the sampler again, over those \
+                 that are active",
+                self.name
+            ))
+        })
+    }
+
+    /// Returns the contents of all revisions that are kept.
+    pub fn hashes(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.hash.as_str()).chain(self.refreshed.iter().map(|kept| kept.hash.as_str()))
+    }
 }
 
 /// A content that was some dataset's until that was removed.
@@ -48,6 +105,20 @@ pub struct ActiveRecord {
     pub before: Vec<u64>,
     /// The version the next sampler of this dataset gets.
     pub next_version: u64,
+    /// The revision of the features that the active version weighs examples by.
+    #[serde(default = "first_revision", skip_serializing_if = "is_first_revision")]
+    pub revision: u64,
+}
+
+impl ActiveRecord {
+    /// Makes a version the active one, and the one before it what a rollback activates.
+    pub(super) fn take_up(&mut self, version: u64, revision: u64, generation: u64) {
+        self.before.push(self.version);
+        if self.before.len() > ROLLBACKS_MAX {
+            self.before.remove(0);
+        }
+        (self.version, self.revision, self.generation) = (version, revision, generation);
+    }
 }
 
 /// Where a sampler came from.
@@ -61,7 +132,7 @@ pub struct OriginRecord {
     pub candidate: bool,
 }
 
-/// One sampler version.
+/// One sampler version: a spec over one revision of the features, neither of which ever changes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SamplerRecord {
     /// Its dataset.
@@ -72,6 +143,15 @@ pub struct SamplerRecord {
     pub spec_json: String,
     /// Where it came from.
     pub origin: OriginRecord,
+    /// The revision of the features that it weighs examples by.
+    #[serde(default = "first_revision", skip_serializing_if = "is_first_revision")]
+    pub revision: u64,
+    /// The content of that revision; absent for the import's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features_hash: Option<String>,
+    /// The version that was active when a refresh made this one, of the same spec.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refreshed_from: Option<u64>,
     /// What it is like.
     #[serde(flatten)]
     pub figures: SamplerFigures,
@@ -115,6 +195,14 @@ pub struct JobRecord {
     pub log: JobLog,
     /// When it was opened, Unix time.
     pub created_at_ms: u64,
+}
+
+impl SamplerRecord {
+    /// Returns the content that the sampler is built over, of a dataset that was imported with content `imported`.
+    #[must_use]
+    pub fn content<'a>(&'a self, imported: &'a str) -> &'a str {
+        self.features_hash.as_deref().unwrap_or(imported)
+    }
 }
 
 impl JobRecord {
@@ -231,4 +319,13 @@ fn is_none_released(number: &u32) -> bool {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+const fn first_revision() -> u64 {
+    FIRST_REVISION
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn is_first_revision(number: &u64) -> bool {
+    *number == FIRST_REVISION
 }

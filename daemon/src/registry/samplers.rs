@@ -2,24 +2,25 @@
 
 use std::collections::HashMap;
 
-use super::records::{ActiveRecord, DatasetRecord, OriginRecord, SamplerFigures, SamplerRecord, StudyState};
+use super::records::{
+    ActiveRecord, DatasetRecord, FIRST_REVISION, OriginRecord, SamplerFigures, SamplerRecord, StudyState,
+};
 use super::{
-    ACTIVE_PREFIX, Decision, Read, Registry, RegistryError, active_key, dataset_key, sampler_key, samplers_prefix,
+    ACTIVE_PREFIX, Decision, Read, Registry, RegistryError, Write, active_key, dataset_key, sampler_key,
+    samplers_prefix,
 };
 
-/// How many rollbacks in a row are possible.
-const ROLLBACKS_MAX: usize = 64;
-
 impl Registry {
-    /// Stores a sampler as the next version of the dataset that the caller has built it on: what is stored can be
-    /// served. Returns what is active beside it.
+    /// Stores a sampler as the next version of the dataset, over the revision of its features that the caller has built it
+    /// on: what is stored can be served. Returns what is active beside it.
     ///
     /// # Errors
     /// [`RegistryError::NoDataset`], or [`RegistryError::Precondition`] when the name holds other content by now,
-    /// or a candidate's study is not running on the dataset.
+    /// the revision is no longer kept, or a candidate's study is not running on the dataset.
     pub fn put_sampler(
         &self,
         dataset: &DatasetRecord,
+        revision: u64,
         spec_json: &str,
         origin: &OriginRecord,
         figures: SamplerFigures,
@@ -34,6 +35,7 @@ impl Registry {
                      again"
                 )));
             }
+            let features_hash = present_record.kept(revision)?.to_owned();
             let active = self.read_active(name)?;
             let Some(mut counters) = active.record.clone() else { return Err(self.no_dataset(name)) };
             let version = counters.next_version;
@@ -43,6 +45,9 @@ impl Registry {
                 version,
                 spec_json: spec_json.to_owned(),
                 origin: origin.clone(),
+                revision,
+                features_hash: (revision != FIRST_REVISION).then_some(features_hash),
+                refreshed_from: None,
                 figures,
                 created_at_ms: self.now_ms(),
             };
@@ -131,7 +136,8 @@ impl Registry {
     /// version changes nothing.
     ///
     /// # Errors
-    /// [`RegistryError::NoDataset`] or [`RegistryError::NoSampler`].
+    /// [`RegistryError::NoDataset`] or [`RegistryError::NoSampler`], or [`RegistryError::Precondition`] when the features
+    /// that it was put over are no longer kept.
     pub fn activate(&self, dataset: &str, version: u64) -> Result<ActiveRecord, RegistryError> {
         self.decide(|| {
             let active = self.read_active(dataset)?;
@@ -143,26 +149,23 @@ impl Registry {
             if record.version == version {
                 return Ok(Decision::Answer(record));
             }
-            record.before.push(record.version);
-            if record.before.len() > ROLLBACKS_MAX {
-                record.before.remove(0);
-            }
-            record.version = version;
-            record.generation = self.next_generation()?;
+            let kept = self.keep_features(dataset, &sampler_record)?;
+            record.take_up(version, sampler_record.revision, self.next_generation()?);
             let sampler_write = if sampler_record.origin.candidate {
                 sampler_record.origin.candidate = false;
                 sampler.put(&sampler_record)
             } else {
                 sampler.keep()
             };
-            Ok(Decision::Commit(vec![active.put(&record), sampler_write], record))
+            Ok(Decision::Commit(vec![active.put(&record), sampler_write, kept], record))
         })
     }
 
     /// Activates the version that was active before the present one; called again, the one before that.
     ///
     /// # Errors
-    /// [`RegistryError::NoDataset`], or [`RegistryError::Precondition`] when nothing was active before.
+    /// [`RegistryError::NoDataset`], or [`RegistryError::Precondition`] when nothing was active before, or its features are
+    /// no longer kept.
     pub fn rollback(&self, dataset: &str) -> Result<ActiveRecord, RegistryError> {
         self.decide(|| {
             let active = self.read_active(dataset)?;
@@ -173,10 +176,23 @@ impl Registry {
                     record.version
                 )));
             };
-            record.version = version;
+            let sampler: Read<SamplerRecord> = self.read(sampler_key(dataset, version))?;
+            let Some(sampler) = sampler.record else {
+                return Err(RegistryError::NoSampler { dataset: dataset.to_owned(), version });
+            };
+            let kept = self.keep_features(dataset, &sampler)?;
+            (record.version, record.revision) = (version, sampler.revision);
             record.generation = self.next_generation()?;
-            Ok(Decision::Commit(vec![active.put(&record)], record))
+            Ok(Decision::Commit(vec![active.put(&record), kept], record))
         })
+    }
+
+    /// Requires the features that a version was put over to be kept.
+    pub(super) fn keep_features(&self, dataset: &str, sampler: &SamplerRecord) -> Result<Write, RegistryError> {
+        let read: Read<DatasetRecord> = self.read(dataset_key(dataset))?;
+        let Some(record) = &read.record else { return Err(self.no_dataset(dataset)) };
+        record.kept(sampler.revision)?;
+        Ok(read.keep())
     }
 
     /// Returns a generation for an activation that is decided now: that of its commit, or less where others come between.

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::daemon::Daemon;
 use crate::error::{Error, off_runtime};
+use crate::store::StoreError;
 
 /// Least time between two looks at the registry, which changes with every lease of steps.
 const PAUSE_MIN: Duration = Duration::from_millis(250);
@@ -40,7 +41,10 @@ pub(crate) async fn follow(daemon: Arc<Daemon>) {
 #[derive(Debug, Clone)]
 struct Goal {
     dataset: String,
+    /// Content of the features that the version weighs examples by.
     hash: String,
+    /// All revisions of the features, which jobs that are not done with them may ask for.
+    contents: Vec<String>,
     version: u64,
     /// Of the activation.
     generation: u64,
@@ -120,16 +124,16 @@ impl Following {
             .await?;
         let goals: Vec<Goal> = datasets
             .into_iter()
-            .map(|(dataset, active)| Goal {
-                dataset: dataset.name,
-                hash: dataset.hash,
-                version: active.version,
-                generation: active.generation,
+            .filter_map(|(dataset, active)| {
+                // A revision that was dropped meanwhile is no longer active either.
+                let hash = dataset.hash_of(active.revision)?.to_owned();
+                let (contents, version) = (dataset.hashes().map(ToOwned::to_owned).collect(), active.version);
+                Some(Goal { dataset: dataset.name, hash, contents, version, generation: active.generation })
             })
             .collect();
         self.ready.retain(|name, _| goals.iter().any(|goal| goal.dataset == *name));
         self.retries.retain(|name, _| goals.iter().any(|goal| goal.dataset == *name));
-        self.share(goals.iter().map(|goal| goal.hash.clone()).collect());
+        self.share(goals.iter().flat_map(|goal| goal.contents.iter().cloned()).collect());
         goals.into_iter().for_each(|goal| self.prepare(goal));
         self.remove(removed).await
     }
@@ -145,11 +149,14 @@ impl Following {
         let (daemon, places) = (Arc::clone(&self.daemon), Arc::clone(&self.places));
         self.preparations.spawn(async move {
             let _place = places.acquire().await;
-            let Goal { dataset, hash, version, .. } = goal.clone();
+            let Goal { dataset, hash, contents, version, .. } = goal.clone();
             let built = daemon.with_dataset(PREPARATION_WAIT_MAX, move |daemon| {
                 let sampler = daemon.registry.sampler(&dataset, version)?;
                 daemon.loaded.sampler(&hash, &sampler.spec_json)?;
-                Ok::<_, Error>(())
+                match contents.iter().find(|hash| !daemon.loaded.store().holds(hash)) {
+                    Some(hash) => Err(Error::from(StoreError::Absent { hash: hash.clone() })),
+                    None => Ok(()),
+                }
             });
             let result = built.await;
             (goal, result)
@@ -250,7 +257,7 @@ async fn remove_content(daemon: &Arc<Daemon>, hash: String) -> Result<(), Error>
 mod tests {
     use super::*;
     use crate::clock::SystemClock;
-    use crate::registry::{NewDataset, OriginRecord, Registry, SamplerFigures, Sqlite};
+    use crate::registry::{FIRST_REVISION, NewDataset, OriginRecord, Registry, SamplerFigures, Sqlite};
     use crate::replicas::test_daemon::daemon;
     use swift_sampler::{Dataset, FeatureTable};
 
@@ -275,7 +282,9 @@ mod tests {
         let (record, _) = elsewhere.create_dataset(&new).unwrap();
         let following = tokio::spawn(follow(Arc::clone(&daemon)));
         let spec = r#"{"kind":"column","column":"loss"}"#;
-        elsewhere.put_sampler(&record, spec, &OriginRecord::default(), SamplerFigures::default()).unwrap();
+        elsewhere
+            .put_sampler(&record, FIRST_REVISION, spec, &OriginRecord::default(), SamplerFigures::default())
+            .unwrap();
         elsewhere.activate("d", 2).unwrap();
         let built = async {
             while !daemon.loaded.is_built(&hash, spec) {

@@ -83,6 +83,22 @@ impl FeatureFiles {
     /// # Errors
     /// [`ReadError`] naming the file and column that are wrong, or the limit of rows that a file goes beyond.
     pub fn open(files: &[SourceFile], selection: &Selection, rows_max: usize) -> Result<Self, ReadError> {
+        Self::open_with(files, rows_max, |file, columns| Selected::new(file, columns, selection))
+    }
+
+    /// As [`Self::open`], whatever the columns are: none is a feature, and none has to be there.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_all(files: &[SourceFile], rows_max: usize) -> Result<Self, ReadError> {
+        Self::open_with(files, rows_max, |_file, columns| Ok(Selected::all(columns)))
+    }
+
+    fn open_with(
+        files: &[SourceFile],
+        rows_max: usize,
+        select: impl FnOnce(&str, &[Column]) -> Result<Selected, ReadError>,
+    ) -> Result<Self, ReadError> {
         let Some(first) = files.first() else { return Err(ReadError::NoFiles) };
         let (mut sources, mut rows) = (Vec::<Source>::with_capacity(files.len()), 0);
         for file in files {
@@ -96,7 +112,7 @@ impl FeatureFiles {
             sources.push(Source { file, columns, layout, first_row, positions, crop_columns });
             rows += file_rows;
         }
-        let selected = Selected::new(&first.name, &sources[0].columns, selection)?;
+        let selected = select(&first.name, &sources[0].columns)?;
         let is_bank = CropColumn::make_bank(&selected.columns);
         for source in &mut sources {
             let crop_column = |column: &Column| CropColumn::of_name(&column.name).filter(|_| is_bank);

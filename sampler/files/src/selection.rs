@@ -98,13 +98,18 @@ impl Selected {
                 .filter(|name| CropColumn::of_name(name).is_some())
                 .try_for_each(|name| find(name).map(drop))?;
         }
-        let mut selected = Self { columns: Vec::new(), features, gradient_norm, skipped: Vec::new() };
+        Ok(Self { features, gradient_norm, ..Self::all(columns) })
+    }
+
+    /// All numeric columns, none with a meaning.
+    pub(crate) fn all(columns: &[Column]) -> Self {
+        let mut selected = Self { columns: Vec::new(), features: Vec::new(), gradient_norm: None, skipped: Vec::new() };
         for Column { name, kind } in columns {
             match kind {
                 Kind::Numbers { .. } => selected.columns.push(name.clone()),
                 Kind::Other(_) => selected.skipped.push(name.clone()),
             }
         }
-        Ok(selected)
+        selected
     }
 }

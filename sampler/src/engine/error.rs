@@ -32,6 +32,25 @@ pub enum EngineError {
         /// Hash of the job's dataset.
         served: String,
     },
+    /// Features are not those that a version was served over.
+    #[error("these features' content is {given}, the version was served over {served}: give that revision's columns")]
+    OtherFeatures {
+        /// Hash of the features given.
+        given: String,
+        /// Hash of the version's.
+        served: String,
+    },
+    /// Features are of other examples than the dataset.
+    #[error(
+        "features of {} examples from {} on: the dataset has {} from {} on",
+        given.1, given.0, dataset.1, dataset.0
+    )]
+    OtherExamples {
+        /// First example and number of the features given.
+        given: (u64, usize),
+        /// Those of the dataset.
+        dataset: (u64, usize),
+    },
     /// A log that no daemon writes.
     #[error("the job's log must start at step 0 and ascend")]
     Log,

@@ -1,7 +1,7 @@
 """The native half; use it through ``swift_sampler``."""
 
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, final
 
 import numpy as np
@@ -140,6 +140,15 @@ class Dataset:
     @property
     def active_version(self) -> int: ...
     @property
+    def features_revision(self) -> int:
+        """The revision of the features that the active version weighs examples by; the import is 1."""
+    @property
+    def features_hash(self) -> str:
+        """SHA-256 of that revision's content."""
+    @property
+    def kept_revisions(self) -> list[int]:
+        """Revisions that are still stored."""
+    @property
     def created_at_ms(self) -> int: ...
 
 @final
@@ -163,6 +172,15 @@ class Sampler:
         """The study it came from."""
     @property
     def trial(self) -> int | None: ...
+    @property
+    def features_revision(self) -> int:
+        """The revision of the features that it weighs examples by; the import is 1."""
+    @property
+    def features_hash(self) -> str | None:
+        """SHA-256 of that revision's content; None of the import's."""
+    @property
+    def refreshed_from(self) -> int | None:
+        """The version whose spec a refresh built over new values to make this one."""
     @property
     def spec(self) -> dict[str, Any]:
         """The canonical spec."""
@@ -412,6 +430,14 @@ class Connection:
         first_row: int,
         progress: Callable[[int, int], object] | None,
     ) -> Dataset: ...
+    def refresh_features(
+        self,
+        name: str,
+        columns: list[tuple[str, npt.NDArray[np.float64]]],
+        files: list[str],
+        first_row: int | None,
+    ) -> Dataset: ...
+    def fetch_columns(self, hash: str, path: str) -> None: ...
     def datasets(self) -> list[Dataset]: ...
     def dataset(self, name: str) -> Dataset: ...
     def remove_dataset(self, name: str) -> None: ...
@@ -459,9 +485,11 @@ class Engine:
         log: list[tuple[int, int]],
         horizon: int,
         specs: dict[int, str],
+        refreshed: Mapping[int, tuple[EngineDataset, str | None]],
         served_hash: str | None = None,
     ) -> Engine: ...
     def activated_at(self, step: int, spec_json: str) -> Engine: ...
+    def refreshed_at(self, step: int, features: EngineDataset) -> Engine: ...
     def with_parameters(self, parameters: tuple[int, int, str, int | None]) -> Engine: ...
     def batch(self, step: int, rank: int, world_size: int, label: int | None) -> Batch: ...
     def select_crops(

@@ -14,6 +14,7 @@ from swift_sampler.client import Client, Follow, Mode
 from swift_sampler.delivery import Delivery, asking_loader
 from swift_sampler.engine import Engine
 from swift_sampler.engine_client import EngineClient, EngineJob
+from swift_sampler.weighted import WeightedIndex, WeightedIndices
 
 __all__ = ["BatchSampler", "IndexKind"]
 
@@ -70,6 +71,7 @@ class BatchSampler:
         mode: Mode = "independent",
         follow: Follow = "step",
         indices: IndexKind = "list",
+        weights: bool = False,
     ) -> None:
         """Takes the job's parameters; the job is opened when first used.
 
@@ -88,6 +90,9 @@ class BatchSampler:
             indices: What a batch's indices are: ``"list"``, a list of ints, which any data set takes, or ``"numpy"``,
                 an int64 array, much faster for one that fetches a batch at once: its ``__getitems__`` gets the array,
                 which indexes arrays and tensors as it is.
+            weights: Whether each index comes with the weight that corrects for how often its example is drawn, 1 / (n p):
+                as a list of ``WeightedIndex``, or with ``indices="numpy"`` as one ``WeightedIndices``. ``Weighted`` makes
+                a data set take them. See there for what a mean of weighted losses estimates.
         """
         if (rank is None) != (world_size is None):
             raise ValueError("rank and world_size are given together, or neither")
@@ -115,6 +120,8 @@ class BatchSampler:
         self.mode: Mode = mode
         self.follow: Follow = follow
         self.indices: IndexKind = indices
+        self.weights = weights
+        self._rows = 0
         self._epoch_draws: int | None = None
         self._hash = ""
         # Where the next iteration starts, while none has started since it was set.
@@ -244,7 +251,7 @@ class BatchSampler:
             rank=rank,
             world_size=world_size,
             seek=self._chosen,
-            probabilities=False,
+            probabilities=self.weights,
             crops=self._wants_crops(),
         )
         loader = asking_loader()
@@ -259,7 +266,13 @@ class BatchSampler:
 
     def _present(self, batch: _native.Batch) -> Any:
         """Returns what the loader gets of a batch."""
-        return AS_KIND[self.indices](batch.indices)
+        indices = AS_KIND[self.indices](batch.indices)
+        if not self.weights:
+            return indices
+        weights = (1.0 / (self._rows * batch.probabilities.astype(np.float64))).astype(np.float32)
+        if self.indices == "numpy":
+            return WeightedIndices(indices, weights)
+        return [WeightedIndex(*of) for of in zip(indices, weights)]
 
     def _state_at(self, place: Place) -> dict[str, Any]:
         state = {**self._parameters(), "next_step": place.next_step}
@@ -299,6 +312,7 @@ class BatchSampler:
                 draws = opened.epoch_draws
                 raise ValueError(f"batch_size {self.batch_size} is more than the {draws} draws of an epoch")
             self._epoch_draws, self._hash = opened.epoch_draws, opened.dataset_hash
+            self._rows = opened.dataset_rows
         return self._epoch_draws
 
     def _shard(self) -> tuple[int, int]:

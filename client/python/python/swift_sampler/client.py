@@ -9,6 +9,7 @@ from typing import Any, Literal, Union
 
 from swift_sampler import _native
 from swift_sampler.selection import SelectedCrops, columns
+from swift_sampler.source import Source
 from swift_sampler.spec import Spec, spec_json
 
 ADDRESS_DEFAULT = "127.0.0.1:7431"
@@ -268,6 +269,32 @@ class Client:
             first_row=first_row,
             progress=progress,
         )
+
+    def refresh_features(self, dataset: str, values: Source, *, first_row: int | None = None) -> _native.Dataset:
+        """Replaces values of features under running jobs: what the network that is trained makes of the examples by now.
+
+        The values become a revision of the features, and the active sampler over them a new active version. Jobs take it up
+        at their next open step, all ranks at the same one; what is decided stays what it is, and a replay or a resumed job
+        repeats it, as old values are kept while a job needs them. ``rollback`` goes back to version and values before.
+
+        Args:
+            dataset: Its name.
+            values: Arrays or tensors by column, or files; row i is example i. Columns left out keep their values.
+            first_row: Example of the first value, where there are values of only some examples; default: of all.
+
+        Returns:
+            The dataset, with the new ``active_version`` and ``features_revision``.
+
+        Raises:
+            InvalidArgument: There is not a value for every example, a column is none of the dataset's, or a value is not
+                finite; the message names column and row. The present values keep serving.
+        """
+        if isinstance(values, Mapping):
+            return self._here().refresh_features(dataset, columns(values), [], first_row)
+        files = [values] if isinstance(values, (str, os.PathLike)) else values
+        if not files:
+            raise ValueError("no files: name at least one, or give columns")
+        return self._here().refresh_features(dataset, [], [os.fspath(file) for file in files], first_row)
 
     def datasets(self) -> list[_native.Dataset]:
         """Lists the datasets."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -30,8 +32,8 @@ class Engine:
     """A job without a daemon: a dataset, the job's parameters and its samplers.
 
     A batch is a pure function of seed, step and sampler, so what an engine draws is, to the last bit, what samplerd
-    serves for the same features, specs and parameters. ``activate_at`` swaps the sampler from a step on;
-    ``replay`` repeats what a daemon served. May be pickled, with its columns.
+    serves for the same features, specs and parameters. ``activate_at`` swaps the sampler from a step on, ``refresh_at`` the
+    features; ``replay`` repeats what a daemon served. May be pickled, with its columns.
     """
 
     def __init__(
@@ -65,7 +67,11 @@ class Engine:
         self._dataset = read(source, features, gradient_norm)
         self._batch_size = batch_size
         parameters = (seed, 1 if batch_size is None else batch_size, mode, epoch_draws)
+        self._refreshed = {}
         self._start(_native.Engine(self._dataset, parameters, *_one_version(spec)))
+
+    _refreshed: dict[int, _native.EngineDataset]
+    """What versions weigh examples by that follow a refresh."""
 
     def _start(self, native: _native.Engine) -> None:
         self._native = native
@@ -79,7 +85,7 @@ class Engine:
         Args:
             client: The daemon's client, asked now and not again.
             job: The job.
-            source: The features that the job's dataset was imported from.
+            source: The features that the job's dataset was imported from. Later revisions of them are fetched.
 
         Raises:
             InvalidArgument: The features are not those of the job's dataset; the message names both hashes.
@@ -87,11 +93,19 @@ class Engine:
         """
         record = client.job(job)
         dataset = client.dataset(record.dataset)
-        versions = {version for _, version in record.log}
-        specs = {version: client.sampler(record.dataset, version).spec_json for version in versions}
-        return cls.replay_record(
-            record, specs, source, features=dataset.features, gradient_norm=dataset.gradient_norm
-        )
+        versions = [client.sampler(record.dataset, version) for version in {version for _, version in record.log}]
+        with TemporaryDirectory() as folder:
+            files = {of.features_hash: os.path.join(folder, f"{of.features_hash}.safetensors") for of in versions if of.features_hash}
+            for content, file in files.items():
+                client._here().fetch_columns(content, file)
+            return cls.replay_record(
+                record,
+                {of.version: of.spec_json for of in versions},
+                source,
+                refreshed={of.version: (files[of.features_hash], of.features_hash) for of in versions if of.features_hash},
+                features=dataset.features,
+                gradient_norm=dataset.gradient_norm,
+            )
 
     @classmethod
     def replay_record(
@@ -100,6 +114,7 @@ class Engine:
         specs: Mapping[int, Spec],
         source: Source,
         *,
+        refreshed: Mapping[int, tuple[Source, str]] | None = None,
         features: Sequence[str] = FEATURES_DEFAULT,
         gradient_norm: str | None = None,
     ) -> Engine:
@@ -109,6 +124,8 @@ class Engine:
             record: The job, from ``Client.job`` or as ``samplerctl --output json job show`` prints it.
             specs: The spec of each version in the job's log.
             source: The features that the job's dataset was imported from.
+            refreshed: For versions over later revisions of the features: all columns of that revision, and its hash as
+                ``Client.sampler`` and ``samplerctl sampler show`` tell it.
             features: Columns that samplers combine.
             gradient_norm: Column of gradient norms; default: grad_norm where there is one.
 
@@ -120,11 +137,13 @@ class Engine:
         log = [(c["from_step"], c["version"]) if isinstance(c, Mapping) else tuple(c) for c in record["log"]]
         engine = cls.__new__(cls)
         engine._dataset = read(source, features, gradient_norm)
+        given = {version: (read(of, features, gradient_norm), content) for version, (of, content) in (refreshed or {}).items()}
+        engine._refreshed = {version: dataset for version, (dataset, _) in given.items()}
         engine._batch_size = record["batch_size"]
         parameters = (record["seed"], record["batch_size"], record["mode"], record["epoch_draws"])
         texts = {version: spec_json(spec) for version, spec in specs.items()}
         engine._start(
-            _native.Engine(engine._dataset, parameters, log, record["horizon"], texts, record["dataset_hash"])
+            _native.Engine(engine._dataset, parameters, log, record["horizon"], texts, given, record["dataset_hash"])
         )
         return engine
 
@@ -137,13 +156,17 @@ class Engine:
         return {
             "dataset": self._dataset,
             "batch_size": self._batch_size,
+            "refreshed": self._refreshed,
             "job": (native.parameters, native.log, native.horizon, specs),
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._dataset = state["dataset"]
         self._batch_size = state["batch_size"]
-        self._start(_native.Engine(self._dataset, *state["job"]))
+        self._refreshed = state.get("refreshed", {})
+        refreshed = {version: (dataset, None) for version, dataset in self._refreshed.items()}
+        parameters, log, horizon, specs = state["job"]
+        self._start(_native.Engine(self._dataset, parameters, log, horizon, specs, refreshed))
 
     def activate_at(self, step: int, spec: Spec) -> int:
         """Swaps the sampler: batches from ``step`` on follow ``spec``, those before it stay what they are.
@@ -156,14 +179,49 @@ class Engine:
         Raises:
             InvalidArgument: The step lies before the last swap or below a replayed job's horizon, or the spec does not fit.
         """
+        before = self._version
         self._start(self._native.activated_at(step, spec_json(spec)))
+        if before in self._refreshed:
+            self._refreshed = {**self._refreshed, self._version: self._refreshed[before]}
+        return self._version
+
+    def refresh_at(self, step: int, source: Source) -> int:
+        """Replaces values of features, as ``Client.refresh_features`` does: batches from ``step`` on follow the latest sampler
+        over the new values, and so do later swaps; those before it stay what they are.
+
+        Args:
+            step: Global step.
+            source: The new values, one an example; columns left out keep theirs.
+
+        Returns:
+            The sampler's version, one more than the largest so far.
+
+        Raises:
+            InvalidArgument: The step lies before the last swap or below a replayed job's horizon; or the values are not those
+                of every example, or not finite.
+        """
+        latest = self._refreshed.get(self._version, self._dataset)
+        features, gradient_norm = latest.features, latest.gradient_norm
+        if isinstance(source, Mapping):
+            known = dict(latest.columns())
+            for name in source:
+                if name not in known:
+                    raise _native.InvalidArgument(f"column {name!r} is none of the dataset's: {', '.join(known)}")
+            source = {**known, **dict(columns(source))}
+        refreshed = read(source, features, gradient_norm)
+        self._start(self._native.refreshed_at(step, refreshed))
+        self._refreshed = {**self._refreshed, self._version: refreshed}
         return self._version
 
     def with_sampler(self, spec: Spec) -> Engine:
-        """Returns an engine of the same dataset and parameters that starts under another sampler; columns are shared."""
+        """Returns an engine of the same features, as they are now, and parameters that starts under another sampler; columns are
+        shared.
+        """
         engine = Engine.__new__(Engine)
-        job = (self._native.parameters, *_one_version(spec))
-        engine.__setstate__({"dataset": self._dataset, "batch_size": self._batch_size, "job": job})
+        log, horizon, specs, _ = _one_version(spec)
+        job = (self._native.parameters, log, horizon, specs)
+        dataset = self._refreshed.get(self._version, self._dataset)
+        engine.__setstate__({"dataset": dataset, "batch_size": self._batch_size, "refreshed": {}, "job": job})
         return engine
 
     @property
@@ -316,6 +374,8 @@ class Engine:
         return self._other
 
 
-def _one_version(spec: Spec) -> tuple[list[tuple[int, int]], int, dict[int, str]]:
-    """Returns log, horizon and specs of a job under one sampler."""
-    return [(0, VERSION_FIRST)], DECIDED, {VERSION_FIRST: spec_json(spec)}
+def _one_version(
+    spec: Spec,
+) -> tuple[list[tuple[int, int]], int, dict[int, str], dict[int, tuple[_native.EngineDataset, str | None]]]:
+    """Returns log, horizon, specs and refreshed features of a job under one sampler."""
+    return [(0, VERSION_FIRST)], DECIDED, {VERSION_FIRST: spec_json(spec)}, {}

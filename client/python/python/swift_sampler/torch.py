@@ -6,5 +6,6 @@ imported it: without torch this module can be imported, type-checked and used wi
 
 from swift_sampler.batch_sampler import BatchSampler, IndexKind
 from swift_sampler.crop_sampler import Crop, CropSampler
+from swift_sampler.weighted import Weighted, WeightedIndex, WeightedIndices
 
-__all__ = ["BatchSampler", "Crop", "CropSampler", "IndexKind"]
+__all__ = ["BatchSampler", "Crop", "CropSampler", "IndexKind", "Weighted", "WeightedIndex", "WeightedIndices"]
