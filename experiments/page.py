@@ -1,6 +1,6 @@
 """EXPERIMENTS.md: every table with the paper's figures beside ours."""
 
-from experiments import curves, declaration, serving
+from experiments import curves, declaration, loss_curves, serving
 from experiments.declaration import Table
 from experiments.store import FULL, RESULTS, Store
 from experiments.values import Cell, cell, paired_difference
@@ -80,6 +80,7 @@ def section(table: Table, store: Store | None = None, suffix: str = "") -> str:
     lines += ["", *table.remarks, ""]
     if table.value == "best_objective" and (drawn := curves.draw(table, store, curves.FOLDER / f"{store.path.stem}.svg")):
         lines += [f"![{table.title}](experiments/results/{drawn.name})", ""]
+    lines += loss_curves.lines(table, store)
     for run in table.runs():
         for picture in run.pictures if store.get(run) else ():
             lines += [f"![{run.row}, seed {run.seed}](experiments/results/{store.picture(picture).name})", ""]

@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from processes import Samplerd, Stopwatch, binary, run as call  # noqa: E402
 
-DATA = {"fashion-mnist": "setup-data", "digits": "setup-digits", "text": "setup-text"}
+DATA = {"fashion-mnist": "setup-data", "digits": "setup-digits", "canvas": "setup-canvas", "text": "setup-text"}
 """Scripts that print where data is; anything else is a folder of the user's."""
 
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from experiments import curves, declaration, page, running, serving
+from experiments import curves, declaration, loss_curves, page, running, serving
 from experiments.declaration import DeclarationError, parse
 from experiments.store import Store
 from experiments.values import cell, paired_difference
@@ -177,6 +177,27 @@ def test_results_at_the_papers_size_are_of_the_data_they_name(tmp_path, monkeypa
     (shown,) = page.full_sections()
     assert "at the paper's size on cifar-100" in shown and "resnet18" in " ".join(other.options)
     assert f"3 of {len(other.runs())} runs" in shown
+
+
+def test_the_loss_curves_of_a_figure_are_a_line_a_seed_and_their_mean(tmp_path, monkeypatch):
+    monkeypatch.setattr(curves, "FOLDER", tmp_path)
+    table, store = small(columns={"best": []}, rows={"found": {"search": []}}, baseline=None, figures={}), Store("small", tmp_path)
+    assert loss_curves.panels(table, store) == {}
+    for run in table.runs():
+        curve = [2.0, 1.0, 0.0, run.seed]
+        store.put(run, {"report": {"winner": {"by_percentile": {"loss": curve}}}, "commit": "c", "machine": "m"})
+    assert loss_curves.panels(table, store) == {"found": [[2.0, 1.0, 0.0, 0], [2.0, 1.0, 0.0, 1]]}
+    drawn = loss_curves.svg(loss_curves.panels(table, store))
+    lines = re.findall(r'<polyline .*points="([^"]*)"', drawn)
+    heights = [[float(point.split(",")[1]) for point in line.split()] for line in lines]
+    assert len(lines) == 3 and heights[2][3] == pytest.approx((heights[0][3] + heights[1][3]) / 2, abs=0.1)
+    assert heights[0][0] < heights[0][1] < heights[0][2], "more probable is higher"
+    assert loss_curves.lines(table, store) == [], "of the tables that are to show it"
+    figure = declaration.load("figure2")
+    for run in figure.runs():
+        store.put(run, {"report": {"winner": {"by_percentile": {"loss": [1.0] * 40}}}, "commit": "c", "machine": "m"})
+    assert loss_curves.lines(figure, store)[0].endswith("experiments/results/small-loss.svg)")
+    assert (tmp_path / "small-loss.svg").read_text().count("<polyline") == 6
 
 
 def test_every_declared_table_can_be_read_and_its_paper_figures_have_cells():
