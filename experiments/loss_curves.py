@@ -36,7 +36,9 @@ def panels(table: Table, store: Store) -> Panels:
         result = store.get(run) if run.command == "search" else None
         curve = result and result["report"]["winner"].get("by_percentile", {}).get("loss")
         if curve:
-            heading = run.row if len(table.columns) == 1 else f"{run.row}, {run.column}"
+            # "test accuracy, Swift Sampler" is a row of what Swift Sampler found.
+            method = run.row.rpartition(", ")[2]
+            heading = method if len(table.columns) == 1 else f"{method}, {run.column}"
             found.setdefault(heading, []).append(curve)
     return found
 

@@ -48,6 +48,18 @@ fn label_noise_and_rows_are_those_of_the_image_for_each_of_its_crops() {
 }
 
 #[test]
+fn studies_of_before_have_no_crops_and_those_of_whole_images_say_nothing_of_them() {
+    let whole = DataConfig::new("images");
+    let stored = serde_json::to_value(&whole).unwrap();
+    assert!(stored.get("crops").is_none(), "{stored}");
+    assert_eq!(serde_json::from_value::<DataConfig>(stored).unwrap(), whole);
+    let cropped = DataConfig { crops: Some(CropConfig::new(2)), ..whole };
+    let stored = serde_json::to_value(&cropped).unwrap();
+    assert_eq!(stored["crops"], serde_json::json!({ "per_image": 2, "scale": [0.08, 1.0] }));
+    assert_eq!(serde_json::from_value::<DataConfig>(stored).unwrap(), cropped);
+}
+
+#[test]
 fn a_column_has_a_row_an_image_and_one_with_a_row_a_crop_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (target, split) = target_in(folder.path());

@@ -18,7 +18,8 @@ pub fn is_training_set_in(folder: &Path) -> bool {
 }
 
 /// Writes the training set, wrong labels included: `train` IDX files of grey images, else `train_x.npy` and `train_y.npy`.
-/// Example i is row i of the features, so that any other program can train on what the dataset's indices mean.
+/// Example i is row i of the features, so that any other program can train on what the dataset's indices mean; where crops are
+/// the examples, it is the image that their column `image` numbers i.
 ///
 /// # Errors
 ///
