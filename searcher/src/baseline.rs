@@ -1,14 +1,16 @@
 //! Networks trained from scratch under one fixed sampler and loss, without a daemon: what a found sampler is compared with.
 
+mod batches;
+
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use serde::Serialize;
-use swift_sampler::job::Shard;
 use swift_sampler::{Dataset, Engine, FeatureTable, JobParameters, Replacement, SamplerSpec};
 
+use self::batches::EngineBatches;
 use crate::error::SearcherError;
 use crate::policy::exact_labels;
 use crate::preparation::{TargetConfig, open_target, prepare};
@@ -18,7 +20,7 @@ use crate::report::{Evidence, Summary, shown};
 use crate::stop::Stop;
 use crate::target::{
     BatchSource, EpochReport, Loss, Measures, Metric, Places, RecipeOverrides, ShuffledEpochs, Start, Target,
-    TargetError, TrainingRun,
+    TrainingRun,
 };
 use crate::work_dir::WorkDir;
 
@@ -111,6 +113,14 @@ pub struct BaselineConfig {
     pub recipe: RecipeOverrides,
     /// Seeds the runs: run k has the seed of a search's k-th retraining, so that the two are paired.
     pub seed: u64,
+    /// Multiplies each loss by 1 / (n p), of n examples one that is drawn with probability p: importance sampling (Katharopoulos and
+    /// Fleuret 2018, Alain et al. 2015). The mean of a batch of independent draws then has the expectation of the mean over all
+    /// examples, and the sampler only changes its variance. Weights are not divided by their sum in a batch, which would bias
+    /// that mean; by gradient norms they make every example's gradient equally long, so none need be bounded.
+    pub correction: bool,
+    /// Computes the features anew by the network as it is, every so many epochs, and goes on with the sampler over them; `None`: the
+    /// start network's features are kept.
+    pub refresh_epochs: Option<u32>,
     /// How many networks.
     pub runs: u32,
     /// Folder for the start network and its features, where the sampler needs them.
@@ -129,6 +139,12 @@ pub struct BaselineReport {
     pub sampler: &'static str,
     /// What the networks descended on.
     pub loss: &'static str,
+    /// Whether losses were multiplied by 1 / (n p).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub correction: bool,
+    /// After how many epochs features were computed anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh_epochs: Option<u32>,
     /// Seeds data, start network and runs.
     pub seed: u64,
     /// Epochs a run.
@@ -140,7 +156,7 @@ pub struct BaselineReport {
     pub measures: Measures<Summary>,
     /// Accuracy on the validation set after the last epoch.
     pub validation_accuracy: Option<Summary>,
-    /// Probability that a draw has a wrong label, where that is known and the sampler is not uniform.
+    /// Probability that a draw has a wrong label, where that is known and the sampler is not uniform; before any refresh.
     pub noisy_mass: Option<f64>,
     /// Time of training, with its validation, a run in seconds.
     pub seconds: Option<Summary>,
@@ -219,6 +235,8 @@ pub fn run(config: &BaselineConfig, stop: &Stop, progress: &mut Progress) -> Res
         metric: config.target.metric(),
         sampler: config.sampler.name(),
         loss: config.loss.name(),
+        correction: config.correction,
+        refresh_epochs: config.refresh_epochs,
         seed: config.seed,
         epochs: config.epochs,
         test_accuracy: Summary::of(tested),
@@ -258,6 +276,7 @@ fn shuffled(config: &BaselineConfig, examples: usize, seed: u64) -> Result<Shuff
 
 /// A sampler over the features of a start network.
 struct Drawn {
+    evidence: Evidence,
     engine: Engine,
     noisy_mass: Option<f64>,
 }
@@ -275,31 +294,14 @@ impl Drawn {
             .map_err(|error| SearcherError::Data(error.to_string()))?;
         let noisy_mass =
             engine.sampler(engine.log().changes()[0].version).and_then(|sampler| evidence.noisy_mass(sampler));
-        Ok(Self { engine, noisy_mass })
+        Ok(Self { evidence, engine, noisy_mass })
     }
 
-    fn batches(&self, config: &BaselineConfig, seed: u64) -> Result<EngineBatches, SearcherError> {
+    fn batches<'a>(&'a self, config: &'a BaselineConfig, seed: u64) -> Result<EngineBatches<'a>, SearcherError> {
         let parameters = JobParameters { seed, replacement: config.draws, ..self.engine.parameters() };
         let engine =
             self.engine.with_parameters(parameters).map_err(|error| SearcherError::Config(error.to_string()))?;
-        Ok(EngineBatches { engine, step: 0 })
-    }
-}
-
-/// The batches of a job without a daemon, one step after another.
-struct EngineBatches {
-    engine: Engine,
-    step: u64,
-}
-
-impl BatchSource for EngineBatches {
-    fn next_batch(&mut self, indices: &mut Vec<u32>) -> Result<(), TargetError> {
-        let wrong = |reason: String| TargetError::Batches { reason };
-        let batch = self.engine.batch(self.step, Shard::WHOLE).map_err(|error| wrong(error.to_string()))?;
-        let rows = batch.indices.as_u32().ok_or_else(|| wrong("indices need 64 bits".to_owned()))?;
-        indices.clear();
-        indices.extend_from_slice(rows);
-        self.step += 1;
-        Ok(())
+        let weights = config.correction.then(Vec::new);
+        Ok(EngineBatches { engine, step: 0, weights, config, evidence: &self.evidence })
     }
 }

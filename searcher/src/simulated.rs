@@ -151,6 +151,10 @@ impl Target for SimulatedTarget {
             let (value, expected) = (run.loss.name().to_owned(), "the simulated target has no loss but cross-entropy");
             return Err(TargetError::InvalidRun { field: "loss", value, expected });
         }
+        if batches.weights().is_some() || (1..=run.epochs).any(|epoch| batches.wants_features(epoch)) {
+            let expected = "the simulated target has no network: losses cannot be weighed, nor features computed anew";
+            return Err(TargetError::InvalidRun { field: "target", value: "simulated".to_owned(), expected });
+        }
         let steps = self.wrong.len().div_ceil(run.batch_size.max(1) as usize);
         let (mut skill, mut memory) = match run.start {
             Start::Scratch => (0.0, 0.0),

@@ -49,6 +49,27 @@ pub trait BatchSource {
     ///
     /// [`TargetError::Batches`] when no batch can be had, [`TargetError::Interrupted`] when the source was told to stop.
     fn next_batch(&mut self, indices: &mut Vec<u32>) -> Result<(), TargetError>;
+
+    /// Returns what the losses of the last batch's examples are to be multiplied by, one weight an example; `None` from a source
+    /// whose examples all weigh 1. Before the first batch there is none to return, and it is empty.
+    fn weights(&self) -> Option<&[f32]> {
+        None
+    }
+
+    /// Tells whether this source is to be given the features of all examples, by the weights as they then are, before an epoch,
+    /// counted from 1.
+    fn wants_features(&self, _epoch: u32) -> bool {
+        false
+    }
+
+    /// Takes features: columns by name, one value an example. Called where [`Self::wants_features`], before the epoch's first batch.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError::Batches`] when they cannot be drawn by.
+    fn take_features(&mut self, _columns: Vec<(String, Vec<f64>)>) -> Result<(), TargetError> {
+        Err(TargetError::Batches { reason: "this source draws by no features".to_owned() })
+    }
 }
 
 /// The weights (and batch-norm buffers) a training run starts from.

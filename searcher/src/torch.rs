@@ -30,8 +30,8 @@ use tch::Device;
 use crate::data::{Split, pairs};
 use crate::randomness::seed_for;
 use crate::target::{
-    BatchSource, Checkpoint, EpochReport, Evaluation, Measures, Network, OtherClasses, Places, PrepareConfig, Recipe,
-    Start, Target, TargetError, TrainingOutcome, TrainingRun,
+    BatchSource, Checkpoint, EpochReport, Evaluation, Loss, Measures, Network, OtherClasses, Places, PrepareConfig,
+    Recipe, Start, Target, TargetError, TrainingOutcome, TrainingRun,
 };
 
 use evaluation::Scoring;
@@ -194,6 +194,11 @@ impl TorchTarget {
         self.scoring.0.score(model, &self.validation)
     }
 
+    /// The network's features of the training set.
+    fn features(&self, model: &Model) -> Result<FeatureColumns, TargetError> {
+        features_of(model, &self.train, self.classes, &FeatureRequest::from(&self.config), &mut |_done| Ok(()))
+    }
+
     /// What a run's loss may look at.
     fn surroundings(&self, run: &TrainingRun, recipe: &Recipe) -> Surroundings<'_> {
         let Self { train, wrong_labels, validation, .. } = self;
@@ -247,6 +252,11 @@ impl Target for TorchTarget {
         seed_dropout(run.seed);
         let recipe = run.recipe.apply(self.config.target.recipe());
         model.train_in(recipe.precision)?;
+        if batches.weights().is_some() && (run.loss != Loss::CrossEntropy || !recipe.mixing.is_none()) {
+            let (value, expected) =
+                (run.loss.name().to_owned(), "weighted examples need cross-entropy of images that are not mixed");
+            return Err(TargetError::InvalidRun { field: "loss", value, expected });
+        }
         let mut loss = losses::begin(run.loss, self.surroundings(run, &recipe))?;
         let plan = self.plan(run.epochs, run.batch_size, run.seed, recipe);
         let mut each = |_: &Model, report: &EpochReport| match on_epoch(report) {
@@ -256,7 +266,7 @@ impl Target for TorchTarget {
         let epochs = training::train(
             &model,
             &self.train,
-            &|model| self.validate(model),
+            training::Views { validate: &|model| self.validate(model), features: &|model| self.features(model) },
             &plan,
             batches,
             loss.as_mut(),

@@ -57,4 +57,11 @@ fn what_cannot_be_trained_is_refused() {
     assert!(refused(&["--loss", "focal"]).contains("loss is focal"), "the simulated target has no loss");
     assert!(refused(&["--sampler", "best"]).contains("uniform, exact-labels"));
     assert!(refused(&["--sampler", "trimmed", "--label-noise", "0"]).contains("--label-noise"));
+    let by_norm = |more: &[&str]| refused(&[&["--sampler", "gradient-norm"], more].concat());
+    assert!(refused(&["--correction"]).contains("--sampler gradient-norm or a file"));
+    assert!(by_norm(&["--correction", "--loss", "focal"]).contains("leave --loss out"));
+    assert!(refused(&["--refresh-features", "1"]).contains("trimmed, gradient-norm or a file"));
+    for option in [&["--correction"][..], &["--refresh-features", "2"]] {
+        assert!(by_norm(option).contains("no network"), "the simulated target has none");
+    }
 }

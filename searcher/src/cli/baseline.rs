@@ -28,6 +28,14 @@ pub struct TrainOptions {
     /// learning-to-reweight-last-layer or focal
     #[arg(long, default_value = Loss::CrossEntropy.name(), value_parser = |name: &str| name.parse::<Loss>())]
     loss: Loss,
+    /// Multiply each loss by 1 / (n p), of n examples one that is drawn with probability p: importance sampling, where the sampler
+    /// (gradient-norm or a file) changes the variance of steps and not their mean
+    #[arg(long)]
+    correction: bool,
+    /// Compute the features anew by the network that is trained, every so many epochs, and go on with the sampler (trimmed,
+    /// gradient-norm or a file) over them [default: the start network's are kept]
+    #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u32).range(1..))]
+    refresh_features: Option<u32>,
     /// Epochs [default: --start-epochs]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     epochs: Option<u32>,
@@ -50,18 +58,42 @@ impl TrainOptions {
     /// # Errors
     /// [`SearcherError::Config`] naming the option that is wrong.
     pub fn config(&self) -> Result<BaselineConfig, SearcherError> {
+        let sampler = sampler(&self.sampler)?;
+        self.check(&sampler)?;
         Ok(BaselineConfig {
             target: self.prepare.target()?,
-            sampler: sampler(&self.sampler)?,
+            sampler,
             draws: self.draws.replacement(),
             loss: self.loss,
             epochs: self.epochs.unwrap_or(self.prepare.training.start_epochs()),
             batch_size: self.prepare.training.batch_size(),
             recipe: self.prepare.training.recipe(),
             seed: self.prepare.seed,
+            correction: self.correction,
+            refresh_epochs: self.refresh_features,
             runs: self.runs,
             work_dir: self.prepare.work_dir(&self.prepare.default_study()?),
         })
+    }
+
+    /// Refuses options that do not go together.
+    fn check(&self, sampler: &FixedSampler) -> Result<(), SearcherError> {
+        let refused = |reason: &str| Err(SearcherError::Config(reason.to_owned()));
+        let by_features = matches!(sampler, FixedSampler::GradientNorm | FixedSampler::Spec(_));
+        if self.correction && !by_features {
+            return refused(
+                "--correction is for a sampler that draws every example: --sampler gradient-norm or a file",
+            );
+        }
+        if self.correction && self.loss != Loss::CrossEntropy {
+            return refused("--correction weighs the cross-entropy of each example: leave --loss out");
+        }
+        if self.refresh_features.is_some() && !by_features && *sampler != FixedSampler::Trimmed {
+            return refused(
+                "--refresh-features is for a sampler of features: --sampler trimmed, gradient-norm or a file",
+            );
+        }
+        Ok(())
     }
 }
 

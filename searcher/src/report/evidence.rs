@@ -19,7 +19,7 @@ use crate::target::Measures;
 const PLACES: f64 = 1e4;
 
 /// The dataset as it is at hand, for what a report says of samplers.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Evidence {
     pub(crate) dataset: Dataset,
     pub(crate) wrong_labels: Option<Vec<bool>>,
@@ -45,6 +45,26 @@ impl Evidence {
         let features = target.default_features().map(str::to_owned).to_vec();
         let dataset = Dataset::new(table, features, gradient_norm).map_err(|error| data(&error))?;
         Ok(Self { dataset, wrong_labels, background, start_epochs: preparation.start_epochs })
+    }
+
+    /// Returns the same examples with other values of some columns.
+    ///
+    /// # Errors
+    /// [`SearcherError::Data`] when a column is not there, or its values are not those of the examples.
+    pub(crate) fn with_values(&self, values: Vec<(String, Vec<f64>)>) -> Result<Self, SearcherError> {
+        let data = |error: &dyn std::fmt::Display| SearcherError::Data(error.to_string());
+        let (table, gradient_norm) = (self.dataset.table(), self.dataset.gradient_norm().map(str::to_owned));
+        let mut columns: Vec<(String, Vec<f64>)> =
+            table.columns().map(|(name, values)| (name.to_owned(), values.to_vec())).collect();
+        for (name, values) in values {
+            table.column(&name).map_err(|error| data(&error))?;
+            columns.retain(|(known, _)| *known != name);
+            columns.push((name, values));
+        }
+        let table = FeatureTable::new(columns).map_err(|error| data(&error))?;
+        let dataset = Dataset::new(table, self.dataset.features().to_vec(), gradient_norm);
+        let dataset = dataset.map_err(|error| data(&error))?;
+        Ok(Self { dataset, ..self.clone() })
     }
 
     /// Returns what describes samplers of these features to the surrogate.

@@ -31,6 +31,21 @@ pub(super) struct Moment {
     pub(super) progress: f64,
 }
 
+/// The examples of a batch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Drawn<'a> {
+    pub(super) indices: &'a [i64],
+    /// What their losses are multiplied by, if not by 1.
+    pub(super) weights: Option<&'a [f32]>,
+}
+
+impl Drawn<'_> {
+    /// Returns the weights as a tensor, f32, k.
+    pub(super) fn weights_on(&self, device: Device) -> Option<Tensor> {
+        self.weights.map(|weights| Tensor::from_slice(weights).to_device(device))
+    }
+}
+
 /// A network with what it is trained and validated on.
 pub(super) trait Lesson {
     /// Looks at the network before an epoch, `progress` of the run being done.
@@ -38,8 +53,11 @@ pub(super) trait Lesson {
         Ok(())
     }
 
-    /// Returns the loss of the examples at `indices`, one number that can be differentiated.
-    fn loss(&mut self, indices: &[i64], moment: Moment) -> Result<Tensor, TargetError>;
+    /// Returns the loss of the examples that are drawn, one number that can be differentiated.
+    fn loss(&mut self, drawn: Drawn<'_>, moment: Moment) -> Result<Tensor, TargetError>;
+
+    /// Returns the features of all examples under the network as it is, columns by name.
+    fn features(&self) -> Result<Vec<(String, Vec<f64>)>, TargetError>;
 
     /// Returns the network's score after an epoch.
     fn validate(&self) -> Result<f64, TargetError>;
@@ -78,6 +96,9 @@ impl Course<'_> {
         let (mut batch, mut indices, mut reports) = (Vec::new(), Vec::new(), Vec::new());
         for epoch in 1..=self.epochs {
             let started = Instant::now();
+            if batches.wants_features(epoch) {
+                batches.take_features(lesson.features()?)?;
+            }
             lesson.begin_epoch(f64::from(epoch - 1) / f64::from(self.epochs))?;
             let mut total = Tensor::zeros([], (Kind::Float, self.device));
             for step in 0..steps {
@@ -87,7 +108,13 @@ impl Course<'_> {
                 indices.extend(batch.iter().map(|&index| i64::from(index)));
                 let done = u64::from(epoch - 1) * steps + step;
                 optimizer.set_lr(self.recipe.learning_rate_at(done, in_all));
-                let loss = lesson.loss(&indices, Moment { step: done, progress: done as f64 / in_all as f64 })?;
+                let weights = batches.weights();
+                if weights.is_some_and(|weights| weights.len() != indices.len()) {
+                    let reason = format!("a batch of {} examples has another number of weights", indices.len());
+                    return Err(TargetError::Batches { reason });
+                }
+                let moment = Moment { step: done, progress: done as f64 / in_all as f64 };
+                let loss = lesson.loss(Drawn { indices: &indices, weights }, moment)?;
                 match self.recipe.clip_norm {
                     None => optimizer.backward_step(&loss),
                     Some(norm) => optimizer.backward_step_clip_norm(&loss, norm),

@@ -94,6 +94,11 @@ impl FeatureColumns {
         self.columns.get(&feature).map_or(&[], Vec::as_slice)
     }
 
+    /// Returns all of them by name.
+    pub(super) fn named(self) -> Vec<(String, Vec<f64>)> {
+        self.columns.into_iter().map(|(feature, values)| (feature.name().to_owned(), values)).collect()
+    }
+
     /// Puts a feature's values beside the others.
     pub(super) fn insert(&mut self, feature: Feature, values: Vec<f64>) {
         self.columns.insert(feature, values);

@@ -7,7 +7,7 @@ mod mentor;
 mod mentor_net;
 mod reweight;
 
-use tch::{Reduction, Tensor};
+use tch::{Kind, Reduction, Tensor};
 
 use super::augmentation::Partners;
 use super::images::DeviceImages;
@@ -23,6 +23,8 @@ pub(super) struct Batch {
     pub(super) images: Tensor,
     /// i64, k.
     pub(super) labels: Tensor,
+    /// f32, k: what each example's loss is multiplied by, if not by 1. Only cross-entropy sees such batches.
+    pub(super) weights: Option<Tensor>,
     /// What the images are mixed with, if they are. Only cross-entropy sees such batches.
     pub(super) partners: Option<Partners>,
     /// Share of the run's steps that are done, from 0 to below 1.
@@ -93,7 +95,13 @@ impl BatchLoss for MeanCrossEntropy {
         let logits = model.forward(&batch.images, true)?.logits;
         let logits = model.with_margin(logits, &batch.labels);
         let of = |labels: &Tensor| {
-            logits.cross_entropy_loss(labels, None::<&Tensor>, Reduction::Mean, NO_LABEL, self.label_smoothing)
+            let losses = |reduction| {
+                logits.cross_entropy_loss(labels, None::<&Tensor>, reduction, NO_LABEL, self.label_smoothing)
+            };
+            match &batch.weights {
+                None => losses(Reduction::Mean),
+                Some(weights) => (losses(Reduction::None) * weights).mean(Kind::Float),
+            }
         };
         // Cross-entropy is linear in what the labels are: that of mixed labels is the mix of each one's.
         Ok(match &batch.partners {

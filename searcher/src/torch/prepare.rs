@@ -96,8 +96,9 @@ fn train_start_network(
     let mut watched = Watched::new(config);
     let loss = &mut MeanCrossEntropy { label_smoothing: recipe.label_smoothing };
     let plan = target.plan(config.epochs, config.batch_size, config.seed, recipe);
-    let validate = |model: &Model| target.validate(model);
-    let epochs = training::train(&model, train, &validate, &plan, &mut batches, loss, &mut |model, report| {
+    let views =
+        training::Views { validate: &|model| target.validate(model), features: &|model| target.features(model) };
+    let epochs = training::train(&model, train, views, &plan, &mut batches, loss, &mut |model, report| {
         watched.look(model, target)?;
         if best.is_none_or(|best| report.validation_accuracy > best.validation_accuracy) {
             model.save(&work_dir.join(checkpoint_file(&config.target, Checkpoint::Best)))?;

@@ -3,7 +3,8 @@
 use tch::{Device, Tensor};
 
 use super::augmentation::{augment, erase, mix};
-use super::descent::{Course, Lesson, Moment};
+use super::descent::{Course, Drawn, Lesson, Moment};
+use super::features::FeatureColumns;
 use super::images::DeviceImages;
 use super::losses::{Batch, BatchLoss};
 use super::networks::Model;
@@ -51,12 +52,21 @@ impl Plan {
     }
 }
 
-/// Trains `model` on `loss` with fresh momentum; `validate` scores it after each epoch, which `on_epoch` then sees, and may end
+/// What is asked of a network between its epochs.
+#[derive(Clone, Copy)]
+pub(super) struct Views<'a> {
+    /// Its score on the validation set.
+    pub(super) validate: &'a dyn Fn(&Model) -> Result<f64, TargetError>,
+    /// Its features of the training set, where batches are drawn by them.
+    pub(super) features: &'a dyn Fn(&Model) -> Result<FeatureColumns, TargetError>,
+}
+
+/// Trains `model` on `loss` with fresh momentum; it is validated after each epoch, which `on_epoch` then sees, and may end
 /// the run with an error.
 pub(super) fn train(
     model: &Model,
     train: &DeviceImages,
-    validate: &dyn Fn(&Model) -> Result<f64, TargetError>,
+    views: Views<'_>,
     plan: &Plan,
     batches: &mut dyn BatchSource,
     loss: &mut dyn BatchLoss,
@@ -66,7 +76,7 @@ pub(super) fn train(
     course.check()?;
     plan.check_changes(model, train)?;
     let mut optimizer = optimizer(model, &plan.recipe)?;
-    let mut lesson = ImageLesson { model, train, validate, plan, loss };
+    let mut lesson = ImageLesson { model, train, views, plan, loss };
     course.run(&mut optimizer, batches, &mut lesson, &mut |report| on_epoch(model, report))
 }
 
@@ -74,7 +84,7 @@ pub(super) fn train(
 struct ImageLesson<'a> {
     model: &'a Model,
     train: &'a DeviceImages,
-    validate: &'a dyn Fn(&Model) -> Result<f64, TargetError>,
+    views: Views<'a>,
     plan: &'a Plan,
     loss: &'a mut dyn BatchLoss,
 }
@@ -84,19 +94,24 @@ impl Lesson for ImageLesson<'_> {
         self.loss.begin_epoch(self.model, progress)
     }
 
-    fn loss(&mut self, indices: &[i64], Moment { step, progress }: Moment) -> Result<Tensor, TargetError> {
+    fn loss(&mut self, drawn: Drawn<'_>, Moment { step, progress }: Moment) -> Result<Tensor, TargetError> {
         let &Plan { augmentation, seed, ref recipe, .. } = self.plan;
         let change = |images| augment(images, augmentation, &self.train.mean_colour(), seed, step);
-        let (mut images, labels) = self.train.gather_changed(indices, change);
+        let (mut images, labels) = self.train.gather_changed(drawn.indices, change);
         if augmentation.erases() {
             images = erase(&images, seed, step);
         }
         let (images, partners) = mix(images, &labels, recipe.mixing, seed, step);
-        self.loss.of(self.model, &Batch { images, labels, partners, progress })
+        let weights = drawn.weights_on(images.device());
+        self.loss.of(self.model, &Batch { images, labels, weights, partners, progress })
+    }
+
+    fn features(&self) -> Result<Vec<(String, Vec<f64>)>, TargetError> {
+        Ok((self.views.features)(self.model)?.named())
     }
 
     fn validate(&self) -> Result<f64, TargetError> {
-        (self.validate)(self.model)
+        (self.views.validate)(self.model)
     }
 }
 

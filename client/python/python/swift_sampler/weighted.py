@@ -35,7 +35,7 @@ class Weighted:
 
     Importance sampling: with examples drawn independently, each with its probability p_i, the mean over a batch of
     w_i * loss_i with w_i = 1 / (n p_i) has the expectation of the plain mean of losses over all examples that can be drawn,
-    divided by n (Katharopoulos and Fleuret 2018, Alain et al. 2016). So has its gradient: what is drawn more often counts
+    divided by n (Katharopoulos and Fleuret 2018, Alain et al. 2015). So has its gradient: what is drawn more often counts
     less, and only the variance changes. Weights are not divided by their sum in a batch, which would bias the mean. An
     example of probability 0 is never drawn and so is missing from it: give every example some probability. In mode
     ``stratified`` the same holds, with less variance; in ``distinct`` it does not, as an epoch's later draws are of what is

@@ -68,10 +68,22 @@ impl SequenceFeatures {
         Self { loss: scaled(&self.loss), gradient_norm: scaled(&self.gradient_norm) }
     }
 
+    /// Returns the columns that depend on the network by name: `loss`, `perplexity`, which is exp of the loss, and `grad_norm`.
+    pub(super) fn named(self) -> Vec<(String, Vec<f64>)> {
+        let perplexity = self.perplexity();
+        [("loss", self.loss), ("perplexity", perplexity), ("grad_norm", self.gradient_norm)]
+            .map(|(name, values)| (name.to_owned(), values))
+            .into()
+    }
+
+    fn perplexity(&self) -> Vec<f64> {
+        self.loss.iter().map(|loss| loss.exp()).collect()
+    }
+
     /// Writes the columns `word_frequency`, `loss`, `perplexity`, which is exp of the loss, and `grad_norm` as a Parquet file, at once
     /// or not at all.
     pub(super) fn write(&self, path: &Path, word_frequencies: &[f64]) -> Result<(), TargetError> {
-        let perplexity: Vec<f64> = self.loss.iter().map(|loss| loss.exp()).collect();
+        let perplexity = self.perplexity();
         let columns: [(&str, &[f64]); 4] = [
             ("word_frequency", word_frequencies),
             ("loss", &self.loss),

@@ -2,10 +2,11 @@
 
 use tch::{Kind, Reduction, Tensor, no_grad};
 
+use super::features::features_of;
 use super::gpt::Gpt;
 use super::token_batches::DeviceSequences;
 use crate::target::{BatchSource, EpochReport, Precision, Recipe, TargetError};
-use crate::torch::descent::{Course, Lesson, Moment};
+use crate::torch::descent::{Course, Drawn, Lesson, Moment};
 use crate::torch::layers::Pass;
 use crate::torch::optimizer::optimizer_of;
 
@@ -56,12 +57,23 @@ struct TextLesson<'a> {
 }
 
 impl Lesson for TextLesson<'_> {
-    fn loss(&mut self, indices: &[i64], _: Moment) -> Result<Tensor, TargetError> {
+    fn loss(&mut self, drawn: Drawn<'_>, _: Moment) -> Result<Tensor, TargetError> {
         let Self { model, pass, .. } = *self;
-        let (inputs, next) = self.train.gather(indices);
+        let (inputs, next) = self.train.gather(drawn.indices);
+        let size = next.size();
         let logits = model.logits_of(&model.hidden(&inputs, pass), pass).flatten(0, 1);
         let next = next.flatten(0, 1);
-        Ok(logits.cross_entropy_loss(&next, None::<&Tensor>, Reduction::Mean, -100, self.label_smoothing))
+        let losses =
+            |reduction| logits.cross_entropy_loss(&next, None::<&Tensor>, reduction, -100, self.label_smoothing);
+        Ok(match drawn.weights_on(logits.device()) {
+            None => losses(Reduction::Mean),
+            // All tokens of a sequence weigh what it weighs.
+            Some(weights) => (losses(Reduction::None).reshape(size) * weights.unsqueeze(1)).mean(Kind::Float),
+        })
+    }
+
+    fn features(&self) -> Result<Vec<(String, Vec<f64>)>, TargetError> {
+        Ok(features_of(self.model, self.train, &mut |_done| Ok(()))?.named())
     }
 
     fn validate(&self) -> Result<f64, TargetError> {

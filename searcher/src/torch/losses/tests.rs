@@ -13,7 +13,7 @@ fn setup(architecture: Architecture) -> (Model, DeviceImages, Batch) {
     let on_device = DeviceImages::new(&images, InputScale::Standardised, Device::Cpu);
     let model = Model::new(architecture, images.shape, CLASSES.into(), 7, Device::Cpu);
     let (images, labels) = on_device.range(0, 16);
-    (model, on_device, Batch { images, labels, partners: None, progress: 0.5 })
+    (model, on_device, Batch { images, labels, weights: None, partners: None, progress: 0.5 })
 }
 
 fn surroundings<'a>(images: &'a DeviceImages, wrong_labels: &'a [bool]) -> Surroundings<'a> {
@@ -102,9 +102,40 @@ fn losses_are_their_formulas_of_the_predictions() {
     let smoothed = MeanCrossEntropy { label_smoothing: 0.1 }.of(&model, &batch).unwrap().double_value(&[]);
     let uniform = |q: &[f64]| q.iter().map(|q| q.ln()).sum::<f64>() / q.len() as f64;
     assert_close(smoothed, mean(&|q, y| -0.9 * q[y].ln() - 0.1 * uniform(q)), 1e-5);
-    let early = Batch { progress: 0.05, images: batch.images.copy(), labels: batch.labels.copy(), partners: None };
+    let early = Batch {
+        progress: 0.05,
+        images: batch.images.copy(),
+        labels: batch.labels.copy(),
+        weights: None,
+        partners: None,
+    };
     for warming_up in [Loss::ReedSoft, Loss::ReedHard] {
         assert_close(value(warming_up, &model, &images, &early), mean(&|q, y| -q[y].ln()), 1e-5);
+    }
+}
+
+#[test]
+fn weighted_cross_entropy_is_the_mean_of_each_example_s_loss_times_its_weight() {
+    let (model, _, batch) = setup(Architecture::Mlp);
+    let weights: Vec<f32> = (0..16u8).map(|position| 0.25 * f32::from(position)).collect();
+    let weighted = Batch {
+        weights: Some(Tensor::from_slice(&weights)),
+        images: batch.images.copy(),
+        labels: batch.labels.copy(),
+        ..batch
+    };
+    for label_smoothing in [0.0, 0.1] {
+        let mut loss = MeanCrossEntropy { label_smoothing };
+        let alone = |position: i64| {
+            let of = |tensor: &Tensor| tensor.narrow(0, position, 1);
+            let (images, labels) = (of(&weighted.images), of(&weighted.labels));
+            Batch { images, labels, weights: None, partners: None, progress: 0.5 }
+        };
+        let each = weights.iter().zip(0..).map(|(weight, position)| {
+            f64::from(*weight) * loss.of(&model, &alone(position)).unwrap().double_value(&[])
+        });
+        let expected = each.sum::<f64>() / 16.0;
+        assert_close(loss.of(&model, &weighted).unwrap().double_value(&[]), expected, 1e-5);
     }
 }
 
@@ -192,8 +223,11 @@ fn accuracy_under(loss: Loss) -> f64 {
     };
     let mut loss = begin(loss, around).unwrap();
     let mut batches = ShuffledEpochs::new(600, 32, 1);
-    let validate = |model: &Model| classification::accuracy(model, &validation);
-    training::train(&model, &train, &validate, &plan, &mut batches, loss.as_mut(), &mut |_, _| Ok(())).unwrap();
+    let views = training::Views {
+        validate: &|model| classification::accuracy(model, &validation),
+        features: &|_model| panic!("no batch is drawn by features"),
+    };
+    training::train(&model, &train, views, &plan, &mut batches, loss.as_mut(), &mut |_, _| Ok(())).unwrap();
     classification::accuracy(&model, &test).unwrap()
 }
 
