@@ -25,6 +25,15 @@ impl Values {
         self.len() == 0
     }
 
+    /// Returns how many bytes the values take.
+    #[must_use]
+    pub const fn size_of(&self) -> usize {
+        match self {
+            Self::Bytes(values) => values.len(),
+            Self::Floats(values) => size_of::<f32>() * values.len(),
+        }
+    }
+
     /// Returns the bytes, if these are bytes.
     #[must_use]
     pub fn bytes(&self) -> Option<&[u8]> {

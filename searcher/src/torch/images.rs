@@ -11,17 +11,19 @@ use crate::target::{InputScale, TargetError};
 const STANDARD_DEVIATION_FLOOR: f64 = 1e-6;
 /// Largest value of a pixel.
 const PIXEL_MAX: f64 = 255.0;
+/// Bytes of pixels that a device holds of a set; those of larger ones stay in the host's memory, and batches are copied.
+const DEVICE_BYTES_MAX: usize = 8 << 30;
 
 /// A set of labelled images as tensors, or of crops that are cut out of them batch by batch.
 #[derive(Debug)]
 pub struct DeviceImages {
     /// Of what the network sees.
     shape: ImageShape,
-    /// u8 or f32, n × channels × height × width.
+    /// u8 or f32, n × channels × height × width; on the device, or on the host where they are too many.
     pixels: Tensor,
     /// What the network sees of the images, where that is not the images themselves.
     crops: Option<Vec<Crop>>,
-    /// i64, n; of crops, one each.
+    /// i64, n; of crops, one each. On the device.
     labels: Tensor,
     /// Mean and standard deviation of each channel, of pixels scaled to 0..=1: f32, 1 × channels × 1 × 1.
     normalisation: Option<(Tensor, Tensor)>,
@@ -50,7 +52,7 @@ impl DeviceImages {
     pub fn like(images: &LabelledImages, other: &Self) -> Self {
         let normalisation =
             other.normalisation.as_ref().map(|(mean, deviation)| (mean.shallow_clone(), deviation.shallow_clone()));
-        let copied = Self::scaled(images, normalisation, other.pixels.device());
+        let copied = Self::scaled(images, normalisation, other.device());
         if other.crops.is_none() || images.shape == other.shape {
             return copied;
         }
@@ -72,7 +74,7 @@ impl DeviceImages {
             Values::Bytes(pixels) => Tensor::from_data_size(pixels, &size, Kind::Uint8),
             Values::Floats(values) => Tensor::from_slice(values).reshape(size),
         }
-        .to_device(device);
+        .to_device(keeper(images.pixels.size_of(), device));
         let labels: Vec<i64> = images.labels.iter().map(|&label| i64::from(label)).collect();
         let labels = Tensor::from_slice(&labels).to_device(device);
         Self { shape: images.shape, pixels, crops: None, labels, normalisation, len: images.len() }
@@ -126,7 +128,7 @@ impl DeviceImages {
     }
 
     pub(super) fn device(&self) -> Device {
-        self.pixels.device()
+        self.labels.device()
     }
 
     /// Returns the normalised images (f32, k × channels × height × width) and labels (i64, k) at `indices`, all of
@@ -137,14 +139,14 @@ impl DeviceImages {
 
     /// As [`Self::gather`], with images that `change` has changed before they are normalised, while bytes lie in 0..=1.
     pub(super) fn gather_changed(&self, indices: &[i64], change: impl FnOnce(Tensor) -> Tensor) -> (Tensor, Tensor) {
-        let positions = Tensor::from_slice(indices).to_device(self.pixels.device());
         let images = match &self.crops {
-            None => self.floats(&self.pixels.index_select(0, &positions)),
+            None => self.floats_at(indices),
             Some(crops) => {
                 self.cut(indices.iter().map(|&index| crops[usize::try_from(index).expect("it is below the length")]))
             }
         };
         let images = change(images);
+        let positions = Tensor::from_slice(indices).to_device(self.device());
         (self.normalise(images), self.labels.index_select(0, &positions))
     }
 
@@ -164,9 +166,7 @@ impl DeviceImages {
             images.push(i64::from(crop.image));
             parts.push(crop.into());
         }
-        let images = Tensor::from_slice(&images).to_device(self.device());
-        let whole = self.floats(&self.pixels.index_select(0, &images));
-        cut(&whole, &parts, (to_i64(self.shape.height), to_i64(self.shape.width)))
+        cut(&self.floats_at(&images), &parts, (to_i64(self.shape.height), to_i64(self.shape.width)))
     }
 
     /// Tells whether pixels are bytes, and not the data's own floats.
@@ -174,9 +174,15 @@ impl DeviceImages {
         self.pixels.kind() == Kind::Uint8
     }
 
-    /// A copy, since what follows works in place.
+    /// The images at these positions.
+    fn floats_at(&self, positions: &[i64]) -> Tensor {
+        let positions = Tensor::from_slice(positions).to_device(self.pixels.device());
+        self.floats(&self.pixels.index_select(0, &positions))
+    }
+
+    /// A copy on the device, since what follows works in place.
     fn floats(&self, pixels: &Tensor) -> Tensor {
-        let mut floats = pixels.totype(Kind::Float).copy();
+        let mut floats = pixels.to_device(self.device()).totype(Kind::Float).copy();
         if self.are_bytes() {
             floats /= PIXEL_MAX;
         }
@@ -190,6 +196,11 @@ impl DeviceImages {
         }
         floats
     }
+}
+
+/// Where the pixels of a set are kept that is trained on at `device`.
+fn keeper(bytes: usize, device: Device) -> Device {
+    if bytes > DEVICE_BYTES_MAX { Device::Cpu } else { device }
 }
 
 /// Mean and standard deviation of each channel; of bytes exactly, from integer sums.

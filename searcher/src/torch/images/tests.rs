@@ -74,3 +74,14 @@ fn images_held_out_are_whole_and_of_the_size_of_the_crops() {
     let difference = (half.range(0, 10).0 - expected).abs().max().double_value(&[]);
     assert!(difference < 1e-5, "{difference}");
 }
+
+#[test]
+fn pixels_of_imagenet_stay_on_the_host_and_those_of_cifar_do_not() {
+    let gpu = Device::Cuda(1);
+    assert_eq!(keeper(1_281_167 * 3 * 256 * 256, gpu), Device::Cpu);
+    assert_eq!(keeper(50_000 * 3 * 32 * 32, gpu), gpu);
+    assert_eq!(keeper(usize::MAX, Device::Cpu), Device::Cpu);
+    let images = blobs(3, 2, 1);
+    assert_eq!(images.pixels.size_of(), 3 * SIDE * SIDE);
+    assert_eq!(Values::Floats(vec![0.0; 5]).size_of(), 20);
+}
