@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import declaration, running
+from experiments import declaration, page, running
 from experiments.declaration import DeclarationError, Run, Table
+from experiments.store import Store
 
 SEARCHER = Path(os.environ.get("SWIFTSAMPLER_BIN_DIR", declaration.FOLDER.parent / "target" / "debug")) / "searcher"
 GENERATOR = np.random.default_rng(0)
@@ -136,3 +137,10 @@ def test_a_run_at_the_papers_size_trains(data, tmp_path):
     trained = command(run, data["cifar"], "--epochs", "1", "--work-dir", str(tmp_path), "--output", "json")
     assert trained.returncode == 0, trained.stderr
     assert 0.0 <= json.loads(trained.stdout)["test_accuracy"]["mean"] <= 1.0
+
+
+def test_the_papers_figures_stand_beside_runs_of_their_own(tmp_path):
+    for table in tables():
+        for row, figures in table.figures.items():
+            assert set(figures) <= set(table.row(row).columns), f"{table.name}: {row}"
+        assert f"0 of {len(table.runs())} runs" in page.section(table, Store("none", tmp_path))
