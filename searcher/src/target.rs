@@ -39,7 +39,9 @@ pub use paper_recipe::PaperRecipe;
 pub use places::Places;
 pub use recipe::{Optimizer, Precision, Recipe, RecipeOverrides, Schedule};
 pub use shuffled::ShuffledEpochs;
-pub(crate) use shuffled::{below, shuffle, shuffle_by};
+#[cfg(feature = "torch")]
+pub(crate) use shuffled::shuffle_by;
+pub(crate) use shuffled::{below, shuffle};
 
 /// Where a training run's batches come from: positions in the training set.
 pub trait BatchSource {
