@@ -9,6 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use prometheus::{Encoder, TextEncoder};
+use swift_sampler::job::VersionChange;
 use tokio::net::TcpListener;
 
 use crate::app::ServeError;
@@ -92,8 +93,14 @@ fn render(daemon: &Daemon) -> Result<String, Error> {
     }
     let mut jobs = String::new();
     for job in daemon.registry.jobs()? {
-        let changes = job.log.changes().iter();
-        let log: Vec<_> = changes.map(|change| format!("{} from step {}", change.version, change.from_step)).collect();
+        let revisions = daemon.registry.revisions_of(&job)?;
+        let shown = |change: &VersionChange| match revisions.get(&change.version) {
+            None => format!("{} from step {}", change.version, change.from_step),
+            Some(revision) => {
+                format!("{} (features revision {revision}) from step {}", change.version, change.from_step)
+            }
+        };
+        let log: Vec<_> = job.log.changes().iter().map(shown).collect();
         let horizon = match job.log.horizon() {
             u64::MAX => "all".to_owned(),
             horizon => horizon.to_string(),

@@ -56,7 +56,11 @@ async fn an_activation_is_taken_up_at_the_horizon() {
         assert_eq!(batch.version, if batch.step < horizon { 1 } else { 2 }, "at step {}", batch.step);
     }
     let log = server.control().get_job(get_job).await.unwrap().into_inner().log;
-    let expected = [(0, 1), (horizon, 2)].map(|(from_step, version)| v1::VersionChange { from_step, version });
+    let expected = [(0, 1), (horizon, 2)].map(|(from_step, version)| v1::VersionChange {
+        from_step,
+        version,
+        features_revision: 1,
+    });
     assert_eq!(log, expected);
     server.stopped().await;
 }

@@ -140,6 +140,13 @@ fn ranks_take_new_values_up_at_the_same_step_and_a_restart_and_an_engine_repeat_
     assert_eq!((&shown["features_revision"], &shown["kept_revisions"]), (&4.into(), &serde_json::json!([1, 2, 3, 4])));
     assert_eq!(daemon.metric("swiftsampler_features_revision"), Some(4.0));
 
+    let shown = ctl.one(&["job", "show", "load"]);
+    let log = shown["log"].as_array().unwrap();
+    for change in log {
+        assert_eq!(change["version"].as_u64().unwrap(), change["features_revision"].as_u64().unwrap() + 1, "{shown}");
+    }
+    assert_eq!(log.len(), 4, "{shown}");
+
     // What was served is served again after kill -9, and by an engine that has the revisions' values.
     let served: Vec<Vec<Vec<Batch>>> = modes
         .iter()

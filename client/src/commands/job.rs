@@ -62,11 +62,27 @@ struct Shown {
 struct Change {
     from_step: u64,
     version: u64,
+    features_revision: u64,
+}
+
+impl Change {
+    fn text(&self) -> String {
+        let over = match self.features_revision {
+            1 => String::new(),
+            revision => format!(" (features revision {revision})"),
+        };
+        format!("{} from {}{over}", self.version, self.from_step)
+    }
 }
 
 impl From<proto::Job> for Shown {
     fn from(job: proto::Job) -> Self {
-        let change = |change: &proto::VersionChange| Change { from_step: change.from_step, version: change.version };
+        let change = |change: &proto::VersionChange| Change {
+            from_step: change.from_step,
+            version: change.version,
+            // A daemon of before there were revisions says nothing of them.
+            features_revision: change.features_revision.max(1),
+        };
         Self {
             mode: match job.mode() {
                 proto::ReplacementMode::Unspecified | proto::ReplacementMode::Independent => "independent",
@@ -96,8 +112,7 @@ impl Row for Shown {
         &["name", "dataset", "seed", "batch size", "epoch draws", "mode", "follow", "horizon", "versions"];
 
     fn cells(&self) -> Vec<String> {
-        let log: Vec<String> =
-            self.log.iter().map(|change| format!("{} from {}", change.version, change.from_step)).collect();
+        let log: Vec<String> = self.log.iter().map(Change::text).collect();
         vec![
             self.name.clone(),
             self.dataset.clone(),

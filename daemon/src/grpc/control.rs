@@ -14,7 +14,7 @@ use crate::connections::ConnectionInfo;
 use crate::daemon::{Daemon, FETCH_WAIT_MAX};
 use crate::error::Error;
 use crate::loaded::LoadError;
-use crate::registry::{ActiveRecord, FIRST_REVISION, OriginRecord, SamplerFigures, SamplerRecord};
+use crate::registry::{ActiveRecord, FIRST_REVISION, JobRecord, OriginRecord, SamplerFigures, SamplerRecord};
 
 /// Serves `swiftsampler.v1.Control`.
 #[derive(Debug)]
@@ -188,7 +188,8 @@ impl Control for ControlService {
         _request: Request<v1::ListJobsRequest>,
     ) -> Result<Response<v1::ListJobsResponse>, Status> {
         self.with(|daemon| {
-            let jobs = daemon.registry.jobs()?.into_iter().map(convert::job).collect();
+            let job = |record| shown_job(daemon, record);
+            let jobs = daemon.registry.jobs()?.into_iter().map(job).collect::<Result<_, _>>()?;
             Ok::<_, Error>(v1::ListJobsResponse { jobs })
         })
         .await
@@ -196,7 +197,7 @@ impl Control for ControlService {
 
     async fn get_job(&self, request: Request<v1::GetJobRequest>) -> Result<Response<v1::Job>, Status> {
         let name = request.into_inner().name;
-        self.with(move |daemon| daemon.registry.job(&name).map(convert::job)).await
+        self.with(move |daemon| shown_job(daemon, daemon.registry.job(&name)?)).await
     }
 
     async fn remove_job(
@@ -230,6 +231,12 @@ impl Control for ControlService {
             swaps: metrics.swaps.get(),
         }))
     }
+}
+
+/// Blocks.
+pub(super) fn shown_job(daemon: &Daemon, record: JobRecord) -> Result<v1::Job, Error> {
+    let revisions = daemon.registry.revisions_of(&record)?;
+    Ok(convert::job(record, &revisions))
 }
 
 fn put_sampler(daemon: &Daemon, dataset: &str, spec_json: &str, origin: &OriginRecord) -> Result<v1::Sampler, Error> {

@@ -1,7 +1,9 @@
 //! Between messages and records.
 
+use std::collections::BTreeMap;
+
 use swift_sampler::Replacement;
-use swift_sampler::job::{Follow, Shard};
+use swift_sampler::job::{Follow, Shard, VersionChange};
 use swift_sampler_proto::v1;
 use swift_sampler_proto::v1::follow_policy::Policy;
 
@@ -85,15 +87,20 @@ pub(super) fn active(dataset: String, record: &ActiveRecord) -> v1::ActiveSample
     }
 }
 
-pub(super) fn job(record: JobRecord) -> v1::Job {
+/// `revisions` are those of the features, by version, where they are not the import.
+pub(super) fn job(record: JobRecord, revisions: &BTreeMap<u64, u64>) -> v1::Job {
     let policy = match record.follow {
         Follow::Step => Policy::Step(true),
         Follow::Epoch => Policy::Epoch(true),
         Follow::Pinned(version) => Policy::Pinned(version),
     };
-    let log = record.log.changes().iter();
+    let change = |change: &VersionChange| v1::VersionChange {
+        from_step: change.from_step,
+        version: change.version,
+        features_revision: revisions.get(&change.version).copied().unwrap_or(FIRST_REVISION),
+    };
     v1::Job {
-        log: log.map(|change| v1::VersionChange { from_step: change.from_step, version: change.version }).collect(),
+        log: record.log.changes().iter().map(change).collect(),
         horizon: record.log.horizon(),
         name: record.name,
         dataset: record.dataset,

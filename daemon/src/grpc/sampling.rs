@@ -7,6 +7,7 @@ use swift_sampler_proto::v1::sampling_server::Sampling;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
+use super::control::shown_job;
 use super::{convert, crops, stream};
 use crate::batches::{JobReader, Reading};
 use crate::connections::ConnectionInfo;
@@ -46,8 +47,8 @@ impl Sampling for SamplingService {
             batch_size: request.batch_size,
             epoch_draws: (request.epoch_draws > 0).then_some(request.epoch_draws),
         };
-        let job = self.daemon.with_registry(move |daemon| daemon.registry.open_job(&parameters)).await?;
-        Ok(Response::new(convert::job(job)))
+        let open = move |daemon: &Daemon| shown_job(daemon, daemon.registry.open_job(&parameters)?);
+        Ok(Response::new(self.daemon.with_registry(open).await?))
     }
 
     async fn stream_batches(

@@ -1,11 +1,12 @@
 //! Revisions of a dataset's features: a refresh makes one under running jobs, and those that nothing refers to are dropped.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use swift_sampler::job::Follow;
 
 use super::records::{
-    ActiveRecord, DatasetRecord, OriginRecord, RemovedRecord, RevisionRecord, SamplerFigures, SamplerRecord,
+    ActiveRecord, DatasetRecord, FIRST_REVISION, JobRecord, OriginRecord, RemovedRecord, RevisionRecord,
+    SamplerFigures, SamplerRecord,
 };
 use super::{Decision, Read, Registry, RegistryError, active_key, dataset_key, removed_key, sampler_key};
 
@@ -77,6 +78,24 @@ impl Registry {
         })
     }
 
+    /// Returns the revisions of the features that the versions in a job's log weigh examples by; those that are left out weigh by
+    /// the import.
+    ///
+    /// # Errors
+    /// [`RegistryError::Backend`].
+    pub fn revisions_of(&self, job: &JobRecord) -> Result<BTreeMap<u64, u64>, RegistryError> {
+        let dataset: Read<DatasetRecord> = self.read(dataset_key(&job.dataset))?;
+        let mut revisions = BTreeMap::new();
+        if dataset.record.is_none_or(|dataset| dataset.latest_revision == FIRST_REVISION) {
+            return Ok(revisions);
+        }
+        for change in job.log.changes() {
+            let sampler: Read<SamplerRecord> = self.read(sampler_key(&job.dataset, change.version))?;
+            revisions.extend(sampler.record.map(|record| (record.version, record.revision)));
+        }
+        Ok(revisions)
+    }
+
     /// Drops revisions of a dataset's features that nothing refers to: not the active version, nor the one a rollback
     /// activates, nor any in a job's log. Returns their contents, as far as no dataset has them; those are remembered as
     /// removed.
@@ -132,7 +151,7 @@ impl DatasetRecord {
     /// Adds new values as the next revision, unless a kept one has them; returns its number.
     fn take_in(&mut self, new: &NewRevision, now_ms: u64) -> u64 {
         if new.hash == self.hash {
-            return super::FIRST_REVISION;
+            return FIRST_REVISION;
         }
         if let Some(kept) = self.refreshed.iter().find(|kept| kept.hash == new.hash) {
             return kept.number;
