@@ -144,10 +144,11 @@ impl Crashes {
         self.trainers.iter().map(Trainer::steps).min().unwrap()
     }
 
-    /// Kills until an epoch is trained and there were as many kills as planned.
+    /// Kills until an epoch is trained, there were as many kills as planned, and the swap, if one is, came in its middle.
     fn run(&mut self) {
         let half = self.epoch_steps() / 2;
-        while self.kills < self.plan.kills {
+        // On a busy machine half of the epoch takes more kills than planned.
+        while self.kills < self.plan.kills || self.plan.swap {
             let micros = self.choose(RUN_MICROS_MAX);
             std::thread::sleep(Duration::from_micros(micros.into()));
             let victim = VICTIMS[self.choose(8) as usize];
@@ -161,7 +162,6 @@ impl Crashes {
         self.trainers.iter_mut().for_each(|trainer| trainer.start(Duration::ZERO));
         deadline("an epoch is trained", || (self.steps() >= self.epoch_steps()).then_some(()));
         self.trainers.iter_mut().for_each(Trainer::kill);
-        assert!(!self.plan.swap, "the epoch has a first half: half of {} steps, {} trained", 2 * half, self.steps());
     }
 
     fn kill(&mut self, victim: Victim) {
