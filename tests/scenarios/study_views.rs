@@ -84,7 +84,7 @@ fn a_study_is_seen_while_it_runs_and_at_its_end() {
     let elsewhere = folder.path().join("elsewhere");
     let drawn = json(&daemon, &["plot", "s", "--work-dir", elsewhere.to_str().unwrap()]);
     let left_out = drawn["left_out"].as_array().unwrap();
-    assert_eq!((drawn["pictures"].as_array().unwrap().len(), left_out.len()), (2, 3), "{drawn}");
+    assert_eq!((drawn["pictures"].as_array().unwrap().len(), left_out.len()), (2, 4), "{drawn}");
     assert!(left_out.iter().all(|picture| picture["reason"].as_str().unwrap().contains("features.parquet")), "{drawn}");
 
     let resumed = search(&daemon, &work).output().unwrap();
@@ -95,7 +95,7 @@ fn a_study_is_seen_while_it_runs_and_at_its_end() {
     let told_again = told.lines().filter(|line| line.starts_with('[')).count();
     assert!(told_again <= TRIALS_IN_ALL - ended, "{told_again} told, {ended} had ended before: {told}");
     assert!(told.contains(&format!("[{TRIALS_IN_ALL}/{TRIALS_IN_ALL}] ")), "{told}");
-    for picture in ["history", "parallel", "sampler", "importance", "slices"] {
+    for picture in ["history", "parallel", "sampler", "heat_map", "importance", "slices"] {
         let svg = std::fs::read_to_string(work.join(picture).with_extension("svg")).unwrap();
         assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{picture}");
     }
