@@ -54,8 +54,7 @@ experiments: release ## The paper's tables at this machine's size, what is missi
 	scripts/setup-python demo
 	.venv/bin/python -m experiments $(EXP)
 
-pictures: ## Draws the pictures of docs/search anew
-	cargo build --release -p swift-sampler-daemon -p swift-sampler-searcher
+pictures: release ## Draws the pictures of docs/search anew
 	scripts/pictures
 
 clean: ## Removes what was built and downloaded

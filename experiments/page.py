@@ -77,7 +77,7 @@ def section(table: Table, store: Store | None = None, suffix: str = "") -> str:
                 for column, found in cells.items()
             ]
             lines.append(_line([f"minus {table.baseline}", *(_difference(found, table.value) for found in differences)]))
-    lines += ["", *table.remarks, ""]
+    lines += ["", *(line for remark in table.remarks for line in (remark, ""))]
     if table.value == "best_objective" and (drawn := curves.draw(table, store, curves.FOLDER / f"{store.path.stem}.svg")):
         lines += [f"![{table.title}](experiments/results/{drawn.name})", ""]
     lines += loss_curves.lines(table, store)
