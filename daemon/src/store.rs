@@ -152,13 +152,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn put(&self, dataset: &Dataset) -> Result<String, StoreError> {
-        let building = self.begin(NewColumns {
-            columns: dataset.table().names().to_vec(),
-            rows: dataset.rows(),
-            first_row: dataset.first_row(),
-            features: dataset.features().to_vec(),
-            gradient_norm: dataset.gradient_norm().map(ToOwned::to_owned),
-        })?;
+        let building = self.begin(NewColumns::of(dataset))?;
         for (column, (_, values)) in dataset.table().columns().enumerate() {
             building.write(column, 0, values)?;
         }

@@ -3,8 +3,16 @@
 use std::sync::Arc;
 
 use crate::daemon::Daemon;
-use crate::error::Error;
-use crate::store::Built;
+use crate::error::{Error, off_runtime};
+use crate::store::{Built, StoreError};
+
+/// Makes content off the runtime; what the end of the daemon interrupts says so.
+pub(super) async fn make(work: impl FnOnce() -> Result<Built, Error> + Send + 'static) -> Result<Built, Error> {
+    off_runtime(work).await.map_err(|error| match error.store() {
+        Some(StoreError::Interrupted) => Error::ShuttingDown,
+        _ => error,
+    })
+}
 
 /// Stores what was made, here and in the shared folder, and registers it: what is acknowledged is where other daemons find
 /// it. What is refused is deleted again, unless a dataset has the same content.

@@ -16,7 +16,7 @@ use tonic::{Status, Streaming};
 use super::upload::{receive, source_files};
 use super::{contents, convert};
 use crate::daemon::Daemon;
-use crate::error::{Error, off_runtime};
+use crate::error::Error;
 use crate::registry::{NewDataset, Registry};
 use crate::store::{Building, Built, NewColumns, Phase, Progress, StoreError};
 
@@ -102,16 +102,13 @@ async fn import_telling(
         first_row: header.first_row,
     };
     let (maker, progress) = (Arc::clone(daemon), Arc::clone(progress));
-    let made = off_runtime(move || {
+    let built = contents::make(move || {
         let made = make(&maker, &new, &progress);
         // Held to the end of the work, also where nobody waits for it any more.
         drop((scratch, permit));
         made
-    });
-    let built = made.await.map_err(|error| match error.store() {
-        Some(StoreError::Interrupted) => Error::ShuttingDown,
-        _ => error,
-    })?;
+    })
+    .await?;
     // To its end, also if the client is gone by then: half of it would leave columns that no record names.
     let kept = tokio::spawn(keep(Arc::clone(daemon), header.name, built));
     let dataset = kept.await.map_err(Error::from)??;

@@ -13,7 +13,7 @@ use super::control::figures;
 use super::upload::{receive, source_files};
 use super::{contents, convert};
 use crate::daemon::{Daemon, FETCH_WAIT_MAX};
-use crate::error::{Error, off_runtime};
+use crate::error::Error;
 use crate::registry::{ActiveRecord, DatasetRecord, NewRevision, RegistryError};
 use crate::store::{Building, Built, NewColumns, Progress, StoreError};
 
@@ -41,16 +41,13 @@ pub(super) async fn refresh(
     let files = source_files(&header.files, scratch.path())?;
     receive(daemon, &mut parts, &files).await?;
     let (maker, from) = (Arc::clone(daemon), base.clone());
-    let made = off_runtime(move || {
+    let built = contents::make(move || {
         let made = make(&maker, &from, &files, header.first_row, &progress);
         // Held to the end of the work, also where nobody waits for it any more.
         drop((scratch, permit));
         made
-    });
-    let built = made.await.map_err(|error| match error.store() {
-        Some(StoreError::Interrupted) => Error::ShuttingDown,
-        _ => error,
-    })?;
+    })
+    .await?;
     let (publisher, name) = (Arc::clone(daemon), base.record.name.clone());
     // To its end, also if the client is gone by then: half of it would leave columns that no record names.
     let published = tokio::spawn(async move {
@@ -137,13 +134,7 @@ fn make(
     let positions: Vec<usize> = files.columns().iter().map(|column| base.position(column)).collect::<Result<_, _>>()?;
     let first_row = base.first_row(first_row, files.rows())?;
     let (dataset, replaced) = (&base.dataset, first_row..first_row + files.rows());
-    let building = daemon.loaded.store().begin(NewColumns {
-        columns: dataset.table().names().to_vec(),
-        rows: dataset.rows(),
-        first_row: dataset.first_row(),
-        features: dataset.features().to_vec(),
-        gradient_norm: dataset.gradient_norm().map(ToOwned::to_owned),
-    })?;
+    let building = daemon.loaded.store().begin(NewColumns::of(dataset))?;
     let written: Result<(), Error> = building.syncing(|| {
         for (column, (_, values)) in dataset.table().columns().enumerate() {
             progress.check()?;

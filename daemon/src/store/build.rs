@@ -54,6 +54,20 @@ pub struct NewColumns {
     pub gradient_norm: Option<String>,
 }
 
+impl NewColumns {
+    /// What `dataset` consists of.
+    #[must_use]
+    pub fn of(dataset: &Dataset) -> Self {
+        Self {
+            columns: dataset.table().names().to_vec(),
+            rows: dataset.rows(),
+            first_row: dataset.first_row(),
+            features: dataset.features().to_vec(),
+            gradient_norm: dataset.gradient_norm().map(ToOwned::to_owned),
+        }
+    }
+}
+
 /// A dataset that is being made, in a directory that is deleted unless the store [keeps](Store::keep) it.
 #[derive(Debug)]
 pub struct Building {
