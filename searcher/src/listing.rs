@@ -99,6 +99,7 @@ impl Listing {
             "seconds": trial.report.seconds,
             "waited_seconds": trial.report.waited_seconds,
             "attempt": trial.attempt,
+            "released": trial.released,
             "worker": trial.worker,
             "version": trial.version,
             "sampler": parameters.sampler,

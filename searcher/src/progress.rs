@@ -170,7 +170,7 @@ impl Drop for Progress {
 
 /// Attempts that came to nothing: those before the present one, and the present one where the trial waits for another.
 fn lost_attempts(trial: &StoredTrial) -> u32 {
-    if trial.state == TrialState::Pending { trial.attempt } else { trial.attempt.saturating_sub(1) }
+    if trial.state == TrialState::Pending { trial.attempts() } else { trial.attempts().saturating_sub(1) }
 }
 
 fn bar() -> ProgressBar {

@@ -99,6 +99,8 @@ pub struct StoredTrial {
     pub version: u64,
     /// Attempts so far.
     pub attempt: u32,
+    /// How many of them were given back.
+    pub released: u32,
     /// Who holds or last held it.
     pub worker: String,
     /// Why it is infeasible or failed.
@@ -144,12 +146,19 @@ impl StoredTrial {
             state: trial.state(),
             version: trial.sampler_version,
             attempt: trial.attempt,
+            released: trial.released,
             worker: trial.worker.clone(),
             reason: trial.reason.clone(),
             report,
             added_at_ms: trial.added_at_ms,
             ended_at_ms: trial.ended_at_ms,
         })
+    }
+
+    /// Returns how many attempts count against the study's most: those that were not given back.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.attempt.saturating_sub(self.released)
     }
 
     /// Reads trials in order of number.

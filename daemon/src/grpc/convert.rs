@@ -151,6 +151,7 @@ pub(super) fn trial(record: TrialRecord) -> v1::Trial {
         sampler_version: record.sampler_version,
         state: state.into(),
         attempt: record.attempt,
+        released: record.released,
         worker: record.worker,
         objective: record.objective,
         reason: record.reason,

@@ -72,7 +72,7 @@ impl Listing {
             self.config.training.run(parameters).epochs.to_string(),
             trial.report.seconds.to_string(),
             text(trial.report.waited_seconds),
-            trial.attempt.to_string(),
+            trial.attempts().to_string(),
             trial.worker.clone(),
             trial.version.to_string(),
             parameters.seed.to_string(),

@@ -108,7 +108,7 @@ impl Listing {
             "sampler": serde_json::to_string(&parameters.sampler).expect("a spec is plain data"),
             // As text: numbers of 64 bits do not survive a browser.
             "seed": parameters.seed.to_string(),
-            "attempts": trial.attempt,
+            "attempts": trial.attempts(),
             "seconds": trial.report.seconds,
         });
         let optional = [

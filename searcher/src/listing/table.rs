@@ -45,7 +45,7 @@ impl Listing {
                 purpose_name(trial.record.parameters.purpose),
                 trial.version,
                 trial.state_name(),
-                format!("{} of {}", trial.attempt, study.attempts_max),
+                format!("{} of {}", trial.attempts(), study.attempts_max),
                 self.shown(trial.record.objective()),
                 self.shown(trial.report.test_accuracy),
                 trial.report.seconds,

@@ -51,9 +51,11 @@ fn listing() -> Listing {
     infeasible.reason = "the loss is \"NaN\",\nsadly".to_owned();
     let mut stopped = trial(3, "search", proto::TrialState::Succeeded, Some(0.6));
     stopped.report_json = json!({ "epochs": [epoch(1, 0.6)], "seconds": 2.0, "stopped": true }).to_string();
+    let mut given_back = trial(1, "initial", proto::TrialState::Succeeded, Some(0.75));
+    (given_back.attempt, given_back.released) = (4, 3);
     let trials = [
         trial(0, "baseline", proto::TrialState::Succeeded, Some(0.7)),
-        trial(1, "initial", proto::TrialState::Succeeded, Some(0.75)),
+        given_back,
         infeasible,
         stopped,
         trial(4, "search", proto::TrialState::Running, None),

@@ -114,6 +114,9 @@ fn a_lost_attempt_is_told_with_its_reason_and_once() {
     // Between two looks the second was lost and the third began: its reason is gone.
     progress.update(&course(), &[attempt(3, TrialState::Running, "")]);
     assert_eq!(page.take(), "trial 0 search: attempt 2 of 3 failed\n");
+    let given_back = trial(0, "search", TrialState::Pending, |trial| (trial.attempt, trial.released) = (3, 1));
+    progress.update(&course(), &[given_back]);
+    assert_eq!(page.take(), "", "an attempt that was given back is not lost");
 }
 
 #[test]

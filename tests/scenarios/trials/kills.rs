@@ -93,11 +93,13 @@ fn check(daemon: &Samplerd, study: u32, work: &Path) {
     let stored = client.list_trials(&stored_study.name).unwrap();
     for (expected, trial) in (0u64..).zip(&stored) {
         assert_eq!(trial.number, expected, "no trial is lost");
-        assert!((1..=3).contains(&trial.attempt), "{trial:?}");
+        // A worker whose searcher is killed gives its trial back, if it comes to that before it is killed itself.
+        let attempts = trial.attempt - trial.released;
+        assert!((1..=3).contains(&attempts), "{trial:?}");
         assert!(trial.ended_at_ms > 0, "every trial ended: {trial:?}");
         let succeeded = trial.state() == proto::TrialState::Succeeded;
         assert_eq!(trial.objective.is_some(), succeeded, "{trial:?}");
-        assert!(succeeded || trial.state() == proto::TrialState::Failed && trial.attempt == 3, "{trial:?}");
+        assert!(succeeded || trial.state() == proto::TrialState::Failed && attempts == 3, "{trial:?}");
     }
     let config = read_config(&stored_study).unwrap();
     replay(&config, &stored, work);

@@ -304,6 +304,9 @@ class Trial:
     def attempt(self) -> int:
         """Attempts leased so far; the present one while running."""
     @property
+    def released(self) -> int:
+        """Attempts of those that were given back, which do not count."""
+    @property
     def worker(self) -> str:
         """Who holds or last held it."""
     @property
