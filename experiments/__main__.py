@@ -1,11 +1,11 @@
 """Makes the missing runs of tables and writes EXPERIMENTS.md.
 
-    python -m experiments [NAME…] [--full --data FOLDER] [--device cpu|cuda] [--jobs N] [--page]
+    python -m experiments [NAME…] [--seeds N,…] [--full --data FOLDER] [--device cpu|cuda] [--jobs N] [--page]
 
 Names are tables of experiments/tables, all of them without one, or the studies beside them (fashion40, …), which
-scripts/experiments runs. Stopped at any time, the same command goes on. --page only writes the page. --full runs the
-paper's size, on the user's own copy of the data; results are kept by the name of its folder (Table 1 has two, cifar-10 and
-cifar-100).
+scripts/experiments runs. Stopped at any time, the same command goes on; --seeds makes only the runs of these seeds, so that all
+tables show something early. --page only writes the page. --full runs the paper's size, on the user's own copy of the data;
+results are kept by the name of its folder (Table 1 has two, cifar-10 and cifar-100).
 """
 
 import argparse
@@ -18,12 +18,17 @@ from experiments import declaration, page, running, serving
 from experiments.store import FULL, Store
 
 
+def _numbers(text: str) -> set[int]:
+    return {int(number) for number in text.split(",")}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="experiments", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--full", action="store_true", help="run the paper's size")
     parser.add_argument("--data", help="folder with the data of --full")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="where networks train [default: a GPU if there is one]")
+    parser.add_argument("--seeds", type=_numbers, metavar="N,…", help="make only the runs of these seeds")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="networks trained side by side [default: the cores]")
     parser.add_argument("--page", action="store_true", help="only write EXPERIMENTS.md")
     options = parser.parse_args()
@@ -53,7 +58,7 @@ def main() -> None:
     for table in [] if options.page else tables:
         store = Store(table.name if full_on is None else f"{table.name}{FULL}{full_on}")
         try:
-            failed += running.make(table, store, options.jobs, options.data)
+            failed += running.make(table, store, options.jobs, options.data, options.seeds)
         finally:
             page.write()
     page.write()

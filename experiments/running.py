@@ -21,12 +21,12 @@ DATA = {"fashion-mnist": "setup-data", "digits": "setup-digits", "canvas": "setu
 """Scripts that print where data is; anything else is a folder of the user's."""
 
 
-def make(table: Table, store: Store, jobs: int, data: str | None) -> list[str]:
-    """Makes all missing runs and returns the names of those that failed. Stopped at any time, the next call goes on."""
+def make(table: Table, store: Store, jobs: int, data: str | None, seeds: set[int] | None = None) -> list[str]:
+    """Makes all missing runs, or those of `seeds`, and returns the names of those that failed. Stopped at any time, the next call goes on."""
     if table.value == "seconds":
         # Times are those of one network at a time.
         jobs = 1
-    missing = store.missing(table)
+    missing = [run for run in store.missing(table) if seeds is None or run.seed in seeds]
     if not missing:
         return []
     watch = Stopwatch()

@@ -134,6 +134,8 @@ def test_a_run_that_fails_does_not_keep_others_from_being_made(tmp_path, monkeyp
     monkeypatch.setattr(running, "binary", str)
     monkeypatch.setattr(running, "call", lambda *_, **__: '{"test_accuracy": 0.8}')
     monkeypatch.setattr(running, "ROOT", tmp_path)
+    assert running.make(table, store, 2, str(tmp_path), seeds={0}) == []
+    assert {run.seed for run in store.missing(table)} == {1}, "the runs of other seeds are left for later"
     assert running.make(table, store, 2, str(tmp_path)) == ["small: found | high | 1", "small: carried over | low | 1"]
     assert len(store.missing(table)) == 2
 
