@@ -3,13 +3,15 @@
 //! Nothing but reading a file tells how many rows it has, so it is read twice: once to count and check its records, once for
 //! its values.
 
+use std::cell::Cell;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::ops::ControlFlow;
 
 use csv::{ReaderBuilder, StringRecord, Trim};
 
 use crate::column::{BLOCK_ROWS, Block, Column, Emit, Kind};
+use crate::limits::{COLUMNS_MAX, RECORD_BYTES_MAX, RECORDS_VALUES_MAX, quoted};
 use crate::part::Fault;
 use crate::{ReadError, SourceFile};
 
@@ -40,7 +42,7 @@ fn column(name: &str, text: &str) -> Column {
     if text.is_empty() || parse(text).is_some() {
         Column::numbers(name, 0)
     } else {
-        Column::other(name, format!("of text, starting with {text:?}"))
+        Column::other(name, format!("of text, starting with {:?}", quoted(text)))
     }
 }
 
@@ -48,6 +50,7 @@ fn column(name: &str, text: &str) -> Column {
 pub(crate) fn read(file: &SourceFile, columns: &[Column], emit: &mut Emit<'_>) -> Result<(), Fault> {
     let mut values: Vec<Option<Vec<f64>>> =
         columns.iter().map(|column| matches!(column.kind, Kind::Numbers { .. }).then(Vec::new)).collect();
+    let block_rows = (RECORDS_VALUES_MAX / columns.len().max(1)).clamp(1, BLOCK_ROWS);
     let mut first = 0;
     let read = records(file, |_names, row, record| {
         for (position, text) in record.iter().enumerate() {
@@ -59,7 +62,7 @@ pub(crate) fn read(file: &SourceFile, columns: &[Column], emit: &mut Emit<'_>) -
                 })?);
             }
         }
-        if row + 1 - first < BLOCK_ROWS {
+        if row + 1 - first < block_rows {
             return Ok(ControlFlow::Continue(()));
         }
         let flow = flush(&mut values, first, emit);
@@ -92,12 +95,17 @@ fn records(
         |row: usize, error: &dyn std::fmt::Display| Fault { row, column: 0, error: file.unreadable(error) };
     let opened = File::open(&file.path).map_err(|error| unreadable(0, &error))?;
     // With one more line break, every record ends in one, whether or not the file does.
-    let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(opened.chain(&b"\n"[..]));
+    let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(Bounded::new(opened.chain(&b"\n"[..])));
     let names = reader.headers().map_err(|error| unreadable(0, &error))?.clone();
+    if names.len() > COLUMNS_MAX {
+        let error = ReadError::TooManyColumns { file: file.name.clone(), columns: names.len() };
+        return Err(Fault { row: 0, column: 0, error });
+    }
     let mut record = StringRecord::new();
     let mut row = 0;
     loop {
         let line = reader.position().line();
+        reader.get_ref().allow_record_at(reader.position().byte());
         if !reader.read_record(&mut record).map_err(|error| unreadable(row, &error))? {
             return Ok((names, row));
         }
@@ -114,12 +122,43 @@ fn records(
     }
 }
 
+/// Passes a file on up to the end of the longest record there may be: the parser holds a record whole, however long.
+struct Bounded<R> {
+    input: R,
+    passed: u64,
+    /// Where a record that is longer begins to be refused.
+    allowed: Cell<u64>,
+}
+
+impl<R> Bounded<R> {
+    fn new(input: R) -> Self {
+        Self { input, passed: 0, allowed: Cell::new(RECORD_BYTES_MAX) }
+    }
+
+    /// Lets the record that begins at `position` pass.
+    fn allow_record_at(&self, position: u64) {
+        self.allowed.set(position.saturating_add(RECORD_BYTES_MAX));
+    }
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // The parser asks for more only when what it has does not end the record.
+        if self.passed >= self.allowed.get() {
+            return Err(io::Error::other(format!("a record has more than {RECORD_BYTES_MAX} bytes")));
+        }
+        let read = self.input.read(buffer)?;
+        self.passed += read as u64;
+        Ok(read)
+    }
+}
+
 fn value(file: &SourceFile, column: &str, text: &str, row: usize) -> Result<f64, ReadError> {
     let (file, column) = (|| file.name.clone(), || column.to_owned());
     if text.is_empty() {
         return Err(ReadError::Null { file: file(), column: column(), row });
     }
-    parse(text).ok_or_else(|| ReadError::NotANumber { file: file(), column: column(), row, text: text.to_owned() })
+    parse(text).ok_or_else(|| ReadError::NotANumber { file: file(), column: column(), row, text: quoted(text) })
 }
 
 fn parse(text: &str) -> Option<f64> {

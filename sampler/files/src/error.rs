@@ -1,5 +1,6 @@
 //! Why a file is refused.
 
+use crate::limits::{COLUMNS_MAX, NAME_BYTES_MAX};
 use swift_sampler::{CellKeys, DatasetError, FeatureTableError};
 
 /// Why files do not make a dataset. Rows are counted from 0 within their file.
@@ -99,6 +100,26 @@ pub enum ReadError {
         file: String,
         /// The name.
         column: String,
+    },
+    /// More columns than a file of features has.
+    #[error("file {file:?} has {columns} columns: it must have at most {COLUMNS_MAX}")]
+    TooManyColumns {
+        /// The file.
+        file: String,
+        /// Its columns.
+        columns: usize,
+    },
+    /// A name that nobody would give a column.
+    #[error(
+        "file {file:?} has a column whose name has {bytes} bytes, {column:?}: it must have at most {NAME_BYTES_MAX}"
+    )]
+    LongName {
+        /// The file.
+        file: String,
+        /// How the name starts.
+        column: String,
+        /// Length of the name.
+        bytes: usize,
     },
     /// A feature is named twice.
     #[error("feature {0:?} is named twice: name each column once")]

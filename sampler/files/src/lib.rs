@@ -22,6 +22,7 @@
 mod column;
 mod csv;
 mod error;
+mod limits;
 mod memory;
 mod npz;
 mod parquet;

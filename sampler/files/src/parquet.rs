@@ -1,5 +1,9 @@
 //! Flat columns of an Apache Parquet file.
 
+mod footer;
+mod pages;
+mod thrift;
+
 use std::fs::File;
 use std::sync::Arc;
 
@@ -25,6 +29,7 @@ pub(crate) struct Layout {
 /// Reads the footer.
 pub(crate) fn describe(file: &SourceFile, rows_max: usize) -> Result<(Vec<Column>, Layout), ReadError> {
     let handle = File::open(&file.path).map_err(|error| file.unreadable(&error))?;
+    footer::check(&handle).map_err(|error| file.unreadable(&error))?;
     let metadata = ParquetMetaDataReader::new().parse_and_finish(&handle).map_err(|error| file.unreadable(&error))?;
     let rows = usize::try_from(metadata.file_metadata().num_rows())
         .map_err(|_negative| file.unreadable(&"the number of rows is negative"))?;
@@ -74,12 +79,15 @@ impl Layout {
         };
         let handle = File::open(&file.path).map_err(|error| unreadable(&error))?;
         let group = self.metadata.row_group(part.group);
+        pages::check(&handle, group.column(part.column))
+            .map_err(|error| unreadable(&format_args!("column {:?}: {error}", columns[part.column].name)))?;
         let rows = usize::try_from(group.num_rows()).map_err(|error| unreadable(&error))?;
         let reader = SerializedRowGroupReader::new(
             Arc::new(handle),
             group,
             self.metadata.page_index_for_row_group(part.group),
-            Arc::new(ReaderProperties::builder().build()),
+            // The format's LZ4 alone: what it was taken for before states no size.
+            Arc::new(ReaderProperties::builder().set_backward_compatible_lz4(false).build()),
         );
         let reader = reader.and_then(|reader| reader.get_column_reader(part.column));
         let descriptor = self.metadata.file_metadata().schema_descr().column(part.column);

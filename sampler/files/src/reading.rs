@@ -9,6 +9,7 @@ use std::thread;
 use swift_sampler::CropColumn;
 
 use crate::column::{Block, Column, Emit, Kind};
+use crate::limits::{COLUMNS_MAX, NAME_BYTES_MAX, quoted};
 use crate::part::{Fault, Part};
 use crate::selection::Selected;
 use crate::{Format, ReadError, Selection, SourceFile, csv, npz, parquet, safetensors};
@@ -327,8 +328,15 @@ fn unpanicked<T>(file: &SourceFile, parse: impl FnOnce() -> T) -> Result<T, Read
 
 /// Checks one file by itself, and returns its number of rows.
 fn check(file: &SourceFile, columns: &[Column]) -> Result<usize, ReadError> {
+    if columns.len() > COLUMNS_MAX {
+        return Err(ReadError::TooManyColumns { file: file.name.clone(), columns: columns.len() });
+    }
     let mut first: Option<(&str, usize)> = None;
     for (position, column) in columns.iter().enumerate() {
+        if column.name.len() > NAME_BYTES_MAX {
+            let (file, column, bytes) = (file.name.clone(), quoted(&column.name), column.name.len());
+            return Err(ReadError::LongName { file, column, bytes });
+        }
         if columns[..position].iter().any(|other| other.name == column.name) {
             return Err(ReadError::RepeatedColumn { file: file.name.clone(), column: column.name.clone() });
         }

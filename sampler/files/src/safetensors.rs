@@ -8,13 +8,12 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
 use crate::column::{BLOCK_ROWS, Blocks, Column, Emit, Kind, widen_i64, widen_u64};
+use crate::limits::SAFETENSORS_HEADER_BYTES_MAX;
 use crate::part::{Fault, Part};
 use crate::{ReadError, SourceFile};
 
 /// Bytes of the number that a file starts with: the length of its header.
 const LENGTH_BYTES: usize = size_of::<u64>();
-/// Longest header in bytes, as the format's own library has it.
-const HEADER_BYTES_MAX: u64 = 100_000_000;
 
 /// Where the tensors lie in a file.
 #[derive(Debug)]
@@ -54,8 +53,12 @@ impl Layout {
         let mut length = [0; LENGTH_BYTES];
         handle.read_exact(&mut length)?;
         let header_bytes = u64::from_le_bytes(length);
-        if header_bytes > HEADER_BYTES_MAX.min(file_bytes) {
-            return Err(io::Error::other(format!("its header would have {header_bytes} bytes")));
+        if header_bytes > file_bytes {
+            return Err(io::Error::other(format!("its header would have {header_bytes} bytes, it has {file_bytes}")));
+        }
+        if header_bytes > SAFETENSORS_HEADER_BYTES_MAX {
+            let reason = format!("its header has {header_bytes} bytes, of at most {SAFETENSORS_HEADER_BYTES_MAX}");
+            return Err(io::Error::other(reason));
         }
         let mut header = Vec::new();
         handle.take(header_bytes).read_to_end(&mut header)?;

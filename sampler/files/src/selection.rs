@@ -4,7 +4,10 @@ use swift_sampler::{CellKeys, CropColumn, Dataset, FeatureTable};
 
 use crate::ReadError;
 use crate::column::{Column, Kind};
+use crate::limits::quoted;
 
+/// Columns that a message names.
+const LISTED_MAX: usize = 32;
 /// The features a dataset has unless a selection says otherwise.
 const FEATURES_DEFAULT: [&str; 2] = ["loss", "entropy"];
 /// The column of gradient norms unless a selection says otherwise; it may be missing.
@@ -66,7 +69,7 @@ impl Selected {
             None => Err(ReadError::MissingColumn {
                 file: file.to_owned(),
                 column: wanted.to_owned(),
-                available: columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", "),
+                available: listed(columns),
             }),
         };
         let features: Vec<String> = if selection.features.is_empty() {
@@ -112,4 +115,13 @@ impl Selected {
         }
         selected
     }
+}
+
+/// Names the columns there are, the first ones of many.
+fn listed(columns: &[Column]) -> String {
+    let mut names: Vec<String> = columns.iter().take(LISTED_MAX).map(|column| quoted(&column.name)).collect();
+    if columns.len() > LISTED_MAX {
+        names.push(format!("and {} more", columns.len() - LISTED_MAX));
+    }
+    names.join(", ")
 }

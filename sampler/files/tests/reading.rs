@@ -4,7 +4,6 @@
 
 mod writers;
 
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -225,43 +224,6 @@ fn a_missing_value_in_parquet_is_named() {
     writer.close().unwrap();
     let error = read_one("a.parquet", bytes).unwrap_err();
     assert_eq!(error, ReadError::Null { file: "a.parquet".into(), column: "loss".into(), row: 4 });
-}
-
-#[test]
-fn a_file_cut_short_anywhere_is_an_error_and_never_a_panic() {
-    let columns = columns(40);
-    for (name, bytes) in [
-        ("a.parquet", write("a.parquet", &columns)),
-        ("a.parquet", fixture("pyarrow.parquet")),
-        ("a.safetensors", write("a.safetensors", &columns)),
-        ("a.npz", write("a.npz", &columns)),
-        ("a.npz", fixture("numpy.npz")),
-        ("a.npz", fixture("numpy_compressed.npz")),
-    ] {
-        for length in 0..bytes.len() {
-            let error = read_one(name, bytes[..length].to_vec()).unwrap_err();
-            assert!(matches!(error, ReadError::Unreadable { .. }), "{name} cut to {length} bytes: {error}");
-        }
-    }
-}
-
-#[test]
-fn a_file_with_a_damaged_byte_is_an_error_or_other_numbers_and_never_a_panic() {
-    for (name, file) in [("a.parquet", "pyarrow.parquet"), ("a.npz", "numpy.npz"), ("a.npz", "numpy_compressed.npz")] {
-        let bytes = fixture(file);
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("0");
-        std::fs::write(&path, &bytes).unwrap();
-        let handle = std::fs::File::options().write(true).open(&path).unwrap();
-        let source = [SourceFile { name: name.into(), path, format: Format::of_file_name(name).unwrap() }];
-        for (position, byte) in bytes.iter().enumerate() {
-            for flip in [0x01, 0x80, 0xff] {
-                handle.write_all_at(&[byte ^ flip], position as u64).unwrap();
-                drop(read(&source, &Selection::default(), ROWS_MAX));
-            }
-            handle.write_all_at(&[*byte], position as u64).unwrap();
-        }
-    }
 }
 
 #[test]
