@@ -10,7 +10,7 @@ EXP ?=
 ENV := source scripts/env;
 TORCH := --features swift-sampler-searcher/torch
 
-.PHONY: help demo test build release check fmt bench bench-search experiments pictures clean setup-torch setup-python
+.PHONY: help demo test build release check deny advisories fmt bench bench-search experiments pictures clean setup-torch setup-python
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -28,8 +28,9 @@ test: setup-torch ## Sets everything up and runs every test
 	$(ENV) SWIFTSAMPLER_BIN_DIR=$$PWD/target/debug .venv/bin/python -m pytest -q client/python/tests
 	.venv/bin/python -m pytest -q bench/tests experiments/tests
 
-build: setup-torch ## Builds every binary for tests
+build: setup-torch ## Builds every binary for tests, and the faulty disk
 	$(ENV) cargo build $(TORCH) --bins
+	cargo build -p swift-sampler-faulty-disk
 
 release: setup-torch ## Builds the optimised binaries
 	$(ENV) cargo build --release $(TORCH) --bins
@@ -38,6 +39,12 @@ check: setup-torch ## Formatting, lints and documentation, as CI checks them
 	cargo fmt --all --check
 	$(ENV) cargo clippy --workspace --all-targets $(TORCH),swift-sampler-tests/torch -- -D warnings
 	$(ENV) RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps $(TORCH)
+
+deny: ## Licences, sources and bans of all dependencies, as CI checks them
+	$$(scripts/setup-deny) check bans licenses sources
+
+advisories: ## Vulnerable, unsound, unmaintained or yanked dependencies, by the RustSec database, which it downloads
+	$$(scripts/setup-deny) check advisories
 
 fmt: ## Formats the code
 	cargo fmt --all

@@ -7,6 +7,7 @@
 
 mod binaries;
 pub mod dataset;
+pub mod faulty_disk;
 pub mod progress;
 pub mod redis;
 pub mod samplerctl;
@@ -14,6 +15,7 @@ pub mod samplerd;
 pub mod trainer;
 
 pub use binaries::{binary, deadline};
+pub use faulty_disk::FaultyDisk;
 pub use redis::RedisServer;
 pub use samplerctl::{Failure, Samplerctl};
 pub use samplerd::Samplerd;

@@ -40,11 +40,19 @@ impl Samplerd {
     /// As [`Self::start_with`], on an address.
     #[must_use]
     pub fn start_on(data_dir: &Path, listen: &str, arguments: &[&str]) -> Self {
-        let mut child = Command::new(binary("samplerd"))
+        let mut command = Command::new(binary("samplerd"));
+        command.args(["--listen", listen, "--http", "127.0.0.1:0"]).args(arguments);
+        Self::try_start(data_dir, &mut command).unwrap_or_else(|reason| panic!("samplerd serves: {reason}"))
+    }
+
+    /// Starts a daemon over `data_dir` by a command with further arguments, and returns once it serves.
+    ///
+    /// # Errors
+    /// What its first line was instead of where it serves, and its log.
+    pub fn try_start(data_dir: &Path, command: &mut Command) -> Result<Self, String> {
+        let mut child = command
             .arg("--data-dir")
             .arg(data_dir)
-            .args(["--listen", listen, "--http", "127.0.0.1:0"])
-            .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -52,7 +60,7 @@ impl Samplerd {
         let log = Arc::new(Mutex::new(String::new()));
         let mut stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
         let sink = Arc::clone(&log);
-        std::thread::spawn(move || {
+        let reading = std::thread::spawn(move || {
             let mut line = String::new();
             while stderr.read_line(&mut line).is_ok_and(|read| read > 0) {
                 sink.lock().expect("no holder panics").push_str(&line);
@@ -71,15 +79,28 @@ impl Samplerd {
             Self { child, data_dir: data_dir.to_owned(), grpc: String::new(), http: String::new(), unix: None, log };
         let first = first
             .recv_timeout(START_MAX)
-            .unwrap_or_else(|_| panic!("samplerd serves: not within {START_MAX:?}; log: {}", daemon.log()))
+            .map_err(|_elapsed| format!("not within {START_MAX:?}; log: {}", daemon.log()))?
             .expect("stdout is read");
-        let addresses: serde_json::Value = serde_json::from_str(&first)
-            .unwrap_or_else(|error| panic!("first line {first:?}: {error}; log: {}", daemon.log()));
+        let addresses: serde_json::Value = match serde_json::from_str(&first) {
+            Ok(addresses) => addresses,
+            Err(error) => {
+                // No line: it ended.
+                daemon.child.wait().expect("the child is ours");
+                reading.join().expect("the reader of the log does not panic");
+                return Err(format!("first line {first:?}: {error}; log: {}", daemon.log()));
+            }
+        };
         let address = |name: &str| addresses.get(name).map(|it| it.as_str().expect("addresses are strings").to_owned());
         daemon.grpc = address("grpc").expect("gRPC is served");
         daemon.http = address("http").expect("HTTP is served");
         daemon.unix = address("unix");
-        daemon
+        Ok(daemon)
+    }
+
+    /// Returns the data directory.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
     }
 
     /// Returns the gRPC address.
@@ -165,6 +186,11 @@ impl Samplerd {
     fn signal(&self, signal: &str) {
         let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
         assert!(status.expect("kill is a POSIX command").success(), "the daemon is there to be signalled");
+    }
+
+    /// Tells whether the process has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("the child is ours").is_some()
     }
 
     /// Waits for the daemon to end by itself.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, MAIN_DB, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::backend::{Backend, BackendError, Change, Commit, Expected, Stored, Write};
 
@@ -32,18 +32,27 @@ impl Sqlite {
     /// [`BackendError::Unusable`] when it is not a registry, or one of a newer version.
     pub fn open(path: &Path) -> Result<Self, BackendError> {
         let unusable = |error: rusqlite::Error| BackendError::Unusable(format!("{}: {error}", path.display()));
+        let refused = |reason: &str| BackendError::Unusable(format!("{}: {reason}", path.display()));
         let mut writer = Connection::open(path).map_err(unusable)?;
+        // SQLite opens for reading alone what it cannot open for writing, and keeps another journal where it cannot have
+        // the one it was asked for, without a word.
+        if writer.is_readonly(MAIN_DB).map_err(unusable)? {
+            return Err(refused("it can be read but not written"));
+        }
         writer.busy_timeout(BUSY_TIMEOUT).map_err(unusable)?;
-        writer.pragma_update(None, "journal_mode", "WAL").map_err(unusable)?;
+        let journal: String =
+            writer.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)).map_err(unusable)?;
+        if journal != "wal" {
+            return Err(refused(&format!("its journal is {journal:?} and cannot be a write-ahead log")));
+        }
         writer.pragma_update(None, "synchronous", "FULL").map_err(unusable)?;
         let found: i64 = writer.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(unusable)?;
         match found {
             SCHEMA_VERSION => {}
             0 => create_schema(&mut writer).map_err(unusable)?,
             other => {
-                return Err(BackendError::Unusable(format!(
-                    "{} has schema version {other}, this samplerd knows {SCHEMA_VERSION}: use the samplerd that wrote it",
-                    path.display()
+                return Err(refused(&format!(
+                    "its schema has version {other}, this samplerd knows {SCHEMA_VERSION}: use the samplerd that wrote it"
                 )));
             }
         }
