@@ -24,8 +24,6 @@ use crate::replicas::{self, Replicas};
 use crate::store::{Store, StoreError};
 use crate::{checks, connections, grpc, http};
 
-/// How long calls may take to end once the daemon is told to.
-const DRAIN_MAX: Duration = Duration::from_secs(30);
 /// How often the registry is asked whether it is there, and whether another process changed it.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a silent connection is probed.
@@ -100,6 +98,7 @@ pub struct App {
     daemon: Arc<Daemon>,
     metrics: prometheus::Registry,
     connection_age_max: Option<Duration>,
+    drain_timeout: Duration,
     advertise: Option<String>,
     /// Held until the end: no other daemon may use the data directory.
     _lock: File,
@@ -160,9 +159,14 @@ impl App {
         daemon.show_registry();
         daemon.check_datasets()?;
         daemon.show_datasets()?;
-        let connection_age_max = config.connection_age_max;
-        let advertise = config.advertise.clone();
-        Ok(Self { daemon: Arc::new(daemon), metrics, connection_age_max, advertise, _lock: lock })
+        Ok(Self {
+            daemon: Arc::new(daemon),
+            metrics,
+            connection_age_max: config.connection_age_max,
+            drain_timeout: config.drain_timeout,
+            advertise: config.advertise.clone(),
+            _lock: lock,
+        })
     }
 
     /// Serves until `shutdown` is done, then ends streams at a batch boundary and waits, for a limited time, until all
@@ -193,7 +197,7 @@ impl App {
             return failed;
         }
         tracing::info!("draining: streams end at a batch boundary");
-        let drained = tokio::time::timeout(DRAIN_MAX, async {
+        let drained = tokio::time::timeout(self.drain_timeout, async {
             let grpc = flatten((&mut grpc).await);
             let http = flatten((&mut http).await);
             let ended = tokio::try_join!(poll, announce, follow, check);
@@ -202,7 +206,7 @@ impl App {
         match drained.await {
             Ok(result) => result,
             Err(_elapsed) => {
-                tracing::warn!("calls were still open after {DRAIN_MAX:?}: closing them");
+                tracing::warn!("calls were still open after {:?}: closing them", self.drain_timeout);
                 grpc.abort();
                 http.abort();
                 Ok(())

@@ -30,6 +30,16 @@ const CONNECTION_AGE_MAX_DEFAULT_S: u64 = 30 * 60;
 /// Seconds after which a connection may be told to retire at most.
 const CONNECTION_AGE_MAX_MAX_S: u64 = 365 * 24 * 3600;
 
+/// Seconds that calls may take to end unless told otherwise: with [`ABANDON_AFTER`], within the 30 s that Kubernetes, Docker and
+/// systemd wait, or more, before they kill.
+const DRAIN_TIMEOUT_DEFAULT_S: u64 = 20;
+/// Seconds that they may be told to take at most.
+const DRAIN_TIMEOUT_MAX_S: u64 = 24 * 3600;
+/// How long work that was not done when the drain ended may still take.
+pub const ABANDON_AFTER: Duration = Duration::from_secs(1);
+const _: () =
+    assert!(DRAIN_TIMEOUT_DEFAULT_S + ABANDON_AFTER.as_secs() < 30, "a daemon that is told to end is gone in 30 s");
+
 /// Seconds that a dataset removed elsewhere is kept unless told otherwise.
 const REMOVAL_GRACE_DEFAULT_S: u64 = 10 * 60;
 /// Seconds that it may be kept at most.
@@ -56,6 +66,8 @@ pub struct Config {
     pub limits: Limits,
     /// Age at which a connection retires; `None`: never.
     pub connection_age_max: Option<Duration>,
+    /// How long calls may take to end once the daemon is told to.
+    pub drain_timeout: Duration,
     /// Where other daemons reach this one; `None`: where it listens.
     pub advertise: Option<String>,
     /// How it works together with others.
@@ -82,6 +94,9 @@ pub enum ConfigError {
         /// Why.
         reason: String,
     },
+    /// Calls would have too long to end.
+    #[error("drain_timeout is {0} s: it must be at most {DRAIN_TIMEOUT_MAX_S}")]
+    DrainTimeout(u64),
     /// No data directory.
     #[error("no data directory: give --data-dir DIR, SAMPLERD_DATA_DIR, or data_dir in the config file")]
     NoDataDir,
@@ -145,6 +160,7 @@ impl Config {
         let connection_age_max_s =
             flags.max_connection_age.or(file.max_connection_age).unwrap_or(CONNECTION_AGE_MAX_DEFAULT_S);
         let removal_grace_s = flags.removal_grace.or(file.removal_grace).unwrap_or(REMOVAL_GRACE_DEFAULT_S);
+        let drain_timeout_s = flags.drain_timeout.or(file.drain_timeout).unwrap_or(DRAIN_TIMEOUT_DEFAULT_S);
         let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let config = Self {
             data_dir: flags.data_dir.or(file.data_dir).ok_or(ConfigError::NoDataDir)?,
@@ -164,6 +180,7 @@ impl Config {
                 shared_dir: flags.shared_dir.or(file.shared_dir),
                 removal_grace: Duration::from_secs(removal_grace_s),
             },
+            drain_timeout: Duration::from_secs(drain_timeout_s),
             connection_age_max: (connection_age_max_s > 0).then(|| Duration::from_secs(connection_age_max_s)),
         };
         if let Some(path) = &config.listen_unix {
@@ -174,6 +191,9 @@ impl Config {
         }
         if connection_age_max_s > CONNECTION_AGE_MAX_MAX_S {
             return Err(ConfigError::ConnectionAge(connection_age_max_s));
+        }
+        if drain_timeout_s > DRAIN_TIMEOUT_MAX_S {
+            return Err(ConfigError::DrainTimeout(drain_timeout_s));
         }
         if removal_grace_s > REMOVAL_GRACE_MAX_S {
             return Err(ConfigError::RemovalGrace(removal_grace_s));

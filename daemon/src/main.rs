@@ -2,18 +2,14 @@
 
 use std::io::{IsTerminal, Write, stderr, stdout};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Parser;
 use swift_sampler_daemon::app::{App, Listeners, StartError};
-use swift_sampler_daemon::config::{Config, ConfigError, Flags, LogFormat};
+use swift_sampler_daemon::config::{ABANDON_AFTER, Config, ConfigError, Flags, LogFormat};
 use swift_sampler_daemon::connections::{UnixSocket, UnixSocketError};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
-
-/// How long work that was not done when the drain ended may still take.
-const ABANDON_AFTER: Duration = Duration::from_secs(1);
 
 /// Exit codes beyond success; clap exits with the one for usage by itself.
 #[derive(Debug, Clone, Copy)]

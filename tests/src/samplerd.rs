@@ -109,6 +109,12 @@ impl Samplerd {
         &self.grpc
     }
 
+    /// Returns the HTTP address.
+    #[must_use]
+    pub fn http_address(&self) -> &str {
+        &self.http
+    }
+
     /// Returns the path of the Unix socket, as the daemon announced it.
     #[must_use]
     pub fn unix(&self) -> Option<&str> {

@@ -53,6 +53,10 @@ pub struct Flags {
     /// behind one name; 0: never. [default: 1800]
     #[arg(long, env = "SAMPLERD_MAX_CONNECTION_AGE", value_name = "SECONDS")]
     pub max_connection_age: Option<u64>,
+    /// How many seconds calls may take to end once the daemon is told to (SIGTERM); what is still open then is closed. With 1 s more,
+    /// the longest time to exit. [default: 20]
+    #[arg(long, env = "SAMPLERD_DRAIN_TIMEOUT", value_name = "SECONDS")]
+    pub drain_timeout: Option<u64>,
     /// Folder that all daemons of a registry mount: imports put a copy there, and daemons fetch from it what they
     /// lack. Its file system must be able to rename directories.
     #[arg(long, env = "SAMPLERD_SHARED_DIR", value_name = "DIR")]
@@ -92,6 +96,7 @@ pub(super) struct FileSettings {
     pub(super) import_bytes_max: Option<u64>,
     pub(super) rows_max: Option<usize>,
     pub(super) max_connection_age: Option<u64>,
+    pub(super) drain_timeout: Option<u64>,
     pub(super) shared_dir: Option<PathBuf>,
     pub(super) advertise: Option<String>,
     pub(super) removal_grace: Option<u64>,
