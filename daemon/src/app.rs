@@ -14,7 +14,7 @@ use tonic::transport::Server;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, RegistryPlace};
-use crate::connections::UnixSocket;
+use crate::connections::{Admission, Terms, UnixSocket};
 use crate::daemon::Daemon;
 use crate::error::Error;
 use crate::loaded::Loaded;
@@ -22,22 +22,27 @@ use crate::metrics::Metrics;
 use crate::registry::{Backend, BackendError, Mirrored, Registry, Sqlite};
 use crate::replicas::{self, Replicas};
 use crate::store::{Store, StoreError};
-use crate::{checks, connections, grpc, http};
+use crate::{checks, connections, descriptors, grpc, http};
 
 /// How often the registry is asked whether it is there, and whether another process changed it.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a silent connection is probed.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
+pub(crate) const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 /// How long a probed connection may stay silent before it is closed.
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Calls open at once on one connection.
-const CALLS_A_CONNECTION_MAX: u32 = 256;
+pub(crate) const CALLS_A_CONNECTION_MAX: u32 = 256;
 /// What a client may send ahead on one call and on one connection, in bytes.
-const RECEIVE_WINDOW_BYTES: u32 = 4 << 20;
+pub(crate) const RECEIVE_WINDOW_BYTES: u32 = 4 << 20;
 /// Largest frame that clients may send, in bytes.
-const FRAME_BYTES_MAX: u32 = 512 << 10;
+pub(crate) const FRAME_BYTES_MAX: u32 = 512 << 10;
 /// Largest headers of a call, in bytes.
-const HEADERS_BYTES_MAX: u32 = 16 << 10;
+pub(crate) const HEADERS_BYTES_MAX: u32 = 16 << 10;
+
+/// Calls that a client may take back on one connection before they were begun.
+pub(crate) const CALLS_RESET_MAX: usize = 20;
+/// Calls on one connection that may end for a client's breach of the protocol.
+pub(crate) const CALLS_IN_ERROR_MAX: usize = 128;
 
 /// Why a daemon cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -154,6 +159,7 @@ impl App {
         (metrics, counted): (prometheus::Registry, Metrics),
     ) -> Result<Self, StartError> {
         let store = Store::open(&config.data_dir)?;
+        let registry = registry.limited(config.limits.records);
         let daemon = Daemon::new(registry, Loaded::new(store), counted, config.limits, replicas)?;
         daemon.registry.poll().map_err(Error::from)?;
         daemon.show_registry();
@@ -237,13 +243,19 @@ async fn serve_grpc(
         .initial_stream_window_size(RECEIVE_WINDOW_BYTES)
         .initial_connection_window_size(RECEIVE_WINDOW_BYTES)
         .max_frame_size(FRAME_BYTES_MAX)
-        .http2_max_header_list_size(HEADERS_BYTES_MAX);
+        .http2_max_header_list_size(HEADERS_BYTES_MAX)
+        .http2_max_pending_accept_reset_streams(Some(CALLS_RESET_MAX))
+        .http2_max_local_error_reset_streams(Some(CALLS_IN_ERROR_MAX));
     let routes = Routes::new(health_service)
         .add_service(reflection)
         .add_service(grpc::sampling(&daemon))
         .add_service(grpc::control(&daemon))
         .add_service(grpc::studies(&daemon))
         .add_service(grpc::replicas(&daemon));
+    let routes = grpc::limited(routes, &daemon);
+    let limits = &daemon.limits;
+    let connections_max = descriptors::connections(limits.connections_max);
+    let terms = Terms { admission: Admission::new(connections_max, limits.connections_a_peer_max), age_max };
     let stop = daemon.shutdown.clone();
     let stopped = async {
         stop.cancelled().await;
@@ -252,11 +264,12 @@ async fn serve_grpc(
     let metrics = &daemon.metrics;
     let serve_unix = async {
         if let Some(unix) = unix {
-            let (server, routes) = (server.clone(), routes.clone());
-            connections::serve(unix, server, routes, age_max, metrics.clone(), stop.clone()).await;
+            let (server, routes, terms) = (server.clone(), routes.clone(), terms.clone());
+            connections::serve(unix, server, routes, terms, metrics.clone(), stop.clone()).await;
         }
     };
-    let serve_tcp = connections::serve(tcp, server.clone(), routes.clone(), age_max, metrics.clone(), stop.clone());
+    let (tcp_server, tcp_routes, tcp_terms) = (server.clone(), routes.clone(), terms.clone());
+    let serve_tcp = connections::serve(tcp, tcp_server, tcp_routes, tcp_terms, metrics.clone(), stop.clone());
     tokio::join!(serve_tcp, serve_unix, stopped);
     Ok(())
 }

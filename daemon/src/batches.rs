@@ -33,6 +33,11 @@ const DRAW_TIME_INDEPENDENT: Duration = Duration::from_nanos(45);
 /// How long a draw of a plan takes until some were measured: it searches for its cell.
 const DRAW_TIME_PLANNED: Duration = Duration::from_nanos(180);
 
+/// Bytes a draw: index and probability.
+const DRAW_BYTES: u64 = 8;
+/// Bytes that a draw's crop adds.
+const CROP_BYTES: u64 = 21;
+
 /// What a reader wants.
 #[derive(Debug, Clone)]
 pub struct Reading {
@@ -157,6 +162,13 @@ impl JobReader {
     #[must_use]
     pub fn sends_crops(&self) -> bool {
         self.reading.crops && self.run.as_ref().is_some_and(|run| run.crop_bank.is_some())
+    }
+
+    /// Returns how many bytes the columns of so many batches have; known once the [first step](Self::freeze_first) is frozen.
+    #[must_use]
+    pub fn bytes(&self, batches: u64) -> u64 {
+        let draw_bytes = DRAW_BYTES + if self.sends_crops() { CROP_BYTES } else { 0 };
+        batches * u64::from(self.draws_a_batch()) * draw_bytes
     }
 
     /// Returns the next batches, at least one and at most `batches_max`: fewer where steps end or are not frozen yet,

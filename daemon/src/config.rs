@@ -3,36 +3,26 @@
 mod flags;
 
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use swift_sampler_proto::unix_path::{self, UnixPathError};
 
-use crate::daemon::Limits;
+use crate::limits::{Limits, Setting};
 use crate::registry::{RedisUrl, RedisUrlError};
 use crate::replicas::ReplicaSettings;
 use flags::FileSettings;
 
 pub use flags::{Flags, LogFormat};
 
-/// Streams open at once unless told otherwise.
-const STREAMS_MAX_DEFAULT: usize = 16_384;
-/// How many streams may be allowed: each has buffers of its own.
-const STREAMS_MAX_RANGE: RangeInclusive<usize> = 1..=1 << 20;
-/// Bytes of one import unless told otherwise.
-const IMPORT_BYTES_MAX_DEFAULT: u64 = 64 << 30;
-/// Rows of one dataset unless told otherwise.
-const ROWS_MAX_DEFAULT: usize = 1 << 30;
-
-/// Seconds after which a connection retires unless told otherwise.
-const CONNECTION_AGE_MAX_DEFAULT_S: u64 = 30 * 60;
+/// Age at which a connection retires unless told otherwise.
+pub(crate) const CONNECTION_AGE_MAX_DEFAULT: Duration = Duration::from_secs(30 * 60);
 /// Seconds after which a connection may be told to retire at most.
 const CONNECTION_AGE_MAX_MAX_S: u64 = 365 * 24 * 3600;
 
 /// Seconds that calls may take to end unless told otherwise: with [`ABANDON_AFTER`], within the 30 s that Kubernetes, Docker and
 /// systemd wait, or more, before they kill.
-const DRAIN_TIMEOUT_DEFAULT_S: u64 = 20;
+pub(crate) const DRAIN_TIMEOUT_DEFAULT_S: u64 = 20;
 /// Seconds that they may be told to take at most.
 const DRAIN_TIMEOUT_MAX_S: u64 = 24 * 3600;
 /// How long work that was not done when the drain ended may still take.
@@ -116,13 +106,14 @@ pub enum ConfigError {
         /// Why it is no address of Redis.
         reason: RedisUrlError,
     },
-    /// A number of streams that cannot be served.
-    #[error(
-        "streams_max is {0}: it must be from {start} to {end}",
-        start = STREAMS_MAX_RANGE.start(),
-        end = STREAMS_MAX_RANGE.end()
-    )]
-    StreamsMax(usize),
+    /// A limit that cannot be kept.
+    #[error("{name} is {given}: it must be from {start} to {end}", name = .setting.name, start = .setting.range.start(), end = .setting.range.end())]
+    Limit {
+        /// The limit.
+        setting: &'static Setting,
+        /// What was given.
+        given: u64,
+    },
     /// A connection's age that no connection reaches.
     #[error("max_connection_age is {0} s: it must be at most {CONNECTION_AGE_MAX_MAX_S}, or 0 for never")]
     ConnectionAge(u64),
@@ -158,9 +149,15 @@ impl Config {
     pub fn resolve(flags: Flags) -> Result<Self, ConfigError> {
         let file = flags.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
         let connection_age_max_s =
-            flags.max_connection_age.or(file.max_connection_age).unwrap_or(CONNECTION_AGE_MAX_DEFAULT_S);
+            flags.max_connection_age.or(file.max_connection_age).unwrap_or(CONNECTION_AGE_MAX_DEFAULT.as_secs());
         let removal_grace_s = flags.removal_grace.or(file.removal_grace).unwrap_or(REMOVAL_GRACE_DEFAULT_S);
         let drain_timeout_s = flags.drain_timeout.or(file.drain_timeout).unwrap_or(DRAIN_TIMEOUT_DEFAULT_S);
+        let limits_of_file = file.limits();
+        let limits = Limits::from_settings(|setting| {
+            let given = flags.limits.get(setting.name).or_else(|| limits_of_file.get(setting.name));
+            let value = given.unwrap_or(setting.default);
+            if setting.range.contains(&value) { Ok(value) } else { Err(ConfigError::Limit { setting, given: value }) }
+        })?;
         let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let config = Self {
             data_dir: flags.data_dir.or(file.data_dir).ok_or(ConfigError::NoDataDir)?,
@@ -170,11 +167,7 @@ impl Config {
             log: flags.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
             registry: registry(flags.registry.or(file.registry).as_deref())?,
-            limits: Limits {
-                streams_max: flags.streams_max.or(file.streams_max).unwrap_or(STREAMS_MAX_DEFAULT),
-                import_bytes_max: flags.import_bytes_max.or(file.import_bytes_max).unwrap_or(IMPORT_BYTES_MAX_DEFAULT),
-                rows_max: flags.rows_max.or(file.rows_max).unwrap_or(ROWS_MAX_DEFAULT),
-            },
+            limits,
             advertise: flags.advertise.or(file.advertise),
             replicas: ReplicaSettings {
                 shared_dir: flags.shared_dir.or(file.shared_dir),
@@ -185,9 +178,6 @@ impl Config {
         };
         if let Some(path) = &config.listen_unix {
             unix_path::check(path).map_err(|reason| ConfigError::ListenUnix { path: path.clone(), reason })?;
-        }
-        if !STREAMS_MAX_RANGE.contains(&config.limits.streams_max) {
-            return Err(ConfigError::StreamsMax(config.limits.streams_max));
         }
         if connection_age_max_s > CONNECTION_AGE_MAX_MAX_S {
             return Err(ConfigError::ConnectionAge(connection_age_max_s));
@@ -249,6 +239,7 @@ fn read_file(path: &Path) -> Result<FileSettings, ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::SETTINGS;
     use clap::Parser;
 
     fn flags(arguments: &[&str]) -> Flags {
@@ -288,6 +279,31 @@ mod tests {
         let long = format!("/{}", "x".repeat(unix_path::BYTES_MAX));
         let error = Config::resolve(flags(&["--data-dir", "/d", "--listen-unix", &long])).unwrap_err().to_string();
         assert!(error.contains(&long) && error.contains("108 bytes") && error.contains("at most 107"), "{error}");
+    }
+
+    #[test]
+    fn every_limit_is_set_by_its_flag_or_in_the_file_and_by_default_as_the_page_says() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("samplerd.toml");
+        for setting in SETTINGS {
+            let other = setting.default - 1;
+            let of = |limits: Limits| {
+                let mut value = None;
+                let shown = format!("{limits:?}");
+                let name = format!("{}: ", setting.name);
+                if let Some((_, rest)) = shown.split_once(&name) {
+                    value = Some(rest.split([',', ' ', '}']).next().unwrap().trim_end_matches('s').to_owned());
+                }
+                value.unwrap_or_else(|| panic!("no {name}in {shown}"))
+            };
+            let flagged = Config::resolve(flags(&["--data-dir", "/d", &setting.flag(), &other.to_string()])).unwrap();
+            assert_eq!(of(flagged.limits), other.to_string(), "{}", setting.name);
+            std::fs::write(&path, format!("data_dir = \"/d\"\n{} = {other}\n", setting.name)).unwrap();
+            let filed = Config::resolve(flags(&["--config", path.to_str().unwrap()])).unwrap();
+            assert_eq!(of(filed.limits), other.to_string(), "{}", setting.name);
+            let plain = Config::resolve(flags(&["--data-dir", "/d"])).unwrap();
+            assert_eq!(of(plain.limits), setting.default.to_string(), "{}", setting.name);
+        }
     }
 
     #[test]

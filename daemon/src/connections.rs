@@ -1,16 +1,24 @@
-//! Connections that retire at a certain age, so that clients spread anew over the daemons behind one name.
+//! Connections: how many there may be, and when each ends.
+//!
+//! A connection retires at a certain age, so that clients spread anew over the daemons behind one name. One that does not
+//! begin to speak HTTP/2, or whose client does not take what it asked for, is closed.
 //!
 //! A connection of that age accepts no further calls (HTTP/2's GOAWAY), which a client notices by opening another. Calls
 //! in flight go on; streams that have not ended a little later do so then, at a batch boundary.
 
+mod activity;
+mod admission;
 mod listen;
 mod unix_socket;
 
+pub(crate) use activity::OpenAnswer;
+pub use admission::{Admission, Peer};
 pub use listen::Listen;
 pub use unix_socket::{UnixSocket, UnixSocketError};
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,11 +27,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
 
+use self::activity::Activity;
+use self::admission::Place;
 use crate::metrics::Metrics;
 
 /// Ages differ from the one asked for by up to this share, so that connections made together do not retire together.
@@ -33,12 +43,28 @@ const GRACE_SHARE: f64 = 0.1;
 /// Pause before connections are accepted again after that failed, as it does when too many files are open.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a client may take until it speaks HTTP/2, whatever else it has to say before.
+pub(crate) const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// How long a client may leave what it asked for. Every other wait on a connection's calls is shorter, or for work.
+pub(crate) const ANSWER_STALL_MAX: Duration = Duration::from_secs(10 * 60);
+/// How often it is looked whether it does.
+const STALL_LOOK_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How connections are served.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// How many there may be, over all listeners.
+    pub admission: Admission,
+    /// The age at which they retire; `None`: never.
+    pub age_max: Option<Duration>,
+}
+
 /// Accepts connections and serves calls on them until `stop`, then waits until all have ended.
 pub async fn serve(
     listener: impl Listen,
     server: Server,
     routes: Routes,
-    age_max: Option<Duration>,
+    terms: Terms,
     metrics: Metrics,
     stop: CancellationToken,
 ) {
@@ -47,11 +73,20 @@ pub async fn serve(
         tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
-                Ok(socket) => {
+                Ok((socket, peer)) => {
                     metrics.connections_accepted.inc();
-                    metrics.connections.inc();
-                    let serving = serve_one(socket, server.clone(), routes.clone(), age_max, stop.clone());
-                    connections.spawn(serving);
+                    match terms.admission.admit(peer) {
+                        Ok(place) => {
+                            metrics.connections.inc();
+                            let watch = Watch { place, metrics: metrics.clone(), activity: Arc::new(Activity::new()) };
+                            let (server, routes) = (server.clone(), routes.clone());
+                            connections.spawn(serve_one(socket, server, routes, terms.age_max, watch, stop.clone()));
+                        }
+                        Err(full) => {
+                            tracing::debug!(?peer, reason = full.reason(), "a connection is closed at once");
+                            metrics.note_closed(full.reason());
+                        }
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -74,6 +109,7 @@ async fn serve_one<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     mut server: Server,
     routes: Routes,
     age_max: Option<Duration>,
+    watch: Watch,
     stop: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
     let age = age_max.map(|age| age.mul_f64(1.0 + AGE_SPREAD * (2.0 * fastrand::f64() - 1.0)));
@@ -81,12 +117,46 @@ async fn serve_one<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         server = server.max_connection_age(age);
     }
     let streams_end = age.map(|age| Instant::now() + age.mul_f64(1.0 + GRACE_SHARE));
+    let closing = CancellationToken::new();
     // The connection holds the sender, so the stream of connections ends when this one is closed.
     let (open, incoming) = mpsc::channel(1);
-    let connection = Connection { socket, info: ConnectionInfo { streams_end }, _open: open.clone() };
-    open.send(Ok::<_, io::Error>(connection)).await.ok();
+    let info = ConnectionInfo { streams_end, activity: Arc::clone(&watch.activity) };
+    let closed = Box::pin(closing.clone().cancelled_owned());
+    open.send(Ok::<_, io::Error>(Connection { socket, info, closed, _open: open.clone() })).await.ok();
     drop(open);
-    server.add_routes(routes).serve_with_incoming_shutdown(ReceiverStream::new(incoming), stop.cancelled()).await
+    let incoming = ReceiverStream::new(incoming);
+    let served = server.add_routes(routes).serve_with_incoming_shutdown(incoming, stop.cancelled());
+    tokio::pin!(served);
+    tokio::select! {
+        ended = &mut served => return ended,
+        reason = watch.until_to_be_closed() => {
+            tracing::debug!(peer = ?watch.place.peer(), reason, "a connection is closed");
+            watch.metrics.note_closed(reason);
+            closing.cancel();
+        }
+    }
+    served.await
+}
+
+/// What is watched of a connection.
+struct Watch {
+    place: Place,
+    metrics: Metrics,
+    activity: Arc<Activity>,
+}
+
+impl Watch {
+    /// Waits until the connection has to be closed, and returns why.
+    async fn until_to_be_closed(&self) -> &'static str {
+        tokio::time::sleep(HANDSHAKE_MAX.saturating_sub(self.activity.age())).await;
+        if !self.activity.has_begun() {
+            return "handshake";
+        }
+        while self.activity.stalled() < ANSWER_STALL_MAX {
+            tokio::time::sleep(STALL_LOOK_INTERVAL).await;
+        }
+        "stalled"
+    }
 }
 
 fn note_end(metrics: &Metrics, ended: Result<Result<(), tonic::transport::Error>, tokio::task::JoinError>) {
@@ -99,9 +169,10 @@ fn note_end(metrics: &Metrics, ended: Result<Result<(), tonic::transport::Error>
 }
 
 /// What a call may know about the connection it came on.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ConnectionInfo {
     streams_end: Option<Instant>,
+    activity: Arc<Activity>,
 }
 
 impl ConnectionInfo {
@@ -109,7 +180,17 @@ impl ConnectionInfo {
     #[must_use]
     pub fn of<T>(request: &tonic::Request<T>) -> Self {
         // Without an entry the call came by no connection of this module's.
-        request.extensions().get().copied().unwrap_or(Self { streams_end: None })
+        request.extensions().get().cloned().unwrap_or_else(Self::unknown)
+    }
+
+    /// Returns what is known of a call that came by no connection of this module's.
+    fn unknown() -> Self {
+        Self { streams_end: None, activity: Arc::new(Activity::new()) }
+    }
+
+    /// Watches an answer that is to be sent on the connection.
+    pub(crate) fn open_answer(&self) -> OpenAnswer {
+        OpenAnswer::new(Arc::clone(&self.activity))
     }
 
     /// Waits until streams on the connection have to end.
@@ -126,6 +207,8 @@ impl ConnectionInfo {
 struct Connection<S> {
     socket: S,
     info: ConnectionInfo,
+    /// Done when it is to be closed.
+    closed: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Dropped with the connection.
     _open: mpsc::Sender<io::Result<Connection<S>>>,
 }
@@ -134,7 +217,17 @@ impl<S> Connected for Connection<S> {
     type ConnectInfo = ConnectionInfo;
 
     fn connect_info(&self) -> ConnectionInfo {
-        self.info
+        self.info.clone()
+    }
+}
+
+impl<S> Connection<S> {
+    /// Fails once the connection is to be closed, and wakes the task then.
+    fn check_open(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        match self.closed.as_mut().poll(context) {
+            Poll::Ready(()) => Err(io::ErrorKind::ConnectionAborted.into()),
+            Poll::Pending => Ok(()),
+        }
     }
 }
 
@@ -144,12 +237,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_read(context, buffer)
+        self.check_open(context)?;
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.socket).poll_read(context, buffer);
+        self.info.activity.note_received(buffer.filled().len() - before);
+        read
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.check_open(context)?;
         Pin::new(&mut self.socket).poll_write(context, bytes)
     }
 
@@ -158,6 +256,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.check_open(context)?;
         Pin::new(&mut self.socket).poll_write_vectored(context, slices)
     }
 

@@ -8,28 +8,19 @@ use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::batches::{Buffers, CommitTime, Drawing};
+use crate::budget::{Budget, Reservation};
 use crate::error::{Error, off_runtime};
+use crate::limits::Limits;
 use crate::loaded::Loaded;
 use crate::metrics::{DatasetGauges, Metrics};
 use crate::registry::Registry;
 use crate::replicas::{FetchError, Replicas};
 use crate::store::StoreError;
 
-/// What one daemon may be asked to do.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Streams open at once.
-    pub streams_max: usize,
-    /// Bytes of one import.
-    pub import_bytes_max: u64,
-    /// Rows of one dataset.
-    pub rows_max: usize,
-}
-
 /// How long a call waits for a dataset that it needs to be fetched.
 pub const FETCH_WAIT_MAX: Duration = Duration::from_secs(20);
 /// Imports at work at once; others wait.
-const IMPORTS_MAX: usize = 2;
+pub(crate) const IMPORTS_MAX: usize = 2;
 
 /// What all calls share: the registry, what is in memory, counters and limits.
 #[derive(Debug)]
@@ -54,7 +45,10 @@ pub struct Daemon {
     pub commit_time: CommitTime,
     /// When it started.
     pub started: Instant,
+    calls: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    answers: Budget,
+    requests: Budget,
     imports: Arc<Semaphore>,
     placing: Arc<Mutex<()>>,
 }
@@ -82,20 +76,51 @@ impl Daemon {
             drawing: Drawing::new()?,
             commit_time: CommitTime::default(),
             started: Instant::now(),
+            calls: Arc::new(Semaphore::new(limits.calls_max)),
             streams: Arc::new(Semaphore::new(limits.streams_max)),
+            answers: Budget::new("answers on their way", limits.answer_bytes_max, "--answer-bytes-max"),
+            requests: Budget::new("requests being received", limits.request_bytes_max, "--request-bytes-max"),
             imports: Arc::new(Semaphore::new(IMPORTS_MAX)),
             placing: Arc::default(),
+        })
+    }
+
+    /// Admits a call.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when as many are open as may be.
+    pub fn admit_call(&self) -> Result<OwnedSemaphorePermit, Error> {
+        Arc::clone(&self.calls).try_acquire_owned().map_err(|_full| {
+            Error::Busy(format!(
+                "{} calls are open, as many as this samplerd serves (--calls-max)",
+                self.limits.calls_max
+            ))
         })
     }
 
     /// Admits a stream.
     ///
     /// # Errors
-    /// [`Error::Exhausted`] when as many are open as may be.
+    /// [`Error::Busy`] when as many are open as may be.
     pub fn admit_stream(&self) -> Result<OwnedSemaphorePermit, Error> {
         Arc::clone(&self.streams).try_acquire_owned().map_err(|_full| {
-            Error::Exhausted(format!("{} streams are open, as many as this samplerd serves", self.limits.streams_max))
+            let max = self.limits.streams_max;
+            Error::Busy(format!("{max} streams are open, as many as this samplerd serves (--streams-max)"))
         })
+    }
+
+    /// Reserves memory for an answer, until what is returned is dropped.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when others have too much of it.
+    pub fn reserve_answer(&self, bytes: u64) -> Result<Reservation, Error> {
+        self.answers.reserve(bytes)
+    }
+
+    /// Returns the memory for requests that are being received.
+    #[must_use]
+    pub fn request_budget(&self) -> &Budget {
+        &self.requests
     }
 
     /// Waits until an import may start.

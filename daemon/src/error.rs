@@ -46,9 +46,20 @@ pub enum Error {
     /// A request is malformed.
     #[error("{0}")]
     Invalid(String),
-    /// A limit of this daemon is reached.
+    /// What is asked for is beyond a limit of this daemon.
     #[error("{0}")]
     Exhausted(String),
+    /// A limit of this daemon is reached for now.
+    #[error("{0}")]
+    Busy(String),
+    /// A call is not answered in time.
+    #[error("not answered within {} s: {limit}", .after.as_secs_f64())]
+    TimedOut {
+        /// How long it took.
+        after: std::time::Duration,
+        /// What says so.
+        limit: &'static str,
+    },
     /// The job was removed, and maybe another opened under its name, while it was read.
     #[error("job {0:?} was removed while it was read")]
     JobReplaced(String),

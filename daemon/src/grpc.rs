@@ -1,17 +1,18 @@
 //! The gRPC services: requests are checked and converted here; the rules stand in `registry`, the draws in `batches`.
 
+mod admission;
 mod contents;
 mod control;
 mod convert;
-mod crops;
+pub(crate) mod crops;
 mod import;
 mod refresh;
 mod replicas;
-mod sampling;
+pub(crate) mod sampling;
 mod status;
-mod stream;
+pub(crate) mod stream;
 mod studies;
-mod upload;
+pub(crate) mod upload;
 mod watch;
 
 use std::sync::Arc;
@@ -23,34 +24,45 @@ use swift_sampler_proto::v1::studies_server::StudiesServer;
 
 use crate::daemon::Daemon;
 
+pub(crate) use admission::limited;
 pub use control::ControlService;
 pub use replicas::ReplicasService;
 pub use sampling::SamplingService;
 pub use studies::StudiesService;
 
 /// Largest request accepted, in bytes: a chunk of an import with some room.
-const REQUEST_BYTES_MAX: usize = 4 << 20;
+pub(crate) const REQUEST_BYTES_MAX: usize = 4 << 20;
+/// Largest answer sent, in bytes: clients take no larger one.
+pub(crate) const ANSWER_BYTES_MAX: usize = (128 << 20) + (64 << 10);
 
 /// Returns the service of batches.
 #[must_use]
 pub fn sampling(daemon: &Arc<Daemon>) -> SamplingServer<SamplingService> {
-    SamplingServer::new(SamplingService::new(Arc::clone(daemon))).max_decoding_message_size(REQUEST_BYTES_MAX)
+    SamplingServer::new(SamplingService::new(Arc::clone(daemon)))
+        .max_decoding_message_size(REQUEST_BYTES_MAX)
+        .max_encoding_message_size(ANSWER_BYTES_MAX)
 }
 
 /// Returns the service of datasets, samplers and jobs.
 #[must_use]
 pub fn control(daemon: &Arc<Daemon>) -> ControlServer<ControlService> {
-    ControlServer::new(ControlService::new(Arc::clone(daemon))).max_decoding_message_size(REQUEST_BYTES_MAX)
+    ControlServer::new(ControlService::new(Arc::clone(daemon)))
+        .max_decoding_message_size(REQUEST_BYTES_MAX)
+        .max_encoding_message_size(ANSWER_BYTES_MAX)
 }
 
 /// Returns the service of studies and trials.
 #[must_use]
 pub fn studies(daemon: &Arc<Daemon>) -> StudiesServer<StudiesService> {
-    StudiesServer::new(StudiesService::new(Arc::clone(daemon))).max_decoding_message_size(REQUEST_BYTES_MAX)
+    StudiesServer::new(StudiesService::new(Arc::clone(daemon)))
+        .max_decoding_message_size(REQUEST_BYTES_MAX)
+        .max_encoding_message_size(ANSWER_BYTES_MAX)
 }
 
 /// Returns the service of copies for other daemons.
 #[must_use]
 pub fn replicas(daemon: &Arc<Daemon>) -> ReplicasServer<ReplicasService> {
-    ReplicasServer::new(ReplicasService::new(Arc::clone(daemon))).max_decoding_message_size(REQUEST_BYTES_MAX)
+    ReplicasServer::new(ReplicasService::new(Arc::clone(daemon)))
+        .max_decoding_message_size(REQUEST_BYTES_MAX)
+        .max_encoding_message_size(ANSWER_BYTES_MAX)
 }

@@ -1,5 +1,7 @@
 //! Metrics, health and a page, over HTTP.
 
+pub(crate) mod serve;
+
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -31,14 +33,14 @@ pub async fn serve(
     metrics: prometheus::Registry,
     listener: TcpListener,
 ) -> Result<(), ServeError> {
-    let stop = daemon.shutdown.clone();
+    let (stop, daemon_metrics) = (daemon.shutdown.clone(), daemon.metrics.clone());
     let routes = Router::new()
         .route("/", get(page))
         .route("/metrics", get(show_metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .with_state(Shared { daemon, metrics });
-    axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await?;
+    serve::serve(listener, routes, daemon_metrics, stop).await;
     Ok(())
 }
 

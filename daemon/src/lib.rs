@@ -7,14 +7,17 @@
 
 pub mod app;
 pub mod batches;
+mod budget;
 mod checks;
 pub mod clock;
 pub mod config;
 pub mod connections;
 pub mod daemon;
+pub mod descriptors;
 pub mod error;
 pub mod grpc;
 pub mod http;
+pub mod limits;
 pub mod loaded;
 pub mod metrics;
 pub mod registry;

@@ -7,6 +7,7 @@ use clap::Parser;
 use swift_sampler_daemon::app::{App, Listeners, StartError};
 use swift_sampler_daemon::config::{ABANDON_AFTER, Config, ConfigError, Flags, LogFormat};
 use swift_sampler_daemon::connections::{UnixSocket, UnixSocketError};
+use swift_sampler_daemon::descriptors;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
 fn run() -> Result<(), (Failure, anyhow::Error)> {
     let config = Config::resolve(Flags::parse()).map_err(|error| (config_failure(&error), error.into()))?;
     start_log(&config).map_err(|error| (Failure::Config, error))?;
+    descriptors::raise();
     let app = App::build(&config).map_err(|error| (start_failure(&error), error.into()))?;
     let runtime = tokio::runtime::Runtime::new().map_err(|error| (Failure::Failed, error.into()))?;
     let served = runtime.block_on(serve(&config, app));

@@ -30,6 +30,8 @@ pub struct Metrics {
     pub connections: IntGauge,
     /// Connections of gRPC accepted.
     pub connections_accepted: IntCounter,
+    /// Connections that were closed before their time, by reason.
+    connections_closed: IntCounterVec,
     /// How long finished messages waited for their stream to take them.
     pub send_wait: Histogram,
     /// From the request to activate a sampler until it serves.
@@ -107,6 +109,13 @@ impl Metrics {
             streams: gauge("streams", "Streams of batches open now.")?,
             connections: gauge("connections", "Connections of gRPC open now.")?,
             connections_accepted: counter("connections_accepted_total", "Connections of gRPC accepted.")?,
+            connections_closed: IntCounterVec::new(
+                options(
+                    "connections_closed_total",
+                    "Connections closed before their time, as too many were open, or for what their client did or left undone.",
+                ),
+                &["reason"],
+            )?,
             send_wait: histogram(
                 "send_wait_seconds",
                 "Time a finished message waited for its stream to take it; long where the reader is the slower side.",
@@ -207,6 +216,11 @@ impl Metrics {
         self.dataset_checks_pending.set(i64::try_from(datasets).unwrap_or(i64::MAX));
     }
 
+    /// Notes that a connection was closed before its time.
+    pub fn note_closed(&self, reason: &str) {
+        self.connections_closed.with_label_values(&[reason]).inc();
+    }
+
     /// Shows how long the daemon has run.
     pub fn show_uptime(&self, uptime: Duration) {
         self.uptime.set(uptime.as_secs_f64());
@@ -232,6 +246,7 @@ impl Metrics {
             Box::new(self.streams.clone()),
             Box::new(self.connections.clone()),
             Box::new(self.connections_accepted.clone()),
+            Box::new(self.connections_closed.clone()),
             Box::new(self.send_wait.clone()),
             Box::new(self.swap_duration.clone()),
             Box::new(self.swaps.clone()),

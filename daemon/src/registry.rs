@@ -10,6 +10,7 @@ pub mod conformance;
 mod datasets;
 mod error;
 mod jobs;
+mod limits;
 mod mirror;
 mod records;
 mod redis;
@@ -30,8 +31,10 @@ use crate::clock::Clock;
 
 pub use backend::{Backend, BackendError, Change, Commit, Expected, PRESENCE_TTL, Stored, Write};
 pub use datasets::NewDataset;
+pub(crate) use error::NAME_LENGTH_MAX;
 pub use error::RegistryError;
 pub use jobs::{Frozen, JobParameters, LEASE_STEPS, LEASE_STEPS_MAX, STEPS_BEYOND_HORIZON_MAX};
+pub use limits::RecordLimits;
 pub use mirror::Mirrored;
 pub use records::{
     ActiveRecord, DatasetRecord, FIRST_REVISION, JobRecord, OriginRecord, RevisionRecord, SamplerFigures,
@@ -41,7 +44,9 @@ pub use redis::{RedisUrl, RedisUrlError};
 pub use revisions::NewRevision;
 pub use sqlite::Sqlite;
 pub use studies::NewStudy;
+pub(crate) use studies::{ATTEMPTS_MAX, JSON_BYTES_MAX};
 pub use trials::{LEASE_DEFAULT_MS, LEASE_RANGE_MS, LEASE_WAIT_MAX_MS, Lease, NewTrial, Outcome, Report};
+pub(crate) use trials::{TRIALS_MAX, WORKER_NAME_MAX};
 
 /// How often a rule is tried against other writers before the caller is told to come again.
 const COMMIT_ATTEMPTS_MAX: u32 = 100;
@@ -52,6 +57,7 @@ pub struct Registry {
     backend: Arc<dyn Backend>,
     clock: Arc<dyn Clock>,
     generation: Arc<watch::Sender<u64>>,
+    limits: RecordLimits,
 }
 
 impl fmt::Debug for Registry {
@@ -102,7 +108,13 @@ impl Registry {
     pub fn new(backend: Arc<dyn Backend>, clock: Arc<dyn Clock>) -> Self {
         let generation = Arc::new(watch::Sender::new(0));
         backend.tell(&generation);
-        Self { backend, clock, generation }
+        Self { backend, clock, generation, limits: RecordLimits::default() }
+    }
+
+    /// Keeps at most as many records as `limits` says.
+    #[must_use]
+    pub fn limited(self, limits: RecordLimits) -> Self {
+        Self { limits, ..self }
     }
 
     /// Returns a receiver that is notified when a record may have changed.

@@ -29,7 +29,7 @@ pub(crate) use receiving::CHUNK_BYTES_MAX;
 pub use shared_folder::SharedFolderError;
 
 /// Datasets sent to other daemons at once.
-const SENDS_MAX: usize = 4;
+pub(crate) const SENDS_MAX: usize = 4;
 
 /// How a daemon works together with others.
 #[derive(Debug, Clone)]

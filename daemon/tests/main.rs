@@ -9,6 +9,7 @@ mod faulty_replicas;
 mod harness;
 mod importing;
 mod job_log;
+mod limits;
 mod modes;
 mod races;
 mod refreshing;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 use serde::Deserialize;
 
 /// Serves weighted batches of examples to training jobs.
@@ -40,15 +40,9 @@ pub struct Flags {
     /// How it is logged. [default: text]
     #[arg(long, env = "SAMPLERD_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
-    /// Streams open at once, 1 to 1,048,576. [default: 16,384]
-    #[arg(long, env = "SAMPLERD_STREAMS_MAX", value_name = "COUNT")]
-    pub streams_max: Option<usize>,
-    /// Bytes of one import. [default: 64 GiB]
-    #[arg(long, env = "SAMPLERD_IMPORT_BYTES_MAX", value_name = "BYTES")]
-    pub import_bytes_max: Option<u64>,
-    /// Rows of one dataset. [default: 2^30]
-    #[arg(long, env = "SAMPLERD_ROWS_MAX", value_name = "COUNT")]
-    pub rows_max: Option<usize>,
+    /// How much may be asked of it; docs/limits.md has all limits.
+    #[command(flatten)]
+    pub limits: LimitFlags,
     /// Age in seconds, give or take a tenth, at which a connection retires, so that clients spread anew over the daemons
     /// behind one name; 0: never. [default: 1800]
     #[arg(long, env = "SAMPLERD_MAX_CONNECTION_AGE", value_name = "SECONDS")]
@@ -67,6 +61,73 @@ pub struct Flags {
     /// How many seconds a dataset's copy is kept after the dataset was removed through another daemon. [default: 600]
     #[arg(long, env = "SAMPLERD_REMOVAL_GRACE", value_name = "SECONDS")]
     pub removal_grace: Option<u64>,
+}
+
+/// The [limits](crate::limits::Limits) as they are given.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct LimitFlags {
+    /// Connections of gRPC open at once. [default: 8,192]
+    #[arg(long, env = "SAMPLERD_CONNECTIONS_MAX", value_name = "COUNT")]
+    pub connections_max: Option<u64>,
+    /// Connections from one address. [default: 2,048]
+    #[arg(long, env = "SAMPLERD_CONNECTIONS_A_PEER_MAX", value_name = "COUNT")]
+    pub connections_a_peer_max: Option<u64>,
+    /// Calls open at once, streams among them. [default: 32,768]
+    #[arg(long, env = "SAMPLERD_CALLS_MAX", value_name = "COUNT")]
+    pub calls_max: Option<u64>,
+    /// Streams open at once, 1 to 1,048,576. [default: 16,384]
+    #[arg(long, env = "SAMPLERD_STREAMS_MAX", value_name = "COUNT")]
+    pub streams_max: Option<u64>,
+    /// Bytes of batches on their way to clients. [default: 512 MiB]
+    #[arg(long, env = "SAMPLERD_ANSWER_BYTES_MAX", value_name = "BYTES")]
+    pub answer_bytes_max: Option<u64>,
+    /// Bytes of requests being received. [default: 128 MiB]
+    #[arg(long, env = "SAMPLERD_REQUEST_BYTES_MAX", value_name = "BYTES")]
+    pub request_bytes_max: Option<u64>,
+    /// Seconds that a call may take to answer, or to begin to; uploads may take longer. [default: 120]
+    #[arg(long, env = "SAMPLERD_REQUEST_TIMEOUT", value_name = "SECONDS")]
+    pub request_timeout: Option<u64>,
+    /// Bytes of one import. [default: 64 GiB]
+    #[arg(long, env = "SAMPLERD_IMPORT_BYTES_MAX", value_name = "BYTES")]
+    pub import_bytes_max: Option<u64>,
+    /// Rows of one dataset. [default: 2^30]
+    #[arg(long, env = "SAMPLERD_ROWS_MAX", value_name = "COUNT")]
+    pub rows_max: Option<u64>,
+    /// Datasets kept. [default: 1,024]
+    #[arg(long, env = "SAMPLERD_DATASETS_MAX", value_name = "COUNT")]
+    pub datasets_max: Option<u64>,
+    /// Sampler versions of one dataset. [default: 16,384]
+    #[arg(long, env = "SAMPLERD_SAMPLERS_A_DATASET_MAX", value_name = "COUNT")]
+    pub samplers_a_dataset_max: Option<u64>,
+    /// Jobs kept. [default: 16,384]
+    #[arg(long, env = "SAMPLERD_JOBS_MAX", value_name = "COUNT")]
+    pub jobs_max: Option<u64>,
+    /// Studies kept. [default: 4,096]
+    #[arg(long, env = "SAMPLERD_STUDIES_MAX", value_name = "COUNT")]
+    pub studies_max: Option<u64>,
+}
+
+impl LimitFlags {
+    /// Returns what is given of a setting.
+    pub(super) fn get(&self, name: &str) -> Option<u64> {
+        match name {
+            "connections_max" => self.connections_max,
+            "connections_a_peer_max" => self.connections_a_peer_max,
+            "calls_max" => self.calls_max,
+            "streams_max" => self.streams_max,
+            "answer_bytes_max" => self.answer_bytes_max,
+            "request_bytes_max" => self.request_bytes_max,
+            "request_timeout" => self.request_timeout,
+            "import_bytes_max" => self.import_bytes_max,
+            "rows_max" => self.rows_max,
+            "datasets_max" => self.datasets_max,
+            "samplers_a_dataset_max" => self.samplers_a_dataset_max,
+            "jobs_max" => self.jobs_max,
+            "studies_max" => self.studies_max,
+            _ => unreachable!("{name} is no limit"),
+        }
+    }
 }
 
 /// How log lines look.
@@ -92,12 +153,43 @@ pub(super) struct FileSettings {
     pub(super) insecure: Option<bool>,
     pub(super) log: Option<String>,
     pub(super) log_format: Option<LogFormat>,
-    pub(super) streams_max: Option<usize>,
+    pub(super) connections_max: Option<u64>,
+    pub(super) connections_a_peer_max: Option<u64>,
+    pub(super) calls_max: Option<u64>,
+    pub(super) streams_max: Option<u64>,
+    pub(super) answer_bytes_max: Option<u64>,
+    pub(super) request_bytes_max: Option<u64>,
+    pub(super) request_timeout: Option<u64>,
     pub(super) import_bytes_max: Option<u64>,
-    pub(super) rows_max: Option<usize>,
+    pub(super) rows_max: Option<u64>,
+    pub(super) datasets_max: Option<u64>,
+    pub(super) samplers_a_dataset_max: Option<u64>,
+    pub(super) jobs_max: Option<u64>,
+    pub(super) studies_max: Option<u64>,
     pub(super) max_connection_age: Option<u64>,
     pub(super) drain_timeout: Option<u64>,
     pub(super) shared_dir: Option<PathBuf>,
     pub(super) advertise: Option<String>,
     pub(super) removal_grace: Option<u64>,
+}
+
+impl FileSettings {
+    /// Returns the limits.
+    pub(super) fn limits(&self) -> LimitFlags {
+        LimitFlags {
+            connections_max: self.connections_max,
+            connections_a_peer_max: self.connections_a_peer_max,
+            calls_max: self.calls_max,
+            streams_max: self.streams_max,
+            answer_bytes_max: self.answer_bytes_max,
+            request_bytes_max: self.request_bytes_max,
+            request_timeout: self.request_timeout,
+            import_bytes_max: self.import_bytes_max,
+            rows_max: self.rows_max,
+            datasets_max: self.datasets_max,
+            samplers_a_dataset_max: self.samplers_a_dataset_max,
+            jobs_max: self.jobs_max,
+            studies_max: self.studies_max,
+        }
+    }
 }

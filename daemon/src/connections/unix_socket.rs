@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::{UnixListener, UnixStream};
 
-use super::Listen;
+use super::{Listen, Peer};
 
 /// Only the daemon's user may connect: there is no authentication beyond the file's mode.
 const MODE: u32 = 0o600;
@@ -78,8 +78,8 @@ impl UnixSocket {
 impl Listen for UnixSocket {
     type Socket = UnixStream;
 
-    async fn accept(&self) -> io::Result<UnixStream> {
-        self.listener.accept().await.map(|(stream, _)| stream)
+    async fn accept(&self) -> io::Result<(UnixStream, Peer)> {
+        self.listener.accept().await.map(|(stream, _)| (stream, Peer::ThisMachine))
     }
 }
 

@@ -14,7 +14,7 @@ use crate::daemon::{Daemon, FETCH_WAIT_MAX};
 use crate::error::{Error, off_runtime};
 
 /// Most crops of one request.
-const CROPS_MAX: usize = 65_536;
+pub(crate) const CROPS_MAX: usize = 65_536;
 /// Steps that a request freezes, its own among them, so that not every step waits for a commit.
 const STEPS_FROZEN: u64 = 8;
 

@@ -47,7 +47,7 @@ impl Replicas for ReplicasService {
         if !Store::is_hash(&hash) {
             return Err(Error::Invalid(format!("hash {hash:?}: it must be 64 hexadecimal digits")).into());
         }
-        let full = || Error::Exhausted("as many datasets are being sent as this samplerd sends at once".to_owned());
+        let full = || Error::Busy("as many datasets are being sent as this samplerd sends at once".to_owned());
         let permit = self.daemon.replicas.admit_send().ok_or_else(full)?;
         let (daemon, of) = (Arc::clone(&self.daemon), hash.clone());
         match off_runtime(move || daemon.loaded.check(&of)).await {

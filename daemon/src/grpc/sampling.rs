@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use swift_sampler_proto::v1;
 use swift_sampler_proto::v1::sampling_server::Sampling;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::control::shown_job;
+use super::stream::BatchStream;
 use super::{convert, crops, stream};
 use crate::batches::{JobReader, Reading};
 use crate::connections::ConnectionInfo;
@@ -16,9 +16,9 @@ use crate::error::Error;
 use crate::registry::JobParameters;
 
 /// Most batches of one unary answer.
-const STEPS_MAX: u32 = 4096;
+pub(crate) const STEPS_MAX: u32 = 4096;
 /// Most draws of one unary answer.
-const DRAWS_MAX: u64 = 4_194_304;
+pub(crate) const DRAWS_MAX: u64 = 4_194_304;
 
 /// Serves `swiftsampler.v1.Sampling`.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl SamplingService {
 
 #[tonic::async_trait]
 impl Sampling for SamplingService {
-    type StreamBatchesStream = ReceiverStream<Result<v1::BatchBlock, Status>>;
+    type StreamBatchesStream = BatchStream;
 
     async fn open_job(&self, request: Request<v1::OpenJobRequest>) -> Result<Response<v1::Job>, Status> {
         let request = request.into_inner();
@@ -71,7 +71,7 @@ impl Sampling for SamplingService {
         };
         let mut reader = JobReader::open(&self.daemon, reading).await?;
         reader.freeze_first().await?;
-        let batches = stream::spawn(Arc::clone(&self.daemon), reader, request.batches_per_message, connection, permit);
+        let batches = stream::spawn(Arc::clone(&self.daemon), reader, request.batches_per_message, connection, permit)?;
         Ok(Response::new(batches))
     }
 
@@ -97,13 +97,17 @@ impl Sampling for SamplingService {
             return Err(Error::Invalid(message).into());
         }
         reader.freeze_first().await?;
+        // As columns, and encoded.
+        let reservation = self.daemon.reserve_answer(2 * reader.bytes(steps))?;
         let mut blocks = vec![reader.next_block(steps).await?];
         while !reader.is_done() {
             blocks.push(reader.next_block(steps).await?);
         }
         let block = join(blocks);
         stream::count(&self.daemon, &block);
-        Ok(Response::new(block))
+        let mut response = Response::new(block);
+        response.extensions_mut().insert(reservation);
+        Ok(response)
     }
 
     async fn select_crops(

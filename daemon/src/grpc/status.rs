@@ -33,7 +33,7 @@ impl From<Error> for Status {
             Code::Internal | Code::DataLoss | Code::Unavailable => tracing::warn!(%code, message, "a call failed"),
             _ => tracing::debug!(%code, message, "a call was refused"),
         }
-        if code == Code::Unavailable {
+        if code == Code::Unavailable || matches!(error, Error::Busy(_)) {
             let details = ErrorDetails::with_retry_info(Some(RETRY_AFTER));
             return Self::with_error_details(code, shortened(message, RETRIED_MESSAGE_BYTES_MAX), details);
         }
@@ -72,7 +72,8 @@ fn code(error: &Error) -> Code {
         Error::Load(LoadError::Plan(_)) => Code::Internal,
         // It could be built when it was put.
         Error::Load(LoadError::Sampler(_) | LoadError::Spec(_)) => Code::DataLoss,
-        Error::Exhausted(_) => Code::ResourceExhausted,
+        Error::Exhausted(_) | Error::Busy(_) => Code::ResourceExhausted,
+        Error::TimedOut { .. } => Code::DeadlineExceeded,
         Error::JobReplaced(_) => Code::NotFound,
         Error::Fetch(_)
         | Error::SharedFolder(_)
@@ -95,6 +96,7 @@ fn registry_code(error: &RegistryError) -> Code {
         | RegistryError::NoTrial { .. } => Code::NotFound,
         RegistryError::Differs { .. } => Code::AlreadyExists,
         RegistryError::TrialTaken { .. } => Code::Aborted,
+        RegistryError::Full { .. } => Code::ResourceExhausted,
         RegistryError::Precondition(_) => Code::FailedPrecondition,
     }
 }
@@ -132,6 +134,10 @@ mod tests {
         assert_eq!(status.get_details_retry_info().unwrap().retry_delay, Some(RETRY_AFTER));
         assert!(status.message().len() + status.details().len() < 4 * RETRIED_MESSAGE_BYTES_MAX);
         assert!(Status::from(Error::ShuttingDown).get_details_retry_info().is_some());
+        let busy = Status::from(Error::Busy("full".into()));
+        assert_eq!(busy.code(), Code::ResourceExhausted);
+        assert_eq!(busy.get_details_retry_info().unwrap().retry_delay, Some(RETRY_AFTER));
+        assert!(Status::from(Error::Exhausted("too large".into())).get_details_retry_info().is_none());
         assert!(Status::from(Error::Invalid("no".into())).get_details_retry_info().is_none());
     }
 }

@@ -1,33 +1,33 @@
 //! One stream of batches: computed ahead of the reader, but not far.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use swift_sampler_proto::v1;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{self, Sender};
+use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use crate::batches::JobReader;
+use crate::budget::Reservation;
 use crate::connections::ConnectionInfo;
 use crate::daemon::Daemon;
 use crate::error::Error;
 
 /// Finished messages that wait for the connection. What waits is frozen, so a long queue delays activations.
-const QUEUE_MESSAGES: usize = 1;
+pub(crate) const QUEUE_MESSAGES: usize = 1;
 /// Largest message, in bytes of its columns, unless a single batch is larger.
-const MESSAGE_BYTES_MAX: u64 = 192 << 10;
+pub(crate) const MESSAGE_BYTES_MAX: u64 = 192 << 10;
 /// Memory of all streams' messages together, in bytes: with very many streams, messages are smaller.
-const MESSAGES_BYTES_MAX: u64 = 256 << 20;
+pub(crate) const MESSAGES_BYTES_MAX: u64 = 256 << 20;
 /// Messages that a stream may have on their way: being drawn, queued, being encoded, and being sent.
 const MESSAGES_A_STREAM: u64 = 4;
 /// Most batches a message.
-const BATCHES_A_MESSAGE_MAX: u64 = 4096;
-/// Bytes a draw: index and probability.
-const DRAW_BYTES: u64 = 8;
-/// Bytes that a draw's crop adds.
-const CROP_BYTES: u64 = 21;
+pub(crate) const BATCHES_A_MESSAGE_MAX: u64 = 4096;
 /// A reader that takes a message this fast may get larger ones.
 const FAST: Duration = Duration::from_millis(2);
 /// So many messages in a row must be taken fast: the first few always are, by buffers on the way.
@@ -35,28 +35,48 @@ const FAST_MESSAGES: u32 = 4;
 /// A reader that takes this long gets smaller ones, so that little is frozen ahead of it.
 const SLOW: Duration = Duration::from_millis(50);
 
+/// Messages of batches, and what they hold until the last is sent.
+#[derive(Debug)]
+pub struct BatchStream {
+    messages: ReceiverStream<Result<v1::BatchBlock, Status>>,
+    _open: OpenStream,
+}
+
+impl Stream for BatchStream {
+    type Item = Result<v1::BatchBlock, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Pin::new(&mut self.messages).poll_next(context)
+    }
+}
+
 /// Starts the task that feeds a stream, and returns the stream.
+///
+/// # Errors
+/// [`Error::Busy`] when its messages find no room in memory.
 pub(super) fn spawn(
     daemon: Arc<Daemon>,
     reader: JobReader,
     batches_per_message: u32,
     connection: ConnectionInfo,
     permit: OwnedSemaphorePermit,
-) -> ReceiverStream<Result<v1::BatchBlock, Status>> {
+) -> Result<BatchStream, Error> {
+    // Larger messages than of one batch are cut to the memory that all streams share.
+    let reservation = daemon.reserve_answer(reader.bytes(1).saturating_mul(MESSAGES_A_STREAM))?;
     let (sender, receiver) = mpsc::channel(QUEUE_MESSAGES);
-    let open = OpenStream::new(daemon, permit);
+    let open = OpenStream::new(Arc::clone(&daemon), permit, reservation);
     tokio::spawn(async move {
         let fed = tokio::select! {
             biased;
             () = connection.streams_end() => Err(Error::ConnectionRetired),
-            fed = feed(&open.daemon, reader, batches_per_message, &sender) => fed,
+            fed = feed(&daemon, reader, batches_per_message, &sender) => fed,
         };
         if let Err(error) = fed {
             // The reader may be gone already.
             sender.send(Err(error.into())).await.ok();
         }
     });
-    ReceiverStream::new(receiver)
+    Ok(BatchStream { messages: ReceiverStream::new(receiver), _open: open })
 }
 
 async fn feed(
@@ -66,8 +86,7 @@ async fn feed(
     sender: &Sender<Result<v1::BatchBlock, Status>>,
 ) -> Result<(), Error> {
     let streams = u64::try_from(daemon.metrics.streams.get()).unwrap_or(0);
-    let draw_bytes = DRAW_BYTES + if reader.sends_crops() { CROP_BYTES } else { 0 };
-    let mut size = MessageSize::new(reader.draws_a_batch(), draw_bytes, batches_per_message, streams);
+    let mut size = MessageSize::new(reader.bytes(1), batches_per_message, streams);
     while !reader.is_done() {
         let block = tokio::select! {
             biased;
@@ -106,8 +125,8 @@ struct MessageSize {
 }
 
 impl MessageSize {
-    fn new(draws_a_batch: u32, draw_bytes: u64, batches_per_message: u32, streams: u64) -> Self {
-        let batch_bytes = (u64::from(draws_a_batch) * draw_bytes).max(1);
+    fn new(batch_bytes: u64, batches_per_message: u32, streams: u64) -> Self {
+        let batch_bytes = batch_bytes.max(1);
         let asked = if batches_per_message == 0 { BATCHES_A_MESSAGE_MAX } else { u64::from(batches_per_message) };
         let bytes_max = MESSAGE_BYTES_MAX.min(MESSAGES_BYTES_MAX / MESSAGES_A_STREAM / streams.max(1));
         let batches_max = (bytes_max / batch_bytes).clamp(1, BATCHES_A_MESSAGE_MAX).min(asked);
@@ -128,15 +147,17 @@ impl MessageSize {
 }
 
 /// Counts a stream as open while it lives.
+#[derive(Debug)]
 struct OpenStream {
     daemon: Arc<Daemon>,
     _permit: OwnedSemaphorePermit,
+    _reservation: Reservation,
 }
 
 impl OpenStream {
-    fn new(daemon: Arc<Daemon>, permit: OwnedSemaphorePermit) -> Self {
+    fn new(daemon: Arc<Daemon>, permit: OwnedSemaphorePermit, reservation: Reservation) -> Self {
         daemon.metrics.streams.inc();
-        Self { daemon, _permit: permit }
+        Self { daemon, _permit: permit, _reservation: reservation }
     }
 }
 

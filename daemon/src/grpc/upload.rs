@@ -15,11 +15,11 @@ use crate::error::{Error, off_runtime};
 use crate::store::StoreError;
 
 /// Largest chunk, in bytes.
-const CHUNK_BYTES_MAX: usize = 1 << 20;
+pub(crate) const CHUNK_BYTES_MAX: usize = 1 << 20;
 /// How long an upload waits for its next chunk: others may be waiting for it to end.
-const CHUNK_WAIT_MAX: Duration = Duration::from_secs(60);
+pub(crate) const CHUNK_WAIT_MAX: Duration = Duration::from_secs(60);
 /// Most files of one upload.
-const FILES_MAX: usize = 4096;
+pub(crate) const FILES_MAX: usize = 4096;
 
 /// A message of a call that brings files: a header, then chunks.
 pub(super) trait UploadRequest {

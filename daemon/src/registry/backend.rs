@@ -85,6 +85,14 @@ pub trait Backend: Send + Sync + 'static {
     /// [`BackendError`] when the backend cannot answer.
     fn list(&self, prefix: &str) -> Result<Vec<(String, Stored)>, BackendError>;
 
+    /// Returns how many records have a key that starts with `prefix`.
+    ///
+    /// # Errors
+    /// [`BackendError`] when the backend cannot answer.
+    fn count(&self, prefix: &str) -> Result<usize, BackendError> {
+        Ok(self.list(prefix)?.len())
+    }
+
     /// Applies all writes, or none.
     ///
     /// # Errors

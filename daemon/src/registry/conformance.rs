@@ -107,6 +107,9 @@ fn a_list_is_ordered_and_keeps_to_its_prefix(backend: &dyn Backend) {
     assert_eq!(keys("s/a/"), ["s/a/02", "s/a/10"]);
     assert_eq!(keys("s/"), ["s/a-b/1", "s/a/02", "s/a/10", "s/b/2"]);
     assert_eq!(keys("u/"), [""; 0]);
+    for prefix in ["s/a/", "s/", "s", "u/", ""] {
+        assert_eq!(backend.count(prefix).expect("the backend answers"), keys(prefix).len(), "{prefix:?}");
+    }
 }
 
 fn what_may_be_held_is_committed(backend: &dyn Backend) {

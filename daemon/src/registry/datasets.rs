@@ -49,7 +49,7 @@ impl Registry {
     /// same.
     ///
     /// # Errors
-    /// [`RegistryError::Differs`] when the name holds other content.
+    /// [`RegistryError::Differs`] when the name holds other content, [`RegistryError::Full`].
     pub fn create_dataset(&self, new: &NewDataset) -> Result<(DatasetRecord, ActiveRecord), RegistryError> {
         check_name("dataset", &new.name)?;
         self.decide(|| {
@@ -67,6 +67,7 @@ impl Registry {
                     given: short(&new.hash),
                 });
             }
+            self.check_room(&self.limits.datasets())?;
             let now = self.now_ms();
             let record = DatasetRecord {
                 name: new.name.clone(),

@@ -89,6 +89,18 @@ pub enum RegistryError {
         /// First field that differs.
         field: &'static str,
     },
+    /// As many records are kept as may be.
+    #[error("there are {count} {what}, and samplerd keeps at most {max} ({flag}): remove some first")]
+    Full {
+        /// Kind of record.
+        what: &'static str,
+        /// How many there are.
+        count: usize,
+        /// How many there may be.
+        max: usize,
+        /// The flag that says so.
+        flag: &'static str,
+    },
     /// What is asked for does not fit the present state.
     #[error("{0}")]
     Precondition(String),
@@ -99,7 +111,7 @@ const NAME: &str = "[A-Za-z0-9._-]";
 /// Characters of names of jobs.
 const JOB_NAME: &str = "[A-Za-z0-9._/-]";
 /// Longest name, in characters.
-const NAME_LENGTH_MAX: usize = 128;
+pub(crate) const NAME_LENGTH_MAX: usize = 128;
 
 /// Checks the name of a dataset or study.
 pub(super) fn check_name(what: &'static str, name: &str) -> Result<(), RegistryError> {

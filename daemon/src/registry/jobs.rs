@@ -57,7 +57,7 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::Differs`] when it exists with other parameters, [`RegistryError::NoDataset`],
     /// [`RegistryError::NoSampler`] for a pinned version that is not there, [`RegistryError::Invalid`] for a field out
-    /// of range.
+    /// of range, [`RegistryError::Full`].
     pub fn open_job(&self, parameters: &JobParameters) -> Result<JobRecord, RegistryError> {
         check_job_name(&parameters.name)?;
         if !BATCH_SIZE_RANGE.contains(&parameters.batch_size) {
@@ -74,6 +74,7 @@ impl Registry {
                 check_equal(&stored, parameters)?;
                 return Ok(Decision::Answer(stored));
             }
+            self.check_room(&self.limits.jobs())?;
             let read: Read<DatasetRecord> = self.read(dataset_key(&parameters.dataset))?;
             let Some(dataset) = read.record.clone() else { return Err(self.no_dataset(&parameters.dataset)) };
             let epoch_draws = parameters.epoch_draws.unwrap_or(dataset.rows);

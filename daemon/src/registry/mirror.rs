@@ -113,6 +113,11 @@ impl Backend for Mirrored {
         self.shared.read(ask, || self.shared.file.list(prefix))
     }
 
+    fn count(&self, prefix: &str) -> Result<usize, BackendError> {
+        let ask = |session: &Session| self.shared.redis.count(session, prefix);
+        self.shared.read(ask, || Ok(self.shared.file.list(prefix)?.len()))
+    }
+
     fn commit(&self, writes: &[Write]) -> Result<Commit, BackendError> {
         self.shared.commit(writes).map_err(|failure| self.shared.unavailable(failure))
     }

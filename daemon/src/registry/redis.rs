@@ -180,6 +180,13 @@ impl Redis {
         Ok(found)
     }
 
+    /// Returns how many records have a key that starts with `prefix`.
+    pub(super) fn count(&self, session: &Session, prefix: &str) -> Result<usize, Fault> {
+        let mut call = self.call(&self.scripts.count, session, &["registry", "keys"]);
+        call.arg(format!("[{prefix}")).arg(format!("({prefix}\u{7f}"));
+        self.invoke(session, &call)
+    }
+
     /// Returns what changed after a generation.
     pub(super) fn changes_since(&self, session: &Session, generation: u64) -> Result<Changes, Fault> {
         let mut call = self.call(&self.scripts.changes, session, &["registry", "records", "changes"]);

@@ -16,7 +16,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError::NoDataset`], or [`RegistryError::Precondition`] when the name holds other content by now,
-    /// the revision is no longer kept, or a candidate's study is not running on the dataset.
+    /// the revision is no longer kept, or a candidate's study is not running on the dataset, [`RegistryError::Full`].
     pub fn put_sampler(
         &self,
         dataset: &DatasetRecord,
@@ -36,6 +36,7 @@ impl Registry {
                 )));
             }
             let features_hash = present_record.kept(revision)?.to_owned();
+            self.check_room(&self.limits.samplers(name))?;
             let active = self.read_active(name)?;
             let Some(mut counters) = active.record.clone() else { return Err(self.no_dataset(name)) };
             let version = counters.next_version;

@@ -89,6 +89,13 @@ impl Backend for Sqlite {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    fn count(&self, prefix: &str) -> Result<usize, BackendError> {
+        let connection = self.reader();
+        let mut statement = connection.prepare_cached("SELECT count(*) FROM record WHERE key >= ?1 AND key < ?2")?;
+        let count: i64 = statement.query_row([prefix, &format!("{prefix}{AFTER_ASCII}")], |row| row.get(0))?;
+        Ok(usize::try_from(count).expect("a count is not negative"))
+    }
+
     fn commit(&self, writes: &[Write]) -> Result<Commit, BackendError> {
         let mut connection = self.writer();
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

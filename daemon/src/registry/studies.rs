@@ -11,9 +11,9 @@ use super::{Decision, Read, Registry, RegistryError, Write, samplers_prefix, stu
 /// Attempts a trial has unless the study says otherwise.
 const ATTEMPTS_DEFAULT: u32 = 3;
 /// Most attempts a study may give a trial.
-const ATTEMPTS_MAX: u32 = 100;
+pub(crate) const ATTEMPTS_MAX: u32 = 100;
 /// Longest JSON text of a study or trial, in bytes.
-const JSON_BYTES_MAX: usize = 1 << 20;
+pub(crate) const JSON_BYTES_MAX: usize = 1 << 20;
 
 /// What a study is created with.
 #[derive(Debug, Clone)]
@@ -33,7 +33,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError::NoDataset`], [`RegistryError::Differs`] when it exists with another config,
-    /// [`RegistryError::Invalid`] for a config that is not JSON.
+    /// [`RegistryError::Invalid`] for a config that is not JSON, [`RegistryError::Full`].
     pub fn create_study(&self, new: &NewStudy) -> Result<StudyRecord, RegistryError> {
         check_name("study", &new.name)?;
         let config = parse_json("config_json", &new.config_json)?;
@@ -66,6 +66,7 @@ impl Registry {
                 }
                 return Ok(Decision::Answer(stored));
             }
+            self.check_room(&self.limits.studies())?;
             let active = self.read_active(&new.dataset)?;
             let Some(active_record) = &active.record else { return Err(self.no_dataset(&new.dataset)) };
             let record = StudyRecord {

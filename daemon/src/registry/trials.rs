@@ -16,9 +16,9 @@ pub const LEASE_RANGE_MS: RangeInclusive<u32> = 1_000..=3_600_000;
 /// Longest wait for a trial, in milliseconds.
 pub const LEASE_WAIT_MAX_MS: u32 = 30_000;
 /// Most trials of a study.
-const TRIALS_MAX: u64 = 100_000;
+pub(crate) const TRIALS_MAX: u64 = 100_000;
 /// Longest name of a worker, in bytes.
-const WORKER_NAME_MAX: usize = 128;
+pub(crate) const WORKER_NAME_MAX: usize = 128;
 
 /// What a trial is added with.
 #[derive(Debug, Clone)]

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::{ReplicaSettings, Replicas};
 use crate::clock::SystemClock;
-use crate::daemon::{Daemon, Limits};
+use crate::daemon::Daemon;
+use crate::limits::Limits;
 use crate::loaded::Loaded;
 use crate::metrics::Metrics;
 use crate::registry::{Backend, Registry};
@@ -18,7 +19,7 @@ pub(super) fn daemon(data_dir: &Path, backend: Arc<dyn Backend>) -> Arc<Daemon> 
         Registry::new(backend, Arc::new(SystemClock)),
         Loaded::new(Store::open(data_dir).unwrap()),
         Metrics::register(&prometheus::Registry::new()).unwrap(),
-        Limits { streams_max: 1, import_bytes_max: 1, rows_max: 1 },
+        Limits::default(),
         Replicas::new(&ReplicaSettings { shared_dir: None, removal_grace: Duration::ZERO }, true),
     );
     Arc::new(daemon.unwrap())
