@@ -10,11 +10,11 @@
 mod promises;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use swift_sampler_tests::Samplerd;
 use swift_sampler_tests::dataset::Columns;
 use swift_sampler_tests::faulty_disk::{DiskFault, FaultyDisk};
+use swift_sampler_tests::{Samplerd, copy_folder};
 
 use promises::Promises;
 
@@ -142,17 +142,4 @@ fn check_nothing_is_left(daemon: &Samplerd, context: &str) {
     let left: Vec<_> =
         fs::read_dir(&unfinished).map_or_else(|_| Vec::new(), |entries| entries.map(|it| it.unwrap().path()).collect());
     assert!(left.is_empty(), "{context}: left in {}: {left:?}", unfinished.display());
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let place = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_folder(&entry.path(), &place);
-        } else {
-            fs::copy(entry.path(), place).unwrap();
-        }
-    }
 }

@@ -1,6 +1,7 @@
-//! Finding what to start, and waiting for what it does.
+//! Finding what to start, copying what it is started on, and waiting for what it does.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Longest wait for anything a scenario waits for.
@@ -17,6 +18,20 @@ pub fn binary(name: &str) -> PathBuf {
     let path = folder.join(name);
     assert!(path.is_file(), "{} is not built: run `make build` first", path.display());
     path
+}
+
+/// Copies a folder with all that is in it to a place where there is nothing.
+pub fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a temporary folder is made");
+    for entry in fs::read_dir(from).expect("the folder is there") {
+        let entry = entry.expect("the folder is read");
+        let place = to.join(entry.file_name());
+        if entry.file_type().expect("the folder is read").is_dir() {
+            copy_folder(&entry.path(), &place);
+        } else {
+            fs::copy(entry.path(), place).expect("a file is copied");
+        }
+    }
 }
 
 /// Looks again and again until `look` finds something, and panics with `what` when it never does.

@@ -14,7 +14,7 @@ pub mod samplerctl;
 pub mod samplerd;
 pub mod trainer;
 
-pub use binaries::{binary, deadline};
+pub use binaries::{binary, copy_folder, deadline};
 pub use faulty_disk::FaultyDisk;
 pub use redis::RedisServer;
 pub use samplerctl::{Failure, Samplerctl};

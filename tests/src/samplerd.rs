@@ -194,6 +194,12 @@ impl Samplerd {
         assert!(status.expect("kill is a POSIX command").success(), "the daemon is there to be signalled");
     }
 
+    /// Returns the process's number.
+    #[must_use]
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Tells whether the process has ended.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().expect("the child is ours").is_some()
