@@ -160,7 +160,8 @@ impl App {
     ) -> Result<Self, StartError> {
         let store = Store::open(&config.data_dir)?;
         let registry = registry.limited(config.limits.records);
-        let daemon = Daemon::new(registry, Loaded::new(store), counted, config.limits, replicas)?;
+        let daemon =
+            Daemon::new(registry, Loaded::new(store), counted, config.limits, replicas, config.parsing.clone())?;
         daemon.registry.poll().map_err(Error::from)?;
         daemon.show_registry();
         daemon.check_datasets()?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use swift_sampler_proto::unix_path::{self, UnixPathError};
 
 use crate::limits::{Limits, Setting};
+use crate::parsing::Parsing;
 use crate::registry::{RedisUrl, RedisUrlError};
 use crate::replicas::ReplicaSettings;
 use flags::FileSettings;
@@ -62,6 +63,8 @@ pub struct Config {
     pub advertise: Option<String>,
     /// How it works together with others.
     pub replicas: ReplicaSettings,
+    /// Where users' files are parsed: in the daemon's own process, unless whoever resolved this says which program does it.
+    pub parsing: Parsing,
 }
 
 /// Where records are kept.
@@ -174,6 +177,7 @@ impl Config {
                 removal_grace: Duration::from_secs(removal_grace_s),
             },
             drain_timeout: Duration::from_secs(drain_timeout_s),
+            parsing: Parsing::InProcess,
             connection_age_max: (connection_age_max_s > 0).then(|| Duration::from_secs(connection_age_max_s)),
         };
         if let Some(path) = &config.listen_unix {

@@ -13,6 +13,7 @@ use crate::error::{Error, off_runtime};
 use crate::limits::Limits;
 use crate::loaded::Loaded;
 use crate::metrics::{DatasetGauges, Metrics};
+use crate::parsing::{ParseLimits, Parsing};
 use crate::registry::Registry;
 use crate::replicas::{FetchError, Replicas};
 use crate::store::StoreError;
@@ -41,6 +42,8 @@ pub struct Daemon {
     pub buffers: Buffers,
     /// The threads that draw.
     pub drawing: Drawing,
+    /// Where users' files are parsed.
+    pub parsing: Parsing,
     /// How long it takes to extend a job.
     pub commit_time: CommitTime,
     /// When it started.
@@ -64,6 +67,7 @@ impl Daemon {
         metrics: Metrics,
         limits: Limits,
         replicas: Replicas,
+        parsing: Parsing,
     ) -> Result<Self, ThreadPoolBuildError> {
         Ok(Self {
             registry,
@@ -71,6 +75,7 @@ impl Daemon {
             metrics,
             limits,
             replicas,
+            parsing,
             shutdown: CancellationToken::new(),
             buffers: Buffers::default(),
             drawing: Drawing::new()?,
@@ -83,6 +88,16 @@ impl Daemon {
             imports: Arc::new(Semaphore::new(IMPORTS_MAX)),
             placing: Arc::default(),
         })
+    }
+
+    /// Returns what parsing an upload may take.
+    #[must_use]
+    pub fn parse_limits(&self) -> ParseLimits {
+        ParseLimits {
+            rows_max: self.limits.rows_max,
+            memory_bytes_max: self.limits.parse_memory_bytes_max,
+            time_max: self.limits.parse_timeout,
+        }
     }
 
     /// Admits a call.

@@ -5,6 +5,7 @@ use swift_sampler::{ProposalsError, SelectionError};
 use swift_sampler_files::ReadError;
 
 use crate::loaded::LoadError;
+use crate::parsing::ParseError;
 use crate::registry::RegistryError;
 use crate::replicas::{FetchError, SharedFolderError};
 use crate::store::StoreError;
@@ -18,6 +19,9 @@ pub enum Error {
     /// A user's file is refused.
     #[error(transparent)]
     Files(#[from] ReadError),
+    /// Users' files are not parsed.
+    #[error(transparent)]
+    Parse(#[from] ParseError),
     /// The store refuses.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -2,7 +2,7 @@
 //!
 //! [`config::Config`] says how, [`app::App`] is a daemon from its parts to its end, [`daemon::Daemon`] is what all calls
 //! share. Records and their rules stand in [`registry`], columns in [`store`], what is held in memory in [`loaded`]; users'
-//! files are read by [`swift_sampler_files`], batches computed by [`batches`], both served by [`grpc`]; [`http`] serves metrics, health
+//! files are read by [`swift_sampler_files`] in a process of their own, [`parsing`], batches computed by [`batches`], both served by [`grpc`]; [`http`] serves metrics, health
 //! and a page. Nothing is global: several daemons can run in one process.
 
 pub mod app;
@@ -20,6 +20,7 @@ pub mod http;
 pub mod limits;
 pub mod loaded;
 pub mod metrics;
+pub mod parsing;
 pub mod registry;
 pub mod replicas;
 pub mod store;

@@ -32,6 +32,10 @@ pub struct Limits {
     pub import_bytes_max: u64,
     /// Rows of one dataset.
     pub rows_max: usize,
+    /// Memory that parsing an upload may take, in bytes of address space.
+    pub parse_memory_bytes_max: u64,
+    /// How long parsing an upload may take.
+    pub parse_timeout: Duration,
     /// What the registry keeps.
     pub records: RecordLimits,
 }
@@ -53,6 +57,8 @@ impl Limits {
             request_timeout: Duration::from_secs(value(&setting::REQUEST_TIMEOUT)?),
             import_bytes_max: value(&setting::IMPORT_BYTES_MAX)?,
             rows_max: count(value(&setting::ROWS_MAX)?),
+            parse_memory_bytes_max: value(&setting::PARSE_MEMORY_BYTES_MAX)?,
+            parse_timeout: Duration::from_secs(value(&setting::PARSE_TIMEOUT)?),
             records: RecordLimits {
                 datasets_max: count(value(&setting::DATASETS_MAX)?),
                 samplers_a_dataset_max: count(value(&setting::SAMPLERS_A_DATASET_MAX)?),

@@ -1,6 +1,7 @@
 //! `samplerd`: configuration, listeners, one line on stdout, serve, drain.
 
 use std::io::{IsTerminal, Write, stderr, stdout};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -8,6 +9,7 @@ use swift_sampler_daemon::app::{App, Listeners, StartError};
 use swift_sampler_daemon::config::{ABANDON_AFTER, Config, ConfigError, Flags, LogFormat};
 use swift_sampler_daemon::connections::{UnixSocket, UnixSocketError};
 use swift_sampler_daemon::descriptors;
+use swift_sampler_daemon::parsing::{self, Parsing};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -23,6 +25,9 @@ enum Failure {
 }
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|first| first == parsing::CHILD_ARGUMENT) {
+        return parsing::run_child();
+    }
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err((failure, error)) => {
@@ -33,7 +38,8 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), (Failure, anyhow::Error)> {
-    let config = Config::resolve(Flags::parse()).map_err(|error| (config_failure(&error), error.into()))?;
+    let mut config = Config::resolve(Flags::parse()).map_err(|error| (config_failure(&error), error.into()))?;
+    config.parsing = Parsing::Child(this_program().map_err(|error| (Failure::Failed, error.into()))?);
     start_log(&config).map_err(|error| (Failure::Config, error))?;
     descriptors::raise();
     let app = App::build(&config).map_err(|error| (start_failure(&error), error.into()))?;
@@ -42,6 +48,11 @@ fn run() -> Result<(), (Failure, anyhow::Error)> {
     // Dropping the runtime would wait for blocking work, such as an import, however long that takes.
     runtime.shutdown_timeout(ABANDON_AFTER);
     served
+}
+
+/// Names this program, so that it is this one also when another was installed meanwhile.
+fn this_program() -> std::io::Result<PathBuf> {
+    if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() }
 }
 
 async fn serve(config: &Config, app: App) -> Result<(), (Failure, anyhow::Error)> {

@@ -10,6 +10,7 @@ use clap::Parser;
 use swift_sampler_daemon::app::{App, Listeners};
 use swift_sampler_daemon::clock::{Clock, SystemClock};
 use swift_sampler_daemon::config::{Config, Flags};
+use swift_sampler_daemon::parsing::Parsing;
 use swift_sampler_daemon::registry::{Backend, NewDataset, Registry, Sqlite};
 use swift_sampler_proto::v1;
 use swift_sampler_proto::v1::control_client::ControlClient;
@@ -73,7 +74,8 @@ pub(crate) fn backend(directory: &Path) -> Arc<dyn Backend> {
 fn config(data_dir: &Path, flags: &[&str]) -> Config {
     let data_dir = data_dir.to_str().unwrap();
     let all = [&["samplerd", "--data-dir", data_dir, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"], flags];
-    Config::resolve(Flags::try_parse_from(all.concat()).unwrap()).unwrap()
+    let config = Config::resolve(Flags::try_parse_from(all.concat()).unwrap()).unwrap();
+    Config { parsing: Parsing::Child(env!("CARGO_BIN_EXE_samplerd").into()), ..config }
 }
 
 /// A daemon that serves on ports of its own.

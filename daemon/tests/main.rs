@@ -4,9 +4,12 @@
 
 mod activation;
 mod connection_age;
+#[path = "../../sampler/files/tests/crafted.rs"]
+mod crafted;
 mod crops;
 mod faulty_replicas;
 mod harness;
+mod hostile_files;
 mod importing;
 mod job_log;
 mod limits;

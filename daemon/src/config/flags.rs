@@ -94,6 +94,12 @@ pub struct LimitFlags {
     /// Rows of one dataset. [default: 2^30]
     #[arg(long, env = "SAMPLERD_ROWS_MAX", value_name = "COUNT")]
     pub rows_max: Option<u64>,
+    /// Address space of the process that parses the files of one upload. [default: 4 GiB]
+    #[arg(long, env = "SAMPLERD_PARSE_MEMORY_BYTES_MAX", value_name = "BYTES")]
+    pub parse_memory_bytes_max: Option<u64>,
+    /// Seconds in which the files of one upload are parsed. [default: 3600]
+    #[arg(long, env = "SAMPLERD_PARSE_TIMEOUT", value_name = "SECONDS")]
+    pub parse_timeout: Option<u64>,
     /// Datasets kept. [default: 1,024]
     #[arg(long, env = "SAMPLERD_DATASETS_MAX", value_name = "COUNT")]
     pub datasets_max: Option<u64>,
@@ -121,6 +127,8 @@ impl LimitFlags {
             "request_timeout" => self.request_timeout,
             "import_bytes_max" => self.import_bytes_max,
             "rows_max" => self.rows_max,
+            "parse_memory_bytes_max" => self.parse_memory_bytes_max,
+            "parse_timeout" => self.parse_timeout,
             "datasets_max" => self.datasets_max,
             "samplers_a_dataset_max" => self.samplers_a_dataset_max,
             "jobs_max" => self.jobs_max,
@@ -162,6 +170,8 @@ pub(super) struct FileSettings {
     pub(super) request_timeout: Option<u64>,
     pub(super) import_bytes_max: Option<u64>,
     pub(super) rows_max: Option<u64>,
+    pub(super) parse_memory_bytes_max: Option<u64>,
+    pub(super) parse_timeout: Option<u64>,
     pub(super) datasets_max: Option<u64>,
     pub(super) samplers_a_dataset_max: Option<u64>,
     pub(super) jobs_max: Option<u64>,
@@ -186,6 +196,8 @@ impl FileSettings {
             request_timeout: self.request_timeout,
             import_bytes_max: self.import_bytes_max,
             rows_max: self.rows_max,
+            parse_memory_bytes_max: self.parse_memory_bytes_max,
+            parse_timeout: self.parse_timeout,
             datasets_max: self.datasets_max,
             samplers_a_dataset_max: self.samplers_a_dataset_max,
             jobs_max: self.jobs_max,

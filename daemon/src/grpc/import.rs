@@ -1,11 +1,9 @@
 //! Receives files, and makes a dataset of them.
 
-use std::fs;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use swift_sampler_files::{ColumnSink, FeatureFiles, ReadIntoError, Selection, SourceFile};
+use swift_sampler_files::{Selection, SourceFile};
 use swift_sampler_proto::v1;
 use swift_sampler_proto::v1::import_dataset_progress::State;
 use swift_sampler_proto::v1::import_dataset_request::Part;
@@ -17,8 +15,9 @@ use super::upload::{receive, source_files};
 use super::{contents, convert};
 use crate::daemon::Daemon;
 use crate::error::Error;
+use crate::parsing::{Description, Target, Upload};
 use crate::registry::{NewDataset, Registry};
-use crate::store::{Building, Built, NewColumns, Phase, Progress, StoreError};
+use crate::store::{Built, NewColumns, Phase, Progress};
 
 /// How often a caller is told how far its import is.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
@@ -103,7 +102,7 @@ async fn import_telling(
     };
     let (maker, progress) = (Arc::clone(daemon), Arc::clone(progress));
     let built = contents::make(move || {
-        let made = make(&maker, &new, &progress);
+        let made = make(&maker, new, &progress);
         // Held to the end of the work, also where nobody waits for it any more.
         drop((scratch, permit));
         made
@@ -125,51 +124,39 @@ struct NewFiles {
 }
 
 /// Reads, checks and groups. Blocks.
-fn make(daemon: &Daemon, new: &NewFiles, progress: &Progress) -> Result<Built, Error> {
+fn make(daemon: &Daemon, new: NewFiles, progress: &Progress) -> Result<Built, Error> {
     progress.begin(Phase::Reading, 0);
-    let files = FeatureFiles::open(&new.files, &new.selection, daemon.limits.rows_max)?;
-    if !files.skipped().is_empty() {
-        tracing::info!(dataset = new.name, columns = ?files.skipped(), "left out columns that are not numeric");
+    let upload = Upload { files: new.files, selection: Some(new.selection) };
+    let parse = daemon.parsing.open(upload, daemon.parse_limits(), progress)?;
+    let Description { columns, rows, features, gradient_norm, skipped } = parse.description().clone();
+    check_bytes(daemon, columns.len(), rows)?;
+    if !skipped.is_empty() {
+        tracing::info!(dataset = new.name, columns = ?skipped, "left out columns that are not numeric");
     }
-    let building = daemon.loaded.store().begin(NewColumns {
-        columns: files.columns().to_vec(),
-        rows: files.rows(),
-        first_row: new.first_row,
-        features: files.features().to_vec(),
-        gradient_norm: files.gradient_norm().map(ToOwned::to_owned),
-    })?;
-    progress.begin(Phase::Reading, files.rows() as u64 * files.columns().len() as u64);
-    let paths = new.files.iter().map(|file| file.path.clone()).collect();
-    let read = building.syncing(|| files.read_into(&Columns { building: &building, progress, paths }));
-    read.map_err(|error| match error {
-        ReadIntoError::File(error) => Error::from(error),
-        ReadIntoError::Sink(error) => error.into(),
-    })?;
+    let values = rows as u64 * columns.len() as u64;
+    let places = 0..columns.len();
+    let first_row = new.first_row;
+    let building = daemon.loaded.store().begin(NewColumns { columns, rows, first_row, features, gradient_norm })?;
+    progress.begin(Phase::Reading, values);
+    let target = Target {
+        path: building.columns_path().to_owned(),
+        starts: places.map(|column| building.value_position(column, 0)).collect(),
+    };
+    building.syncing(|| parse.read_into(&target, progress))?;
     Ok(building.finish(progress)?)
 }
 
-/// The columns of a dataset that is being made.
-struct Columns<'a> {
-    building: &'a Building,
-    progress: &'a Progress,
-    paths: Vec<PathBuf>,
-}
-
-impl ColumnSink for Columns<'_> {
-    type Error = StoreError;
-
-    fn take(&self, column: usize, first_row: usize, values: &[f64]) -> Result<(), StoreError> {
-        self.progress.check()?;
-        self.building.write(column, first_row, values)?;
-        self.progress.advance(values.len());
-        Ok(())
+/// Refuses columns that would take more of the disk than an import may bring: a small file may have very many rows.
+pub(super) fn check_bytes(daemon: &Daemon, columns: usize, rows: usize) -> Result<(), Error> {
+    let bytes_max = daemon.limits.import_bytes_max;
+    let bytes = (rows as u64).saturating_mul((columns * size_of::<f64>()) as u64);
+    if bytes > bytes_max {
+        return Err(Error::Exhausted(format!(
+            "{rows} rows of {columns} columns are {bytes} bytes, of at most {bytes_max}: import fewer, or raise \
+             --import-bytes-max"
+        )));
     }
-
-    /// The disk need not hold the file beside the columns.
-    fn file_done(&self, file: usize) -> Result<(), StoreError> {
-        let path = &self.paths[file];
-        fs::remove_file(path).map_err(|source| StoreError::Io { path: path.display().to_string(), source })
-    }
+    Ok(())
 }
 
 /// Stores here and in the shared folder, and registers: what is acknowledged is where other daemons find it.

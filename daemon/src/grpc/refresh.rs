@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use swift_sampler::{CropColumn, Dataset};
-use swift_sampler_files::{ColumnSink, FeatureFiles, ReadIntoError, SourceFile};
+use swift_sampler_files::SourceFile;
 use swift_sampler_proto::v1;
 use swift_sampler_proto::v1::refresh_features_request::Part;
 use tonic::{Status, Streaming};
@@ -14,8 +14,9 @@ use super::upload::{receive, source_files};
 use super::{contents, convert};
 use crate::daemon::{Daemon, FETCH_WAIT_MAX};
 use crate::error::Error;
+use crate::parsing::{Description, Target, Upload};
 use crate::registry::{ActiveRecord, DatasetRecord, NewRevision, RegistryError};
-use crate::store::{Building, Built, NewColumns, Progress, StoreError};
+use crate::store::{Built, NewColumns, Progress};
 
 /// How often the active sampler is built over new values while others are activated, before the caller is told to come again.
 const BUILDS_MAX: u32 = 10;
@@ -42,7 +43,7 @@ pub(super) async fn refresh(
     receive(daemon, &mut parts, &files).await?;
     let (maker, from) = (Arc::clone(daemon), base.clone());
     let built = contents::make(move || {
-        let made = make(&maker, &from, &files, header.first_row, &progress);
+        let made = make(&maker, &from, files, header.first_row, &progress);
         // Held to the end of the work, also where nobody waits for it any more.
         drop((scratch, permit));
         made
@@ -123,17 +124,18 @@ impl Base {
 fn make(
     daemon: &Daemon,
     base: &Base,
-    files: &[SourceFile],
+    files: Vec<SourceFile>,
     first_row: Option<u64>,
     progress: &Progress,
 ) -> Result<Built, Error> {
-    let files = FeatureFiles::open_all(files, daemon.limits.rows_max)?;
-    if let Some(column) = files.skipped().first() {
+    let parse = daemon.parsing.open(Upload { files, selection: None }, daemon.parse_limits(), progress)?;
+    let Description { columns, rows, skipped, .. } = parse.description().clone();
+    if let Some(column) = skipped.first() {
         return Err(Error::Invalid(format!("column {column:?} holds no numbers: leave it out")));
     }
-    let positions: Vec<usize> = files.columns().iter().map(|column| base.position(column)).collect::<Result<_, _>>()?;
-    let first_row = base.first_row(first_row, files.rows())?;
-    let (dataset, replaced) = (&base.dataset, first_row..first_row + files.rows());
+    let positions: Vec<usize> = columns.iter().map(|column| base.position(column)).collect::<Result<_, _>>()?;
+    let first_row = base.first_row(first_row, rows)?;
+    let (dataset, replaced) = (&base.dataset, first_row..first_row + rows);
     let building = daemon.loaded.store().begin(NewColumns::of(dataset))?;
     let written: Result<(), Error> = building.syncing(|| {
         for (column, (_, values)) in dataset.table().columns().enumerate() {
@@ -145,33 +147,12 @@ fn make(
                 building.write(column, 0, values)?;
             }
         }
-        let columns = Columns { building: &building, progress, positions: &positions, first_row };
-        files.read_into(&columns).map_err(|error| match error {
-            ReadIntoError::File(error) => Error::from(error),
-            ReadIntoError::Sink(error) => error.into(),
-        })
+        let start = |&column: &usize| building.value_position(column, first_row);
+        let target = Target { path: building.columns_path().to_owned(), starts: positions.iter().map(start).collect() };
+        parse.read_into(&target, progress)
     });
     written?;
     Ok(building.finish(progress)?)
-}
-
-/// The columns that get new values.
-struct Columns<'a> {
-    building: &'a Building,
-    progress: &'a Progress,
-    /// The dataset's column of each of the files'.
-    positions: &'a [usize],
-    /// The dataset's row of the files' first.
-    first_row: usize,
-}
-
-impl ColumnSink for Columns<'_> {
-    type Error = StoreError;
-
-    fn take(&self, column: usize, first_row: usize, values: &[f64]) -> Result<(), StoreError> {
-        self.progress.check()?;
-        self.building.write(self.positions[column], self.first_row + first_row, values)
-    }
 }
 
 /// Stores the new values and makes the active sampler over them the active version.

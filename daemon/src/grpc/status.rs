@@ -9,6 +9,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::error::Error;
 use crate::loaded::LoadError;
+use crate::parsing::{ParseError, RefusedFor};
 use crate::registry::{BackendError, RegistryError};
 use crate::store::StoreError;
 
@@ -58,6 +59,7 @@ fn code(error: &Error) -> Code {
     match error {
         Error::Registry(error) => registry_code(error),
         Error::Files(ReadError::TooManyRows { .. }) => Code::ResourceExhausted,
+        Error::Parse(error) => parse_code(error),
         Error::Store(error) | Error::Load(LoadError::Store(error)) => store_code(error),
         Error::Selection {
             source: SelectionError::TooFewPositive { .. } | SelectionError::ColumnOfWeights, ..
@@ -81,6 +83,19 @@ fn code(error: &Error) -> Code {
         | Error::ShuttingDown
         | Error::ConnectionRetired => Code::Unavailable,
         Error::Task(_) => Code::Internal,
+    }
+}
+
+fn parse_code(error: &ParseError) -> Code {
+    match error {
+        ParseError::Refused(refusal) => match refusal.kind {
+            RefusedFor::Content => Code::InvalidArgument,
+            RefusedFor::Rows => Code::ResourceExhausted,
+            RefusedFor::Disk => Code::Unavailable,
+        },
+        ParseError::Time(_) | ParseError::Memory(_) => Code::ResourceExhausted,
+        ParseError::Crashed { .. } => Code::InvalidArgument,
+        ParseError::Answer(_) | ParseError::Start(_) => Code::Internal,
     }
 }
 

@@ -90,7 +90,7 @@ pub(super) const IMPORT_BYTES_MAX: Setting = Setting {
     name: "import_bytes_max",
     default: 64 << 30,
     range: 1..=u64::MAX,
-    of: "bytes of the files of one import or refresh",
+    of: "bytes of the files of one import or refresh, and of the columns of an import, at 8 a value",
     beyond: "RESOURCE_EXHAUSTED",
 };
 pub(super) const ROWS_MAX: Setting = Setting {
@@ -98,6 +98,22 @@ pub(super) const ROWS_MAX: Setting = Setting {
     default: 1 << 30,
     range: 1..=u64::MAX,
     of: "rows of one dataset; 2^32 - 1 at most",
+    beyond: "RESOURCE_EXHAUSTED",
+};
+/// The program itself takes about 40 MiB; a large import a few blocks a thread beside.
+pub(super) const PARSE_MEMORY_BYTES_MAX: Setting = Setting {
+    name: "parse_memory_bytes_max",
+    default: 4 << 30,
+    range: 64 << 20..=MEMORY_BYTES_MAX,
+    of: "bytes of address space of the process that parses the files of an upload",
+    beyond: "RESOURCE_EXHAUSTED",
+};
+/// 10^9 rows take a few minutes.
+pub(super) const PARSE_TIMEOUT: Setting = Setting {
+    name: "parse_timeout",
+    default: 3600,
+    range: 1..=30 * 24 * 3600,
+    of: "seconds in which the files of an upload are parsed",
     beyond: "RESOURCE_EXHAUSTED",
 };
 pub(super) const DATASETS_MAX: Setting = Setting {
@@ -132,7 +148,7 @@ pub(super) const STUDIES_MAX: Setting = Setting {
 };
 
 /// All of them.
-pub const SETTINGS: [&Setting; 13] = [
+pub const SETTINGS: [&Setting; 15] = [
     &CONNECTIONS_MAX,
     &CONNECTIONS_A_PEER_MAX,
     &CALLS_MAX,
@@ -142,6 +158,8 @@ pub const SETTINGS: [&Setting; 13] = [
     &REQUEST_TIMEOUT,
     &IMPORT_BYTES_MAX,
     &ROWS_MAX,
+    &PARSE_MEMORY_BYTES_MAX,
+    &PARSE_TIMEOUT,
     &DATASETS_MAX,
     &SAMPLERS_A_DATASET_MAX,
     &JOBS_MAX,

@@ -10,6 +10,7 @@ use crate::daemon::Daemon;
 use crate::limits::Limits;
 use crate::loaded::Loaded;
 use crate::metrics::Metrics;
+use crate::parsing::Parsing;
 use crate::registry::{Backend, Registry};
 use crate::store::Store;
 
@@ -21,6 +22,7 @@ pub(super) fn daemon(data_dir: &Path, backend: Arc<dyn Backend>) -> Arc<Daemon> 
         Metrics::register(&prometheus::Registry::new()).unwrap(),
         Limits::default(),
         Replicas::new(&ReplicaSettings { shared_dir: None, removal_grace: Duration::ZERO }, true),
+        Parsing::InProcess,
     );
     Arc::new(daemon.unwrap())
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use safetensors::Dtype;
 use swift_sampler::{
     Axis, AxisBuilder, CellKeys, Cells, CellsBuilder, ColumnContent, Dataset, DatasetContent, DatasetError,
-    FeatureTable, GradientFloor, Resolution,
+    FeatureTable, FeatureTableError, GradientFloor, Resolution,
 };
 use tempfile::TempDir;
 
@@ -140,6 +140,18 @@ impl Building {
         self.columns.write(self.tensors[column], first_row, values)
     }
 
+    /// Returns the file that values may also be written to by others, in which they follow each other as little-endian f64.
+    #[must_use]
+    pub fn columns_path(&self) -> &Path {
+        self.columns.path()
+    }
+
+    /// Returns where in [that file](Self::columns_path) the value of a row of a column lies, in bytes.
+    #[must_use]
+    pub fn value_position(&self, column: usize, row: usize) -> u64 {
+        self.columns.position::<f64>(self.tensors[column], row)
+    }
+
     /// Runs `work` while what is written to the columns is sent on to the disk.
     pub fn syncing<T>(&self, work: impl FnOnce() -> T) -> T {
         let (ended, end) = channel::<()>();
@@ -217,10 +229,22 @@ impl Building {
                 Ok(())
             }));
         }
-        for (hash, &tensor) in hashes.iter().zip(&self.tensors) {
+        for ((hash, &tensor), column) in hashes.iter().zip(&self.tensors).zip(&self.new.columns) {
             work.push(Box::new(move || {
-                *locked(hash) = self.columns.sha256(tensor, progress, |_first, _values| {})?;
-                Ok(())
+                let mut wrong = None;
+                let find = |first: usize, values: &[f64]| {
+                    let at = values.iter().position(|value| !value.is_finite());
+                    wrong = wrong.or(at.map(|at| (first + at, values[at])));
+                };
+                *locked(hash) = self.columns.sha256(tensor, progress, find)?;
+                match wrong {
+                    None => Ok(()),
+                    Some((row, value)) => {
+                        let column = column.clone();
+                        let error = FeatureTableError::NotFinite { column, row, value };
+                        Err(DatasetError::from(error).into())
+                    }
+                }
             }));
         }
         if let (Some(tensor), Some(column)) = (gradient, gradient_norm) {

@@ -122,6 +122,11 @@ impl TensorFile {
         &self.path
     }
 
+    /// Returns where a tensor's value lies in the file, in bytes.
+    pub(super) fn position<T: Number>(&self, tensor: usize, value: usize) -> u64 {
+        self.place::<T>(tensor, value, 0)
+    }
+
     /// Writes values of a tensor from position `first` on.
     pub(super) fn write<T: Number>(&self, tensor: usize, first: usize, values: &[T]) -> Result<(), StoreError> {
         let at = self.place::<T>(tensor, first, values.len());

@@ -1,5 +1,6 @@
 //! Which columns have a meaning, and the columns with theirs.
 
+use serde::{Deserialize, Serialize};
 use swift_sampler::{CellKeys, CropColumn, Dataset, FeatureTable};
 
 use crate::ReadError;
@@ -14,7 +15,7 @@ const FEATURES_DEFAULT: [&str; 2] = ["loss", "entropy"];
 const GRADIENT_NORM_DEFAULT: &str = "grad_norm";
 
 /// Which columns have a meaning.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Selection {
     /// Columns that the sampler's coefficients refer to; empty: loss and entropy.
     pub features: Vec<String>,

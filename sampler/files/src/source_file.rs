@@ -3,10 +3,12 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::ReadError;
 
 /// A format that columns are read from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Format {
     /// Apache Parquet, flat columns.
     Parquet,
@@ -47,7 +49,7 @@ impl Format {
 }
 
 /// A file to read.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SourceFile {
     /// The user's name for it, for messages.
     pub name: String,

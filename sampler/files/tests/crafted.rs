@@ -1,5 +1,7 @@
 //! Files that no writer makes: they state sizes that are not theirs.
 
+#![allow(dead_code, reason = "several test binaries have some of them each")]
+
 use std::io::{Cursor, Write};
 use std::sync::Arc;
 
@@ -112,6 +114,20 @@ pub(crate) fn gzip_bomb() -> Vec<u8> {
     encoder.write_all(&vec![0; BOMB_BYTES]).unwrap();
     let body = encoder.finish().unwrap();
     parquet(&data_page(8, PLAIN, 64, &body), false, Compression::GZIP(Default::default()), 1, 8)
+}
+
+/// Pages of the largest size there may be, which take long to inflate and are as they should be.
+pub(crate) fn slow_pages(pages: usize) -> Vec<u8> {
+    const PAGE_BYTES: usize = 128 << 20;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    let zeros = vec![0; 1 << 20];
+    (0..PAGE_BYTES / zeros.len()).for_each(|_| encoder.write_all(&zeros).unwrap());
+    let body = encoder.finish().unwrap();
+    let values = PAGE_BYTES / size_of::<f64>();
+    let page = data_page(i32::try_from(values).unwrap(), PLAIN, i32::try_from(PAGE_BYTES).unwrap(), &body);
+    // As many rows as a file may have that is to be read: the last pages would be too many.
+    let rows = i64::try_from(values).unwrap() * i64::try_from(pages).unwrap().min(32);
+    parquet(&page.repeat(pages), false, Compression::GZIP(Default::default()), 1, rows)
 }
 
 /// As [`gzip_bomb`]: frames of one repeated byte, 128 KiB each, as the format has them.
