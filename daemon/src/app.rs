@@ -2,7 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,6 +105,8 @@ pub struct App {
     connection_age_max: Option<Duration>,
     drain_timeout: Duration,
     advertise: Option<String>,
+    scrub_interval: Option<Duration>,
+    data_dir: PathBuf,
     /// Held until the end: no other daemon may use the data directory.
     _lock: File,
 }
@@ -172,6 +174,8 @@ impl App {
             connection_age_max: config.connection_age_max,
             drain_timeout: config.drain_timeout,
             advertise: config.advertise.clone(),
+            scrub_interval: config.scrub_interval,
+            data_dir: config.data_dir.clone(),
             _lock: lock,
         })
     }
@@ -192,6 +196,12 @@ impl App {
         let follow = tokio::spawn(replicas::follow(Arc::clone(&self.daemon)));
         let poll = tokio::spawn(poll(Arc::clone(&self.daemon)));
         let check = tokio::spawn(checks::check(Arc::clone(&self.daemon)));
+        let (scrubber, data_dir, interval) = (Arc::clone(&self.daemon), self.data_dir, self.scrub_interval);
+        let scrub = tokio::spawn(async move {
+            if let Some(interval) = interval {
+                checks::scrub(scrubber, interval, &data_dir).await;
+            }
+        });
         let mut grpc = tokio::spawn(serve_grpc(Arc::clone(&self.daemon), grpc, unix, self.connection_age_max));
         let mut http = tokio::spawn(http::serve(Arc::clone(&self.daemon), self.metrics.clone(), http));
         let failed = tokio::select! {
@@ -207,7 +217,7 @@ impl App {
         let drained = tokio::time::timeout(self.drain_timeout, async {
             let grpc = flatten((&mut grpc).await);
             let http = flatten((&mut http).await);
-            let ended = tokio::try_join!(poll, announce, follow, check);
+            let ended = tokio::try_join!(poll, announce, follow, check, scrub);
             grpc.and(http).and(ended.map(drop).map_err(|error| ServeError::Http(std::io::Error::other(error))))
         });
         match drained.await {

@@ -65,6 +65,8 @@ pub struct JobReader {
     next: u64,
     run: Option<Run>,
     plans: Plans,
+    /// How many times a dataset had been found to be damaged when `run` and `plans` were taken up.
+    times_found_damaged: u64,
     lease: Lease,
     /// The extension of the horizon that is under way while steps below it are read.
     renewal: Option<JoinHandle<Result<JobRecord, Error>>>,
@@ -109,6 +111,7 @@ impl JobReader {
             job: Arc::new(job),
             run: None,
             plans: Plans::new(Arc::clone(daemon)),
+            times_found_damaged: daemon.loaded.store().times_found_damaged(),
             lease: Lease::default(),
             renewal: None,
         };
@@ -175,8 +178,27 @@ impl JobReader {
     /// and, in mode distinct, where an epoch ends, as each epoch may take long to plan.
     ///
     /// # Errors
-    /// [`Error`] when the registry cannot be reached, or the job was removed.
+    /// [`Error`] when the registry cannot be reached, the job was removed, or its dataset is found to be damaged: nothing is
+    /// returned that was drawn from one.
     pub async fn next_block(&mut self, batches_max: u64) -> Result<v1::BatchBlock, Error> {
+        loop {
+            let from = self.next;
+            let times = self.daemon.loaded.store().times_found_damaged();
+            if times != self.times_found_damaged {
+                // What is held may be of the damaged dataset: it is asked for again, and refused if it is.
+                self.times_found_damaged = times;
+                self.run = None;
+                self.plans = Plans::new(Arc::clone(&self.daemon));
+            }
+            let drawn = self.draw_block(batches_max).await?;
+            if self.daemon.loaded.store().times_found_damaged() == times {
+                return Ok(drawn);
+            }
+            self.next = from;
+        }
+    }
+
+    async fn draw_block(&mut self, batches_max: u64) -> Result<v1::BatchBlock, Error> {
         let from = self.next;
         let mut to = from.saturating_add(batches_max.max(1)).min(self.reading.steps.end);
         if self.job.mode == Replacement::Distinct {

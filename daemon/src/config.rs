@@ -31,6 +31,11 @@ pub const ABANDON_AFTER: Duration = Duration::from_secs(1);
 const _: () =
     assert!(DRAIN_TIMEOUT_DEFAULT_S + ABANDON_AFTER.as_secs() < 30, "a daemon that is told to end is gone in 30 s");
 
+/// Seconds between two checks of all stored datasets unless told otherwise.
+const SCRUB_INTERVAL_DEFAULT_S: u64 = 24 * 3600;
+/// Seconds that may be between them at most.
+const SCRUB_INTERVAL_MAX_S: u64 = 365 * 24 * 3600;
+
 /// Seconds that a dataset removed elsewhere is kept unless told otherwise.
 const REMOVAL_GRACE_DEFAULT_S: u64 = 10 * 60;
 /// Seconds that it may be kept at most.
@@ -65,6 +70,8 @@ pub struct Config {
     pub replicas: ReplicaSettings,
     /// Where users' files are parsed: in the daemon's own process, unless whoever resolved this says which program does it.
     pub parsing: Parsing,
+    /// Time between two checks of all stored datasets; `None`: none are made.
+    pub scrub_interval: Option<Duration>,
 }
 
 /// Where records are kept.
@@ -123,6 +130,9 @@ pub enum ConfigError {
     /// A time that no clock counts to.
     #[error("removal_grace is {0} s: it must be at most {REMOVAL_GRACE_MAX_S}")]
     RemovalGrace(u64),
+    /// A time that no clock counts to.
+    #[error("scrub_interval is {0} s: it must be at most {SCRUB_INTERVAL_MAX_S}, or 0 for never")]
+    ScrubInterval(u64),
     /// No address that other daemons could reach.
     #[error("advertise is {0:?}: it must be HOST:PORT, such as samplerd-0.samplerd:7431, with a port above 0")]
     Advertise(String),
@@ -161,6 +171,7 @@ impl Config {
             let value = given.unwrap_or(setting.default);
             if setting.range.contains(&value) { Ok(value) } else { Err(ConfigError::Limit { setting, given: value }) }
         })?;
+        let scrub_interval_s = flags.scrub_interval.or(file.scrub_interval).unwrap_or(SCRUB_INTERVAL_DEFAULT_S);
         let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let config = Self {
             data_dir: flags.data_dir.or(file.data_dir).ok_or(ConfigError::NoDataDir)?,
@@ -178,6 +189,7 @@ impl Config {
             },
             drain_timeout: Duration::from_secs(drain_timeout_s),
             parsing: Parsing::InProcess,
+            scrub_interval: (scrub_interval_s > 0).then(|| Duration::from_secs(scrub_interval_s)),
             connection_age_max: (connection_age_max_s > 0).then(|| Duration::from_secs(connection_age_max_s)),
         };
         if let Some(path) = &config.listen_unix {
@@ -188,6 +200,9 @@ impl Config {
         }
         if drain_timeout_s > DRAIN_TIMEOUT_MAX_S {
             return Err(ConfigError::DrainTimeout(drain_timeout_s));
+        }
+        if scrub_interval_s > SCRUB_INTERVAL_MAX_S {
+            return Err(ConfigError::ScrubInterval(scrub_interval_s));
         }
         if removal_grace_s > REMOVAL_GRACE_MAX_S {
             return Err(ConfigError::RemovalGrace(removal_grace_s));

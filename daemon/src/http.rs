@@ -46,6 +46,7 @@ pub async fn serve(
 
 async fn show_metrics(State(shared): State<Shared>) -> Response {
     shared.daemon.metrics.show_uptime(shared.daemon.started.elapsed());
+    shared.daemon.metrics.show_quarantined(shared.daemon.loaded.store().quarantined());
     shared.daemon.metrics.show_checks_pending(shared.daemon.loaded.unchecked().len());
     let mut text = Vec::new();
     let encoder = TextEncoder::new();

@@ -91,6 +91,7 @@ impl Loaded {
     /// # Errors
     /// [`StoreError`] when it is damaged.
     pub fn dataset(&self, hash: &str) -> Result<Arc<Dataset>, StoreError> {
+        self.store.refuse_damaged(hash)?;
         self.datasets.get_or_make(&hash.to_owned(), || {
             let dataset = self.store.get(hash)?;
             if !self.store.is_checked(hash) {
@@ -118,6 +119,7 @@ impl Loaded {
     /// # Errors
     /// [`StoreError`].
     pub fn check(&self, hash: &str) -> Result<(), StoreError> {
+        self.store.refuse_damaged(hash)?;
         match self.datasets.get(&hash.to_owned()) {
             Some(_) => Ok(()),
             None => self.store.get(hash).map(drop),
@@ -129,6 +131,7 @@ impl Loaded {
     /// # Errors
     /// [`LoadError`].
     pub fn sampler(&self, hash: &str, spec_json: &str) -> Result<Arc<Sampler>, LoadError> {
+        self.store.refuse_damaged(hash)?;
         self.samplers.get_or_make(&(hash.to_owned(), spec_json.to_owned()), || {
             let spec: SamplerSpec = serde_json::from_str(spec_json).map_err(LoadError::Spec)?;
             let dataset = self.dataset(hash)?;
@@ -145,6 +148,9 @@ impl Loaded {
     /// # Panics
     /// When there is no segment.
     pub fn distinct_plan(&self, seed: Seed, segments: &[SegmentSpec]) -> Result<Arc<Plan>, LoadError> {
+        for segment in segments {
+            self.store.refuse_damaged(&segment.hash)?;
+        }
         let key = |len: usize| PlanKey { seed, segments: segments[..len].to_vec() };
         let held = (1..=segments.len()).rev().find_map(|len| Some((len, self.plans.get(&key(len))?)));
         let (first, mut plan) = held.map_or((0, None), |(len, plan)| (len, Some(plan)));

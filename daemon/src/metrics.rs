@@ -1,7 +1,7 @@
 //! What the daemon counts, for Prometheus.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -59,6 +59,11 @@ pub struct Metrics {
     dataset_rows: IntGaugeVec,
     dataset_up: IntGaugeVec,
     dataset_checks_pending: IntGauge,
+    datasets_quarantined: IntGauge,
+    scrub_last: Gauge,
+    scrub_last_duration: Gauge,
+    scrub_last_datasets: IntGauge,
+    values_imputed: IntCounter,
     uptime: Gauge,
 }
 
@@ -163,6 +168,20 @@ impl Metrics {
                 "dataset_checks_pending",
                 "Datasets that are served while their bytes are still being checked.",
             )?,
+            datasets_quarantined: gauge(
+                "datasets_quarantined",
+                "Damaged datasets that were moved to the data directory's quarantine and are not served from there.",
+            )?,
+            scrub_last: Gauge::with_opts(options(
+                "scrub_last_timestamp_seconds",
+                "Unix time at which all stored datasets had been checked again; 0 before the first time since the start.",
+            ))?,
+            scrub_last_duration: Gauge::with_opts(options("scrub_last_duration_seconds", "How long that took."))?,
+            scrub_last_datasets: gauge("scrub_last_datasets", "How many datasets were checked then.")?,
+            values_imputed: counter(
+                "values_imputed_total",
+                "Values that were missing in imported files and were given their column's median.",
+            )?,
             uptime: Gauge::with_opts(options("uptime_seconds", "Seconds since the daemon started."))?,
         };
         for collector in metrics.collectors() {
@@ -221,6 +240,24 @@ impl Metrics {
         self.connections_closed.with_label_values(&[reason]).inc();
     }
 
+    /// Shows how many damaged datasets lie in quarantine.
+    pub fn show_quarantined(&self, datasets: usize) {
+        self.datasets_quarantined.set(i64::try_from(datasets).unwrap_or(i64::MAX));
+    }
+
+    /// Shows that all of so many datasets were checked just now.
+    pub fn show_scrubbed(&self, datasets: usize, took: Duration) {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.scrub_last.set(now.as_secs_f64());
+        self.scrub_last_duration.set(took.as_secs_f64());
+        self.scrub_last_datasets.set(i64::try_from(datasets).unwrap_or(i64::MAX));
+    }
+
+    /// Notes that values were imputed.
+    pub fn note_imputed(&self, values: u64) {
+        self.values_imputed.inc_by(values);
+    }
+
     /// Shows how long the daemon has run.
     pub fn show_uptime(&self, uptime: Duration) {
         self.uptime.set(uptime.as_secs_f64());
@@ -268,6 +305,11 @@ impl Metrics {
             Box::new(self.dataset_rows.clone()),
             Box::new(self.dataset_up.clone()),
             Box::new(self.dataset_checks_pending.clone()),
+            Box::new(self.datasets_quarantined.clone()),
+            Box::new(self.scrub_last.clone()),
+            Box::new(self.scrub_last_duration.clone()),
+            Box::new(self.scrub_last_datasets.clone()),
+            Box::new(self.values_imputed.clone()),
             Box::new(self.uptime.clone()),
         ]
     }

@@ -4,6 +4,7 @@
 //! examples grouped by features, and `manifest.json` with checksums. HASH is that of the manifest's content, so a directory
 //! whose name, manifest and columns agree is whole. It is written beside its place, flushed, and moved there in one step.
 //! Small datasets are checked whole before they are served, large ones right after: [`Store::get`] and [`Store::check`].
+//! One that is found to be damaged is moved to `quarantine/HASH/`, and nothing is read of it any more.
 
 mod build;
 mod cells;
@@ -12,11 +13,13 @@ mod files;
 mod manifest;
 mod mapped;
 mod progress;
+mod quarantine;
 mod tensor_file;
 
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -24,6 +27,7 @@ use swift_sampler::{Dataset, DatasetError};
 use tempfile::TempDir;
 
 use check::CheckError;
+use quarantine::Quarantine;
 
 pub use build::{Building, Built, NewColumns};
 pub use files::FILES;
@@ -87,6 +91,7 @@ pub struct Store {
     datasets: PathBuf,
     /// Unfinished writes and what is being deleted; emptied when the store is opened.
     unfinished: PathBuf,
+    quarantine: Quarantine,
     checked_first_bytes_max: u64,
     /// By hash. Held while files are moved.
     known: Arc<Mutex<HashMap<String, Known>>>,
@@ -101,6 +106,7 @@ impl Store {
         let store = Self {
             datasets: data_dir.join("datasets"),
             unfinished: data_dir.join("unfinished"),
+            quarantine: Quarantine::open(data_dir)?,
             checked_first_bytes_max: CHECKED_FIRST_BYTES_MAX,
             known: Arc::default(),
         };
@@ -199,18 +205,60 @@ impl Store {
     /// # Errors
     /// [`StoreError::Absent`] when it is not here, [`StoreError::Damaged`] when it is not what was written.
     pub fn get(&self, hash: &str) -> Result<Dataset, StoreError> {
+        self.refuse_damaged(hash)?;
         let place = self.place(hash);
-        if !place.exists() {
-            return Err(StoreError::Absent { hash: hash.to_owned() });
+        let Ok(held) = File::open(&place) else {
+            return Err(match self.quarantine.reason(hash) {
+                Some(reason) => damaged(hash)(reason),
+                None => StoreError::Absent { hash: hash.to_owned() },
+            });
+        };
+        let opened = self.open_whole(&place, hash);
+        match opened {
+            Err(StoreError::Damaged { reason, .. }) => Err(self.found_damaged(hash, &held, reason)),
+            opened => opened,
         }
-        if let Some(Known::Damaged(reason)) = locked(&self.known).get(hash) {
-            return Err(damaged(hash)(reason.clone()));
+    }
+
+    fn open_whole(&self, place: &Path, hash: &str) -> Result<Dataset, StoreError> {
+        let manifest = Manifest::read(place, hash).map_err(damaged(hash))?;
+        if self.is_checked_first(place, &manifest).map_err(damaged(hash))? {
+            check_all(place, hash, &manifest, &Progress::default())?;
         }
-        let manifest = Manifest::read(&place, hash).map_err(damaged(hash))?;
-        if self.is_checked_first(&place, &manifest).map_err(damaged(hash))? {
-            check_all(&place, hash, &manifest, &Progress::default())?;
+        files::open(place, &manifest).map_err(damaged(hash))
+    }
+
+    /// Refuses a dataset that was found to be damaged, also where somebody still has it mapped.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`].
+    pub fn refuse_damaged(&self, hash: &str) -> Result<(), StoreError> {
+        match locked(&self.known).get(hash) {
+            Some(Known::Damaged(reason)) => Err(damaged(hash)(reason.clone())),
+            Some(Known::Whole) | None => Ok(()),
         }
-        files::open(&place, &manifest).map_err(damaged(hash))
+    }
+
+    /// Returns how many times a dataset was found to be damaged: where it has grown, what is mapped may be of one.
+    #[must_use]
+    pub fn times_found_damaged(&self) -> u64 {
+        self.quarantine.times()
+    }
+
+    /// Returns how many damaged datasets lie in quarantine.
+    #[must_use]
+    pub fn quarantined(&self) -> usize {
+        self.quarantine.len()
+    }
+
+    /// Lists the datasets that are here. Blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn hashes(&self) -> Result<Vec<String>, StoreError> {
+        let entries = fs::read_dir(&self.datasets).map_err(io_error(&self.datasets))?;
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        Ok(names.filter(|name| Self::is_hash(name)).collect())
     }
 
     /// Tells whether all bytes of a dataset that is here were checked: those of small ones always are.
@@ -221,27 +269,53 @@ impl Store {
             || Manifest::read(&place, hash).is_ok_and(|manifest| self.is_checked_first(&place, &manifest) == Ok(true))
     }
 
-    /// Checks all bytes of a dataset that [was not checked](Self::is_checked) when it was mapped. A damaged one is not
-    /// given out any more, until it is replaced. Takes as long as reading it.
+    /// Checks all bytes of a dataset. A damaged one goes into quarantine and is not given out any more, until it is
+    /// replaced. Takes as long as reading it, or longer if `progress` says so.
     ///
     /// # Errors
     /// [`StoreError::Damaged`], or [`StoreError::Interrupted`].
     pub fn check(&self, hash: &str, progress: &Progress) -> Result<(), StoreError> {
         let place = self.place(hash);
+        let Ok(held) = File::open(&place) else {
+            // It was removed meanwhile.
+            return Ok(());
+        };
         let checked = Manifest::read(&place, hash)
             .map_err(damaged(hash))
             .and_then(|manifest| check_all(&place, hash, &manifest, progress));
-        let mut known = locked(&self.known);
-        if known.contains_key(hash) || !self.holds(hash) {
-            // It was replaced or removed meanwhile.
-            return Ok(());
+        match checked {
+            Ok(()) => {
+                let mut known = locked(&self.known);
+                if is_same(&held, &place) {
+                    known.insert(hash.to_owned(), Known::Whole);
+                }
+                Ok(())
+            }
+            Err(StoreError::Damaged { .. }) if !is_same(&held, &place) => Ok(()),
+            Err(StoreError::Damaged { reason, .. }) => Err(self.found_damaged(hash, &held, reason)),
+            Err(error) => Err(error),
         }
-        match &checked {
-            Ok(()) => known.insert(hash.to_owned(), Known::Whole),
-            Err(StoreError::Damaged { reason, .. }) => known.insert(hash.to_owned(), Known::Damaged(reason.clone())),
-            Err(_) => None,
-        };
-        checked
+    }
+
+    /// Puts a dataset into quarantine, unless it was replaced meanwhile or the system, not the disk, is why it cannot be
+    /// read; returns why it is not served. `held` is its directory as it was read.
+    fn found_damaged(&self, hash: &str, held: &File, reason: String) -> StoreError {
+        let place = self.place(hash);
+        if let Err(error) = files::can_be_opened(&place) {
+            return error;
+        }
+        if Manifest::is_of_later_format(&place) {
+            return damaged(hash)(reason);
+        }
+        let mut known = locked(&self.known);
+        if !is_same(held, &place) {
+            return damaged(hash)(reason);
+        }
+        let reason = self.quarantine.put(&place, hash, &reason);
+        known.insert(hash.to_owned(), Known::Damaged(reason.clone()));
+        // Last: whoever sees that it has grown is refused the dataset.
+        self.quarantine.count();
+        damaged(hash)(reason)
     }
 
     /// Removes a dataset. Whoever has it mapped keeps it.
@@ -249,17 +323,20 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn remove(&self, hash: &str) -> Result<(), StoreError> {
-        self.move_out(hash, &mut locked(&self.known)).map(drop)
+        self.move_out(hash, &mut locked(&self.known))?;
+        self.quarantine.remove(hash)
     }
 
     /// Moves a dataset aside, into a directory that is deleted when dropped.
     fn move_out(&self, hash: &str, known: &mut HashMap<String, Known>) -> Result<Option<TempDir>, StoreError> {
+        if Self::is_hash(hash) {
+            known.remove(hash);
+        }
         if !self.holds(hash) {
             return Ok(None);
         }
         let place = self.place(hash);
         let scratch = self.scratch()?;
-        known.remove(hash);
         match fs::rename(&place, scratch.path().join(hash)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             moved => moved.map(|()| Some(scratch)).map_err(io_error(&place)),
@@ -279,6 +356,14 @@ impl Store {
 
     fn is_checked_first(&self, place: &Path, manifest: &Manifest) -> Result<bool, String> {
         Ok(manifest.cells.cells_tables_sha256.is_none() || files::bytes(place)? <= self.checked_first_bytes_max)
+    }
+}
+
+/// Tells whether a directory lies at a place still.
+fn is_same(held: &File, place: &Path) -> bool {
+    match (held.metadata(), fs::metadata(place)) {
+        (Ok(held), Ok(there)) => (held.dev(), held.ino()) == (there.dev(), there.ino()),
+        _ => false,
     }
 }
 
@@ -385,7 +470,7 @@ mod tests {
             flip_a_bit(&cells, position);
             let opened = of_large_ones(directory.path()).get(&hash);
             assert!(matches!(opened, Err(StoreError::Damaged { .. })), "byte {position}");
-            flip_a_bit(&cells, position);
+            assert_eq!(of_large_ones(directory.path()).put(&dataset()).unwrap(), hash);
         }
         assert!(of_large_ones(directory.path()).get(&hash).is_ok());
     }

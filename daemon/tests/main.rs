@@ -14,6 +14,7 @@ mod importing;
 mod job_log;
 mod limits;
 mod modes;
+mod quarantine;
 mod races;
 mod refreshing;
 mod registry;

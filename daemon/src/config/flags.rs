@@ -61,6 +61,9 @@ pub struct Flags {
     /// How many seconds a dataset's copy is kept after the dataset was removed through another daemon. [default: 600]
     #[arg(long, env = "SAMPLERD_REMOVAL_GRACE", value_name = "SECONDS")]
     pub removal_grace: Option<u64>,
+    /// Seconds after which all stored datasets are checked again, at up to 64 MiB a second; 0: never. [default: 86400]
+    #[arg(long, env = "SAMPLERD_SCRUB_INTERVAL", value_name = "SECONDS")]
+    pub scrub_interval: Option<u64>,
 }
 
 /// The [limits](crate::limits::Limits) as they are given.
@@ -181,6 +184,7 @@ pub(super) struct FileSettings {
     pub(super) shared_dir: Option<PathBuf>,
     pub(super) advertise: Option<String>,
     pub(super) removal_grace: Option<u64>,
+    pub(super) scrub_interval: Option<u64>,
 }
 
 impl FileSettings {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use swift_sampler::{ColumnContent, Dataset, DatasetContent, FeatureTable, SharedColumn};
 
+use super::manifest::FORMAT;
 use super::mapped::MappedFile;
 use super::{Manifest, StoreError, cells, io_error};
 
@@ -35,6 +36,15 @@ impl Manifest {
             described if described == hash => Ok(manifest),
             described => Err(format!("{MANIFEST_FILE} describes dataset {described}")),
         }
+    }
+}
+
+impl Manifest {
+    /// Tells whether a later samplerd wrote a dataset, which this one cannot read for that reason.
+    pub(super) fn is_of_later_format(directory: &Path) -> bool {
+        let text = fs::read(directory.join(MANIFEST_FILE)).unwrap_or_default();
+        serde_json::from_slice::<serde_json::Value>(&text)
+            .is_ok_and(|manifest| manifest["format"].as_u64().is_some_and(|format| format > u64::from(FORMAT)))
     }
 }
 
@@ -69,6 +79,18 @@ pub(super) fn flush(directory: &Path) -> Result<(), StoreError> {
 /// Makes one file, or a directory's entries, survive a crash.
 pub(super) fn flush_one(path: &Path) -> Result<(), StoreError> {
     File::open(path).and_then(|file| file.sync_all()).map_err(io_error(path))
+}
+
+/// Makes sure that the system lets a dataset's files be opened, whatever is in them, and whether or not they are there.
+pub(super) fn can_be_opened(directory: &Path) -> Result<(), StoreError> {
+    for file in FILES {
+        let path = directory.join(file);
+        match File::open(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io_error(&path)(error)),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Returns how long the files of a dataset are together, in bytes.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use swift_sampler::DatasetContent;
 
 /// Version of the layout on disk.
-const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 2;
 /// The version before, whose file of cells has the quantiles of each cell instead of its intervals.
 pub(super) const FORMAT_QUANTILES_OF_CELLS: u32 = 1;
 

@@ -1,6 +1,8 @@
 //! How far the making of a dataset is, and whether it is still wanted.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -30,13 +32,20 @@ pub struct Progress {
     done: AtomicU64,
     total: AtomicU64,
     stop: CancellationToken,
+    pause: Option<Duration>,
 }
 
 impl Progress {
     /// Starts in the first phase. Cancel `stop` when the dataset is no longer wanted.
     #[must_use]
     pub fn new(stop: CancellationToken) -> Self {
-        Self { phase: AtomicU8::new(0), done: AtomicU64::new(0), total: AtomicU64::new(0), stop }
+        Self { phase: AtomicU8::new(0), done: AtomicU64::new(0), total: AtomicU64::new(0), stop, pause: None }
+    }
+
+    /// Rests before every block that is read, so that others may use disk and cores meanwhile.
+    #[must_use]
+    pub fn resting(self, pause: Duration) -> Self {
+        Self { pause: Some(pause), ..self }
     }
 
     /// Begins a phase of so much work; 0 where that is not known.
@@ -64,6 +73,9 @@ impl Progress {
     /// # Errors
     /// [`StoreError::Interrupted`].
     pub fn check(&self) -> Result<(), StoreError> {
+        if let Some(pause) = self.pause {
+            thread::sleep(pause);
+        }
         if self.stop.is_cancelled() { Err(StoreError::Interrupted) } else { Ok(()) }
     }
 }
