@@ -5,12 +5,13 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 EXP ?=
+SOAK_SECONDS ?= 1800
 
 # libtorch, as `scripts/setup-libtorch` unpacks it; one thread a process is what both cores are best used with.
 ENV := source scripts/env;
 TORCH := --features swift-sampler-searcher/torch
 
-.PHONY: help demo test build release check deny advisories fmt bench bench-search experiments pictures clean setup-torch setup-python
+.PHONY: help demo test build release check soak deny advisories fmt bench bench-search experiments pictures clean setup-torch setup-python
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -39,6 +40,9 @@ check: setup-torch ## Formatting, lints and documentation, as CI checks them
 	cargo fmt --all --check
 	$(ENV) cargo clippy --workspace --all-targets $(TORCH),swift-sampler-tests/torch -- -D warnings
 	$(ENV) RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps $(TORCH)
+
+soak: build ## A daemon under everything at once for half an hour, or SOAK_SECONDS
+	$(ENV) SOAK_SECONDS=$(SOAK_SECONDS) cargo test $(TORCH),swift-sampler-tests/torch -p swift-sampler-tests --test soak -- --nocapture
 
 deny: ## Licences, sources and bans of all dependencies, as CI checks them
 	$$(scripts/setup-deny) check bans licenses sources

@@ -160,10 +160,9 @@ impl App {
         replicas: Replicas,
         (metrics, counted): (prometheus::Registry, Metrics),
     ) -> Result<Self, StartError> {
-        let store = Store::open(&config.data_dir)?;
+        let loaded = Loaded::new(Store::open(&config.data_dir)?, config.limits.plans_bytes_max);
         let registry = registry.limited(config.limits.records);
-        let daemon =
-            Daemon::new(registry, Loaded::new(store), counted, config.limits, replicas, config.parsing.clone())?;
+        let daemon = Daemon::new(registry, loaded, counted, config.limits, replicas, config.parsing.clone())?;
         daemon.registry.poll().map_err(Error::from)?;
         daemon.show_registry();
         daemon.check_datasets()?;

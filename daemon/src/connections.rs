@@ -129,7 +129,7 @@ async fn serve_one<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     tokio::pin!(served);
     tokio::select! {
         ended = &mut served => return ended,
-        reason = watch.until_to_be_closed() => {
+        reason = watch.until_to_be_closed(&stop) => {
             tracing::debug!(peer = ?watch.place.peer(), reason, "a connection is closed");
             watch.metrics.note_closed(reason);
             closing.cancel();
@@ -146,9 +146,13 @@ struct Watch {
 }
 
 impl Watch {
-    /// Waits until the connection has to be closed, and returns why.
-    async fn until_to_be_closed(&self) -> &'static str {
-        tokio::time::sleep(HANDSHAKE_MAX.saturating_sub(self.activity.age())).await;
+    /// Waits until the connection has to be closed, and returns why. Who has not begun to speak when the daemon goes down is
+    /// not waited for.
+    async fn until_to_be_closed(&self, stop: &CancellationToken) -> &'static str {
+        tokio::select! {
+            () = tokio::time::sleep(HANDSHAKE_MAX.saturating_sub(self.activity.age())) => {}
+            () = stop.cancelled() => {}
+        }
         if !self.activity.has_begun() {
             return "handshake";
         }

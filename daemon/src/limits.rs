@@ -28,6 +28,8 @@ pub struct Limits {
     pub request_bytes_max: u64,
     /// How long a call may take to answer, or to begin to.
     pub request_timeout: Duration,
+    /// Bytes of the plans of epochs without repeats that are kept.
+    pub plans_bytes_max: usize,
     /// Bytes of one import.
     pub import_bytes_max: u64,
     /// Rows of one dataset.
@@ -55,6 +57,7 @@ impl Limits {
             answer_bytes_max: value(&setting::ANSWER_BYTES_MAX)?,
             request_bytes_max: value(&setting::REQUEST_BYTES_MAX)?,
             request_timeout: Duration::from_secs(value(&setting::REQUEST_TIMEOUT)?),
+            plans_bytes_max: count(value(&setting::PLANS_BYTES_MAX)?),
             import_bytes_max: value(&setting::IMPORT_BYTES_MAX)?,
             rows_max: count(value(&setting::ROWS_MAX)?),
             parse_memory_bytes_max: value(&setting::PARSE_MEMORY_BYTES_MAX)?,

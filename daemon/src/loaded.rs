@@ -18,8 +18,6 @@ use crate::store::{Store, StoreError};
 const DATASETS_MAX: usize = 16;
 /// Samplers held at once. Streams hold on to the one they use.
 const SAMPLERS_MAX: usize = 64;
-/// Memory of the plans held at once, in bytes, beside the newest. Streams hold on to the one they use.
-const PLANS_BYTES_MAX: usize = 512 << 20;
 
 /// Why a sampler cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -67,14 +65,15 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Loads from a store.
+    /// Loads from a store. `plans_bytes_max` is the memory of the plans held at once, in bytes, beside the newest; streams
+    /// hold on to the one they use.
     #[must_use]
-    pub fn new(store: Store) -> Self {
+    pub fn new(store: Store, plans_bytes_max: usize) -> Self {
         Self {
             store,
             datasets: Recent::new(DATASETS_MAX, |_| 1),
             samplers: Recent::new(SAMPLERS_MAX, |_| 1),
-            plans: Recent::new(PLANS_BYTES_MAX, |plan| plan.size_bytes()),
+            plans: Recent::new(plans_bytes_max, |plan| plan.size_bytes()),
             unchecked: Unchecked::default(),
         }
     }

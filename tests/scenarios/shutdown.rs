@@ -85,7 +85,7 @@ fn a_frozen_reader_holds_a_daemon_no_longer_than_the_drain_may_take() {
 }
 
 #[test]
-fn callers_that_wait_or_say_nothing_hold_a_daemon_no_longer_than_a_drain() {
+fn callers_that_wait_or_say_nothing_do_not_hold_a_daemon() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = with_dataset(folder.path(), &[]);
     let runtime = Runtime::new().unwrap();
@@ -128,7 +128,8 @@ fn callers_that_wait_or_say_nothing_hold_a_daemon_no_longer_than_a_drain() {
 
     let took = end(daemon);
     println!("figure: exit with watchers, readers, an upload and silent connections: {:.1} s", took.as_secs_f64());
-    assert!(took < EXIT_MAX, "{took:?}");
+    // Half of a request over HTTP is waited for longest, 10 s.
+    assert!(took < Duration::from_secs(10) + REST_MAX, "{took:?}");
     let watch = runtime.block_on(changes.message()).unwrap_err();
     for (what, status) in [
         ("watch", watch),

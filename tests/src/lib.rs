@@ -10,6 +10,7 @@ pub mod dataset;
 pub mod faulty_disk;
 pub mod progress;
 pub mod redis;
+pub mod resources;
 pub mod samplerctl;
 pub mod samplerd;
 pub mod trainer;

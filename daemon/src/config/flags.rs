@@ -91,6 +91,9 @@ pub struct LimitFlags {
     /// Seconds that a call may take to answer, or to begin to; uploads may take longer. [default: 120]
     #[arg(long, env = "SAMPLERD_REQUEST_TIMEOUT", value_name = "SECONDS")]
     pub request_timeout: Option<u64>,
+    /// Bytes of the plans of epochs without repeats that are kept. [default: 512 MiB]
+    #[arg(long, env = "SAMPLERD_PLANS_BYTES_MAX", value_name = "BYTES")]
+    pub plans_bytes_max: Option<u64>,
     /// Bytes of one import. [default: 64 GiB]
     #[arg(long, env = "SAMPLERD_IMPORT_BYTES_MAX", value_name = "BYTES")]
     pub import_bytes_max: Option<u64>,
@@ -128,6 +131,7 @@ impl LimitFlags {
             "answer_bytes_max" => self.answer_bytes_max,
             "request_bytes_max" => self.request_bytes_max,
             "request_timeout" => self.request_timeout,
+            "plans_bytes_max" => self.plans_bytes_max,
             "import_bytes_max" => self.import_bytes_max,
             "rows_max" => self.rows_max,
             "parse_memory_bytes_max" => self.parse_memory_bytes_max,
@@ -171,6 +175,7 @@ pub(super) struct FileSettings {
     pub(super) answer_bytes_max: Option<u64>,
     pub(super) request_bytes_max: Option<u64>,
     pub(super) request_timeout: Option<u64>,
+    pub(super) plans_bytes_max: Option<u64>,
     pub(super) import_bytes_max: Option<u64>,
     pub(super) rows_max: Option<u64>,
     pub(super) parse_memory_bytes_max: Option<u64>,
@@ -198,6 +203,7 @@ impl FileSettings {
             answer_bytes_max: self.answer_bytes_max,
             request_bytes_max: self.request_bytes_max,
             request_timeout: self.request_timeout,
+            plans_bytes_max: self.plans_bytes_max,
             import_bytes_max: self.import_bytes_max,
             rows_max: self.rows_max,
             parse_memory_bytes_max: self.parse_memory_bytes_max,

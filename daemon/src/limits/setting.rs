@@ -86,6 +86,14 @@ pub(super) const REQUEST_TIMEOUT: Setting = Setting {
     of: "seconds until a call is answered, or begins to be; uploads are held to their chunks instead",
     beyond: "DEADLINE_EXCEEDED; a shorter `grpc-timeout` of the client's counts",
 };
+/// Those of the epochs that the jobs of now are in. Made again where they are not held.
+pub(super) const PLANS_BYTES_MAX: Setting = Setting {
+    name: "plans_bytes_max",
+    default: 512 << 20,
+    range: 0..=MEMORY_BYTES_MAX,
+    of: "bytes of the plans of epochs without repeats that are kept, beside those in use",
+    beyond: "those used longest ago are let go of, and made again when they are asked for",
+};
 pub(super) const IMPORT_BYTES_MAX: Setting = Setting {
     name: "import_bytes_max",
     default: 64 << 30,
@@ -148,7 +156,7 @@ pub(super) const STUDIES_MAX: Setting = Setting {
 };
 
 /// All of them.
-pub const SETTINGS: [&Setting; 15] = [
+pub const SETTINGS: [&Setting; 16] = [
     &CONNECTIONS_MAX,
     &CONNECTIONS_A_PEER_MAX,
     &CALLS_MAX,
@@ -156,6 +164,7 @@ pub const SETTINGS: [&Setting; 15] = [
     &ANSWER_BYTES_MAX,
     &REQUEST_BYTES_MAX,
     &REQUEST_TIMEOUT,
+    &PLANS_BYTES_MAX,
     &IMPORT_BYTES_MAX,
     &ROWS_MAX,
     &PARSE_MEMORY_BYTES_MAX,

@@ -18,7 +18,7 @@ use crate::store::Store;
 pub(super) fn daemon(data_dir: &Path, backend: Arc<dyn Backend>) -> Arc<Daemon> {
     let daemon = Daemon::new(
         Registry::new(backend, Arc::new(SystemClock)),
-        Loaded::new(Store::open(data_dir).unwrap()),
+        Loaded::new(Store::open(data_dir).unwrap(), Limits::default().plans_bytes_max),
         Metrics::register(&prometheus::Registry::new()).unwrap(),
         Limits::default(),
         Replicas::new(&ReplicaSettings { shared_dir: None, removal_grace: Duration::ZERO }, true),
