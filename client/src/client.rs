@@ -19,7 +19,7 @@ use crate::{ClientConfig, ClientError};
 
 /// A client of the daemon. Cheap to clone; clones share connections.
 ///
-/// Creating one does no I/O; every method must be called on a tokio runtime. Calls that fail because the daemon cannot
+/// Creating one only reads the files of TLS and of a token, if it has any; every method must be called on a tokio runtime. Calls that fail because the daemon cannot
 /// be reached are tried again, on the next replica at once and then with jittered exponential back-off, until
 /// [`ClientConfig::retry_deadline`].
 #[derive(Debug, Clone)]
@@ -57,7 +57,8 @@ impl Client {
     /// Takes where the daemon is; connects when first used.
     ///
     /// # Errors
-    /// [`ClientError::Address`] when an address cannot be one.
+    /// [`ClientError::Address`] when an address cannot be one, [`ClientError::Access`] and [`ClientError::File`] when TLS or
+    /// the token cannot be used.
     pub fn new(config: impl Into<ClientConfig>) -> Result<Self, ClientError> {
         Self::with_resolver(config, Arc::new(SystemResolver))
     }
@@ -134,7 +135,8 @@ impl Client {
 
     fn unavailable(&self, attempts: &Attempts, lost: Lost) -> ClientError {
         let address = self.shared.config.addresses.join(", ");
-        let reason = if lost.unsent { format!("{}; is it running there?", lost.reason) } else { lost.reason };
+        let reason =
+            if lost.unsent && !lost.strange { format!("{}; is it running there?", lost.reason) } else { lost.reason };
         ClientError::Unavailable { address, waited: attempts.waited(), reason }
     }
 

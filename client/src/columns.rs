@@ -40,7 +40,7 @@ impl Client {
 }
 
 async fn receive(
-    mut service: v1::replicas_client::ReplicasClient<tonic::transport::Channel>,
+    mut service: v1::replicas_client::ReplicasClient<crate::replicas::Line>,
     hash: String,
     path: &Path,
 ) -> Result<std::io::Result<()>, Status> {

@@ -5,13 +5,14 @@ mod dataset;
 mod draw;
 mod job;
 mod sampler;
+mod token;
 
 use std::num::NonZeroU8;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use swift_sampler_client::ClientConfig;
 use swift_sampler_client::blocking::Client;
+use swift_sampler_client::{AccessFlags, ClientConfig};
 
 use crate::print::{Output, Printer};
 
@@ -43,7 +44,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Args)]
 struct Connection {
-    /// Address of samplerd, or a name with several, or unix:PATH; more of any separated by commas
+    /// Address of samplerd, or a name with several, https:// before it for TLS, or unix:PATH; more of any separated by commas
     #[arg(
         long,
         env = "SWIFTSAMPLER_DAEMON",
@@ -60,6 +61,9 @@ struct Connection {
     /// Most connections to one replica
     #[arg(long, value_name = "COUNT", default_value_t = ClientConfig::default().connections, global = true)]
     connections: NonZeroU8,
+
+    #[command(flatten)]
+    access: AccessFlags,
 }
 
 #[derive(Debug, Subcommand)]
@@ -75,6 +79,9 @@ enum Command {
     /// List, show and remove jobs
     #[command(subcommand)]
     Job(job::Job),
+    /// Make tokens, which samplerd's --tokens takes
+    #[command(subcommand)]
+    Token(token::Token),
     /// Measure how fast a dataset's batches arrive
     Bench(bench::Bench),
 }
@@ -82,21 +89,26 @@ enum Command {
 impl Cli {
     /// Does what was asked for.
     pub(crate) fn run(self) -> anyhow::Result<()> {
+        let mut printer = Printer::new(self.output);
+        let command = match self.command {
+            Command::Token(token) => return token.run(self.output, &mut printer),
+            command => command,
+        };
         let retry_deadline = Duration::from_secs(self.connection.retry_seconds);
         let config = ClientConfig {
             connections: self.connection.connections,
             retry_deadline: Some(retry_deadline),
             first_contact_deadline: retry_deadline,
-            ..ClientConfig::new(&self.connection.daemon)
+            ..self.connection.access.config(&self.connection.daemon)?
         };
         let client = Client::new(config)?;
-        let mut printer = Printer::new(self.output);
-        match self.command {
+        match command {
             Command::Dataset(dataset) => dataset.run(&client, &mut printer),
             Command::Sampler(sampler) => sampler.run(&client, &mut printer),
             Command::Draw(draw) => draw.run(&client, &mut printer),
             Command::Job(job) => job.run(&client, &mut printer),
             Command::Bench(bench) => bench.run(&client, &mut printer),
+            Command::Token(_) => unreachable!("it was done above, without a daemon"),
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Where the daemon is, and how long to wait for it.
 
+pub(crate) mod environment;
+
 use std::num::NonZeroU8;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::ClientError;
 use crate::target::Target;
+use crate::{ClientError, TlsConfig, TokenSource};
 
 /// Connections to each replica. They are made when needed, so a client with one stream at a time has one.
 ///
@@ -16,7 +18,7 @@ const CONNECTIONS_DEFAULT: NonZeroU8 = NonZeroU8::new(4).expect("four is not zer
 /// Where the daemon is, and how long to wait for it.
 ///
 /// Made from an address (`"127.0.0.1:7431"`, `"http://host:7431"`, or `"unix:PATH"` where the daemon of this machine
-/// was given `--listen-unix PATH`) or several addresses separated by commas. A DNS name may have several records, as a
+/// was given `--listen-unix PATH`; `"https://host:7431"` where the daemon was given certificates) or several addresses separated by commas. A DNS name may have several records, as a
 /// Kubernetes Service without a cluster IP has; each of them is a replica.
 ///
 /// Calls and windows of batches go to the replicas in turn. One that failed is left out until it answers again, so long
@@ -42,6 +44,12 @@ pub struct ClientConfig {
     /// How long it is tried before it has ever been reached: a wrong address should not take `retry_deadline` to show.
     /// Never longer than `retry_deadline`. Default 2 s.
     pub first_contact_deadline: Duration,
+    /// How daemons of `https://` addresses are known.
+    pub tls: TlsConfig,
+    /// The token that calls show; it is sent encrypted or within this machine only, unless `insecure`.
+    pub token: Option<TokenSource>,
+    /// Sends the token even where others on the network can read it.
+    pub insecure: bool,
 }
 
 impl ClientConfig {
@@ -59,6 +67,9 @@ impl ClientConfig {
             stall_timeout: Duration::from_secs(5),
             retry_deadline: Some(Duration::from_secs(60)),
             first_contact_deadline: Duration::from_secs(2),
+            tls: TlsConfig::default(),
+            token: None,
+            insecure: false,
         }
     }
 
@@ -67,7 +78,18 @@ impl ClientConfig {
         if self.addresses.is_empty() {
             return Err(ClientError::Address { address: String::new(), reason: "there is none".into() });
         }
-        self.addresses.iter().map(|address| Target::parse(address)).collect()
+        let targets: Vec<_> = self.addresses.iter().map(|address| Target::parse(address)).collect::<Result<_, _>>()?;
+        if self.token.is_some() && !self.insecure {
+            for (target, address) in targets.iter().zip(&self.addresses) {
+                if target.can_be_overheard() {
+                    return Err(ClientError::Access(format!(
+                        "daemon address {address:?}: the token would be sent where others can read it; write \
+                         https://HOST:PORT, or say that this is meant (SWIFTSAMPLER_INSECURE=1)"
+                    )));
+                }
+            }
+        }
+        Ok(targets)
     }
 }
 
@@ -105,10 +127,33 @@ mod tests {
 
     #[test]
     fn addresses_come_with_or_without_a_scheme_and_in_lists() {
-        for text in ["127.0.0.1:7431", "http://sampler.example:7431", "[::1]:7431", "a:1, b:2", "unix:/run/s, a:1"] {
+        for text in [
+            "127.0.0.1:7431",
+            "http://sampler.example:7431",
+            "[::1]:7431",
+            "a:1, b:2",
+            "unix:/run/s, a:1",
+            "https://a:1",
+        ] {
             text.parse::<ClientConfig>().unwrap();
         }
         assert_eq!(ClientConfig::new("a:1, b:2").addresses, ["a:1", "b:2"]);
+    }
+
+    #[test]
+    fn a_token_is_not_sent_where_others_can_read_it_unless_that_is_meant() {
+        let with = |addresses: &str, insecure| {
+            let token = Some(TokenSource::Given("sst_secret".parse().unwrap()));
+            ClientConfig { token, insecure, ..ClientConfig::new(addresses) }.targets()
+        };
+        for safe in ["127.0.0.1:1", "[::1]:1", "localhost:1", "unix:/run/s", "https://a:1", "https://10.0.0.1:1"] {
+            assert!(with(safe, false).is_ok(), "{safe}");
+        }
+        for open in ["10.0.0.1:1", "a:1", "http://a:1", "https://a:1,b:1"] {
+            let error = with(open, false).unwrap_err().to_string();
+            assert!(error.contains("https://HOST:PORT") && !error.contains("sst_secret"), "{error}");
+            assert!(with(open, true).is_ok(), "{open}");
+        }
     }
 
     #[test]

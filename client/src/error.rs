@@ -10,13 +10,24 @@ use tonic::{Code, Status};
 #[non_exhaustive]
 pub enum ClientError {
     /// An address that cannot be one of a daemon.
-    #[error("daemon address {address:?}: {reason}; right would be HOST:PORT, such as 127.0.0.1:7431, or unix:PATH")]
+    #[error(
+        "daemon address {address:?}: {reason}; right would be HOST:PORT, such as 127.0.0.1:7431, https://HOST:PORT, or unix:PATH"
+    )]
     Address {
         /// The address.
         address: String,
         /// What is wrong with it.
         reason: String,
     },
+    /// TLS, or a token, cannot be used as it is configured.
+    #[error("{0}")]
+    Access(String),
+    /// The daemon wants a token, or another one.
+    #[error("{0}")]
+    Unauthenticated(String),
+    /// The token may not do this.
+    #[error("{0}")]
+    PermissionDenied(String),
     /// The daemon could not be reached, or said it cannot serve now, until the retries ran out.
     #[error("samplerd at {address} cannot be used, tried for {:.1} s: {reason}", waited.as_secs_f64())]
     Unavailable {
@@ -83,7 +94,7 @@ impl ClientError {
     #[must_use]
     pub fn exit_code(&self) -> i32 {
         match self {
-            Self::Address { .. } => 3,
+            Self::Address { .. } | Self::Access(_) | Self::Unauthenticated(_) => 3,
             Self::Unavailable { .. } => 4,
             Self::Invalid(_) | Self::File { .. } => 5,
             _ => 1,
@@ -98,6 +109,8 @@ impl ClientError {
             Code::InvalidArgument => Self::Invalid(message),
             Code::AlreadyExists => Self::AlreadyExists(message),
             Code::FailedPrecondition => Self::FailedPrecondition(message),
+            Code::Unauthenticated => Self::Unauthenticated(message),
+            Code::PermissionDenied => Self::PermissionDenied(message),
             Code::Aborted => Self::Aborted(message),
             Code::ResourceExhausted => Self::ResourceExhausted(message),
             code => Self::Daemon { code, message },

@@ -8,9 +8,9 @@ use swift_sampler_proto::v1::control_client::ControlClient;
 use swift_sampler_proto::v1::import_dataset_progress::State;
 use swift_sampler_proto::v1::import_dataset_request::Part;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
 
 use crate::client::{Limit, Repeat};
+use crate::replicas::Line;
 use crate::upload::{Source, described, total_bytes, upload};
 use crate::{Client, ClientError};
 
@@ -105,7 +105,7 @@ impl Client {
 
 /// Sends the parts and reads how far the import is, to its end.
 async fn send(
-    mut service: ControlClient<Channel>,
+    mut service: ControlClient<Line>,
     parts: ReceiverStream<v1::ImportDatasetRequest>,
     progress: Progress,
 ) -> Result<v1::Dataset, tonic::Status> {

@@ -22,6 +22,8 @@ mod client;
 mod columns;
 mod config;
 mod error;
+#[cfg(feature = "samplerctl")]
+mod flags;
 mod import;
 mod lease;
 mod refresh;
@@ -30,12 +32,16 @@ mod retry;
 mod selection;
 mod stream;
 mod target;
+mod tls;
+mod token;
 mod upload;
 mod watch;
 
 pub use client::{Client, JobConfig};
 pub use config::ClientConfig;
 pub use error::ClientError;
+#[cfg(feature = "samplerctl")]
+pub use flags::AccessFlags;
 pub use import::{ImportPhase, ImportProgress, ImportRequest};
 pub use lease::{Leased, TrialLease, TrialRequest};
 pub use refresh::{NewValues, RefreshRequest};
@@ -44,4 +50,6 @@ pub use selection::{CropsRequest, SelectedCrops, WeighedBy};
 pub use stream::{BatchStream, BatchesRequest};
 pub use swift_sampler::{Batch, CropColumn, Crops, Indices, SharedSlice};
 pub use swift_sampler_proto::v1 as proto;
+pub use tls::TlsConfig;
+pub use token::{Token, TokenSource};
 pub use watch::ActiveSamplerWatch;

@@ -75,6 +75,11 @@ impl Printer {
         self.out.write_all(b"\n")
     }
 
+    /// Prints text as it is.
+    pub(crate) fn text(&mut self, text: &str) -> io::Result<()> {
+        self.out.write_all(text.as_bytes())
+    }
+
     /// Hands on what was printed so far.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.out.flush()

@@ -1,10 +1,11 @@
 //! Where calls go: the replicas that the addresses name, in turn.
 
 mod connection;
+mod plain;
 mod replica;
 mod resolve;
 
-pub(crate) use replica::Call;
+pub(crate) use replica::{Call, Line};
 pub use resolve::{Resolve, SystemResolver};
 
 use std::hash::{BuildHasher, RandomState};
@@ -17,6 +18,8 @@ use self::connection::Route;
 use self::replica::Replica;
 use crate::retry::Lost;
 use crate::target::{Address, Place, Target};
+use crate::tls::Encryption;
+use crate::token::Credentials;
 use crate::{ClientConfig, ClientError};
 
 /// How often names are looked up while calls are made.
@@ -30,6 +33,9 @@ const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Replicas {
     targets: Vec<Target>,
+    /// Of each target, if it is.
+    encryption: Vec<Option<Encryption>>,
+    credentials: Credentials,
     resolver: Arc<dyn Resolve>,
     connections: u8,
     connect_timeout: Duration,
@@ -52,12 +58,24 @@ struct Known {
 }
 
 impl Replicas {
-    /// Reads the addresses. Looks nothing up yet.
+    /// Reads the addresses, and the files of TLS and the token if there are any. Looks nothing up yet.
     pub(crate) fn new(config: &ClientConfig, resolver: Arc<dyn Resolve>) -> Result<Self, ClientError> {
         let targets = config.targets()?;
+        let credentials = Credentials::new(config.token.as_ref())?;
+        let tls = targets.iter().any(Target::is_encrypted).then(|| config.tls.read()).transpose()?;
+        let encryption = targets.iter().map(|target| match &tls {
+            Some(tls) if target.is_encrypted() => {
+                let host = config.tls.domain.as_deref().unwrap_or_else(|| target.host());
+                Encryption::new(Arc::clone(tls), host).map(Some)
+            }
+            _ => Ok(None),
+        });
+        let encryption = encryption.collect::<Result<_, _>>()?;
         let addresses = targets.iter().map(|target| target.literal().cloned().into_iter().collect()).collect();
         let replicas = Self {
             targets,
+            encryption,
+            credentials,
             resolver,
             connections: config.connections.get(),
             connect_timeout: config.connect_timeout,
@@ -166,26 +184,25 @@ impl Replicas {
     fn update(&self, addresses: Vec<Vec<Address>>) {
         let mut known = self.known();
         let mut replicas: Vec<Arc<Replica>> = Vec::new();
-        for (target, address) in self
-            .targets
-            .iter()
-            .zip(&addresses)
-            .flat_map(|(target, found)| found.iter().map(move |found| (target, found)))
+        for (number, address) in
+            addresses.iter().enumerate().flat_map(|(number, found)| found.iter().map(move |found| (number, found)))
         {
             if replicas.iter().any(|replica| replica.route.address == *address) {
                 continue;
             }
             let stays = known.replicas.iter().find(|replica| replica.route.address == *address);
-            replicas.push(stays.map_or_else(|| Arc::new(self.replica(target, address)), Arc::clone));
+            replicas.push(stays.map_or_else(|| Arc::new(self.replica(number, address)), Arc::clone));
         }
         known.replicas = replicas;
         known.addresses = addresses;
     }
 
-    fn replica(&self, target: &Target, address: &Address) -> Replica {
+    fn replica(&self, target: usize, address: &Address) -> Replica {
         let route = Route {
             address: address.clone(),
-            origin: target.uri.clone(),
+            origin: self.targets[target].uri.clone(),
+            encryption: self.encryption[target].clone(),
+            credentials: self.credentials.clone(),
             timeout: self.connect_timeout,
             remade: Arc::clone(&self.outdated),
         };

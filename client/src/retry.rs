@@ -19,6 +19,8 @@ pub(crate) struct Lost {
     pub(crate) reason: String,
     /// Whether the daemon cannot have acted on the request.
     pub(crate) unsent: bool,
+    /// Whether something is there, though not what was expected.
+    pub(crate) strange: bool,
     /// Whether there was no answer in time.
     pub(crate) stalled: bool,
     /// The pause that the daemon asks for.
@@ -37,33 +39,46 @@ impl Lost {
                 _ => return None,
             };
             let reason = status.message().to_owned();
-            return Some(Self { reason, unsent, stalled: false, pause_min: pause_min.unwrap_or_default() });
+            return Some(Self {
+                reason,
+                unsent,
+                strange: false,
+                stalled: false,
+                pause_min: pause_min.unwrap_or_default(),
+            });
         };
         let chain = std::iter::successors(Some(source), |&error| error.source());
         let unsent = chain.clone().any(is_unsent);
+        let strange = chain.clone().any(is_strange);
         let deepest = chain.last().map_or_else(|| status.message().to_owned(), ToString::to_string);
-        Some(Self { reason: deepest, unsent, stalled: false, pause_min: Duration::ZERO })
+        Some(Self { reason: deepest, unsent, strange, stalled: false, pause_min: Duration::ZERO })
     }
 
     /// An attempt that was not answered in time.
     pub(crate) fn timed_out(after: Duration) -> Self {
         let reason = format!("not answered within {:.1} s", after.as_secs_f64());
-        Self { reason, unsent: false, stalled: true, pause_min: Duration::ZERO }
+        Self { reason, unsent: false, strange: false, stalled: true, pause_min: Duration::ZERO }
     }
 
     /// A name without an address.
     pub(crate) fn unresolved(reason: String) -> Self {
-        Self { reason, unsent: true, stalled: false, pause_min: Duration::ZERO }
+        Self { reason, unsent: true, strange: false, stalled: false, pause_min: Duration::ZERO }
     }
 
     /// A stream that should not have ended.
     pub(crate) fn ended(what: &str) -> Self {
-        Self { reason: what.into(), unsent: false, stalled: false, pause_min: Duration::ZERO }
+        Self { reason: what.into(), unsent: false, strange: false, stalled: false, pause_min: Duration::ZERO }
     }
 
     /// A refusal for want of room.
     pub(crate) fn no_room(status: &Status) -> Self {
-        Self { reason: status.message().to_owned(), unsent: true, stalled: false, pause_min: Duration::ZERO }
+        Self {
+            reason: status.message().to_owned(),
+            unsent: true,
+            strange: false,
+            stalled: false,
+            pause_min: Duration::ZERO,
+        }
     }
 }
 
@@ -76,6 +91,11 @@ fn is_unsent(error: &(dyn Error + 'static)) -> bool {
     error.is::<tonic::ConnectError>()
         || error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled)
         || error.downcast_ref::<h2::Error>().is_some_and(refused)
+}
+
+/// Tells whether the other side is no daemon, or not the one that is trusted: our connections say so by this kind.
+fn is_strange(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::InvalidData)
 }
 
 /// The attempts since the last success.

@@ -15,7 +15,7 @@ const UNIX_ORIGIN: &str = "http://localhost";
 /// One replica, or a DNS name of several.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
-    /// `http://HOST:PORT`, as calls name the daemon.
+    /// `http://HOST:PORT` or `https://HOST:PORT`, as calls name the daemon.
     pub(crate) uri: Uri,
     pub(crate) place: Place,
 }
@@ -47,7 +47,7 @@ impl fmt::Display for Address {
 }
 
 impl Target {
-    /// Reads `HOST:PORT`, with or without `http://`, or `unix:PATH`.
+    /// Reads `HOST:PORT`, with `http://`, `https://` or neither, or `unix:PATH`.
     pub(crate) fn parse(address: &str) -> Result<Self, ClientError> {
         let refused = |reason: &str| ClientError::Address { address: address.to_owned(), reason: reason.to_owned() };
         if let Some(path) = address.strip_prefix(unix_path::PREFIX) {
@@ -60,7 +60,7 @@ impl Target {
             return Err(refused("nothing may follow the port"));
         }
         match (uri.scheme_str(), uri.host(), uri.port_u16()) {
-            (Some("http"), Some(host), Some(port)) => {
+            (Some("http" | "https"), Some(host), Some(port)) => {
                 let host = host.trim_start_matches('[').trim_end_matches(']');
                 let place = match host.parse::<IpAddr>() {
                     Ok(ip) => Place::Known(Address::Tcp(SocketAddr::new(ip, port))),
@@ -68,10 +68,30 @@ impl Target {
                 };
                 Ok(Self { uri, place })
             }
-            (Some("http"), _, None) => Err(refused("the port is missing")),
-            (Some("http"), None, _) => Err(refused("the host is missing")),
-            _ => Err(refused("only http is spoken")),
+            (Some("http" | "https"), _, None) => Err(refused("the port is missing")),
+            (Some("http" | "https"), None, _) => Err(refused("the host is missing")),
+            _ => Err(refused("only http and https are spoken")),
         }
+    }
+
+    /// Tells whether connections are encrypted.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.uri.scheme_str() == Some("https")
+    }
+
+    /// Returns the host, as a certificate names it.
+    pub(crate) fn host(&self) -> &str {
+        self.uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// Tells whether what is sent could be read on a network.
+    pub(crate) fn can_be_overheard(&self) -> bool {
+        let stays_here = match &self.place {
+            Place::Known(Address::Tcp(address)) => address.ip().is_loopback(),
+            Place::Known(Address::Unix(_)) => true,
+            Place::Name { host, .. } => host.eq_ignore_ascii_case("localhost"),
+        };
+        !self.is_encrypted() && !stays_here
     }
 
     /// Returns where the replica is, where no name has to be looked up.

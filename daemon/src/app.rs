@@ -9,9 +9,11 @@ use std::time::Duration;
 use swift_sampler_proto::v1;
 use swift_sampler_proto::v1::sampling_server::SamplingServer;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tonic::service::Routes;
 use tonic::transport::Server;
 
+use crate::access::{self, Access, TokenFileError};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, RegistryPlace};
 use crate::connections::{Admission, Terms, UnixSocket};
@@ -20,8 +22,10 @@ use crate::error::Error;
 use crate::loaded::Loaded;
 use crate::metrics::Metrics;
 use crate::registry::{Backend, BackendError, Mirrored, Registry, Sqlite};
+use crate::reload::{self, Reloaded};
 use crate::replicas::{self, Replicas};
 use crate::store::{Store, StoreError};
+use crate::tls::{Protocol, Tls, TlsError, TlsListener};
 use crate::{checks, connections, descriptors, grpc, http};
 
 /// How often the registry is asked whether it is there, and whether another process changed it.
@@ -73,6 +77,12 @@ pub enum StartError {
     /// The registry cannot be read.
     #[error(transparent)]
     Read(#[from] Error),
+    /// The certificates cannot serve.
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
+    /// The tokens cannot be read.
+    #[error(transparent)]
+    Tokens(#[from] TokenFileError),
 }
 
 /// Why a daemon stopped serving.
@@ -107,6 +117,7 @@ pub struct App {
     advertise: Option<String>,
     scrub_interval: Option<Duration>,
     data_dir: PathBuf,
+    secured: Reloaded,
     /// Held until the end: no other daemon may use the data directory.
     _lock: File,
 }
@@ -160,6 +171,13 @@ impl App {
         replicas: Replicas,
         (metrics, counted): (prometheus::Registry, Metrics),
     ) -> Result<Self, StartError> {
+        let tls = config.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
+        let certified = config.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        let access = Access::open(config.tokens.clone(), certified, counted.security.refused.clone())?;
+        if let Some(tls) = &tls {
+            counted.security.show_expiry(tls.expires_s());
+        }
+        let secured = Reloaded { tls, access: Arc::new(access), now: Arc::new(Notify::new()) };
         let loaded = Loaded::new(Store::open(&config.data_dir)?, config.limits.plans_bytes_max);
         let registry = registry.limited(config.limits.records);
         let daemon = Daemon::new(registry, loaded, counted, config.limits, replicas, config.parsing.clone())?;
@@ -175,8 +193,16 @@ impl App {
             advertise: config.advertise.clone(),
             scrub_interval: config.scrub_interval,
             data_dir: config.data_dir.clone(),
+            secured,
             _lock: lock,
         })
+    }
+
+    /// Returns what makes the daemon look at its certificates and tokens at once, if it has any.
+    #[must_use]
+    pub fn reload_now(&self) -> Option<Arc<Notify>> {
+        let has_any = self.secured.tls.is_some() || self.secured.access.wants_tokens();
+        has_any.then(|| Arc::clone(&self.secured.now))
     }
 
     /// Serves until `shutdown` is done, then ends streams at a batch boundary and waits, for a limited time, until all
@@ -191,6 +217,12 @@ impl App {
             Some(address) => address,
             None => grpc.local_addr()?.to_string(),
         };
+        let Reloaded { tls, access, .. } = self.secured.clone();
+        let address = if tls.is_some() { format!("https://{address}") } else { address };
+        let failures = &self.daemon.metrics.security.handshake_failures;
+        let listener = |tcp, protocol| TlsListener::new(tcp, tls.clone(), protocol, failures.clone());
+        let (grpc, http) = (listener(grpc, Protocol::Grpc), listener(http, Protocol::Http));
+        let reload = tokio::spawn(reload::follow(Arc::clone(&self.daemon), self.secured));
         let announce = tokio::spawn(replicas::announce(Arc::clone(&self.daemon), address));
         let follow = tokio::spawn(replicas::follow(Arc::clone(&self.daemon)));
         let poll = tokio::spawn(poll(Arc::clone(&self.daemon)));
@@ -201,8 +233,15 @@ impl App {
                 checks::scrub(scrubber, interval, &data_dir).await;
             }
         });
-        let mut grpc = tokio::spawn(serve_grpc(Arc::clone(&self.daemon), grpc, unix, self.connection_age_max));
-        let mut http = tokio::spawn(http::serve(Arc::clone(&self.daemon), self.metrics.clone(), http));
+        let mut grpc = tokio::spawn(serve_grpc(
+            Arc::clone(&self.daemon),
+            grpc,
+            unix,
+            self.connection_age_max,
+            Arc::clone(&access),
+        ));
+        let (shown, counted) = (Arc::clone(&self.daemon), self.metrics.clone());
+        let mut http = tokio::spawn(async move { http::serve(shown, counted, http, &access).await });
         let failed = tokio::select! {
             () = shutdown => None,
             ended = &mut grpc => Some(flatten(ended)),
@@ -216,7 +255,7 @@ impl App {
         let drained = tokio::time::timeout(self.drain_timeout, async {
             let grpc = flatten((&mut grpc).await);
             let http = flatten((&mut http).await);
-            let ended = tokio::try_join!(poll, announce, follow, check, scrub);
+            let ended = tokio::try_join!(poll, announce, follow, check, scrub, reload);
             grpc.and(http).and(ended.map(drop).map_err(|error| ServeError::Http(std::io::Error::other(error))))
         });
         match drained.await {
@@ -237,9 +276,10 @@ fn flatten(ended: Result<Result<(), ServeError>, tokio::task::JoinError>) -> Res
 
 async fn serve_grpc(
     daemon: Arc<Daemon>,
-    tcp: TcpListener,
+    tcp: TlsListener,
     unix: Option<UnixSocket>,
     age_max: Option<Duration>,
+    access: Arc<Access>,
 ) -> Result<(), ServeError> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<SamplingServer<grpc::SamplingService>>().await;
@@ -263,6 +303,7 @@ async fn serve_grpc(
         .add_service(grpc::studies(&daemon))
         .add_service(grpc::replicas(&daemon));
     let routes = grpc::limited(routes, &daemon);
+    let routes = access::guard(routes, &access);
     let limits = &daemon.limits;
     let connections_max = descriptors::connections(limits.connections_max);
     let terms = Terms { admission: Admission::new(connections_max, limits.connections_a_peer_max), age_max };

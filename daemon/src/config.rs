@@ -11,7 +11,8 @@ use swift_sampler_proto::unix_path::{self, UnixPathError};
 use crate::limits::{Limits, Setting};
 use crate::parsing::Parsing;
 use crate::registry::{RedisUrl, RedisUrlError};
-use crate::replicas::ReplicaSettings;
+use crate::replicas::{PeerAccess, ReplicaSettings};
+use crate::tls::TlsFiles;
 use flags::FileSettings;
 
 pub use flags::{Flags, LogFormat};
@@ -66,6 +67,10 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// Where other daemons reach this one; `None`: where it listens.
     pub advertise: Option<String>,
+    /// Its certificates; `None`: nothing is encrypted.
+    pub tls: Option<TlsFiles>,
+    /// The file of tokens; `None`: none are asked for.
+    pub tokens: Option<PathBuf>,
     /// How it works together with others.
     pub replicas: ReplicaSettings,
     /// Where users' files are parsed: in the daemon's own process, unless whoever resolved this says which program does it.
@@ -141,16 +146,26 @@ pub enum ConfigError {
         "listening on {0} does not say where the other daemons of the registry reach this one: give --advertise HOST:PORT"
     )]
     NoAdvertise(SocketAddr),
+    /// A certificate without its key, or the other way round.
+    #[error("{given} is given without {missing}: TLS needs both")]
+    TlsHalf {
+        /// What is given.
+        given: &'static str,
+        /// What is not.
+        missing: &'static str,
+    },
     /// An address that other machines reach.
     #[error(
-        "{name} {address} can be reached from other machines, and there is no encryption or authentication: use a \
-         loopback address such as 127.0.0.1, or say --insecure"
+        "{name} {address} can be reached from other machines: give {missing}, use a loopback address such as 127.0.0.1, \
+         or say --insecure"
     )]
     Exposed {
         /// The flag.
         name: &'static str,
         /// The address.
         address: SocketAddr,
+        /// What would make that safe.
+        missing: &'static str,
     },
 }
 
@@ -173,6 +188,16 @@ impl Config {
         })?;
         let scrub_interval_s = flags.scrub_interval.or(file.scrub_interval).unwrap_or(SCRUB_INTERVAL_DEFAULT_S);
         let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let tls = tls(
+            flags.tls_cert.or(file.tls_cert),
+            flags.tls_key.or(file.tls_key),
+            flags.tls_client_ca.or(file.tls_client_ca),
+        )?;
+        let peers = PeerAccess {
+            ca: flags.peer_tls_ca.or(file.peer_tls_ca),
+            token_file: flags.peer_token_file.or(file.peer_token_file),
+            own: tls.clone(),
+        };
         let config = Self {
             data_dir: flags.data_dir.or(file.data_dir).ok_or(ConfigError::NoDataDir)?,
             listen: flags.listen.or(file.listen).unwrap_or(loopback(7431)),
@@ -182,10 +207,13 @@ impl Config {
             log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
             registry: registry(flags.registry.or(file.registry).as_deref())?,
             limits,
+            tls,
+            tokens: flags.tokens.or(file.tokens),
             advertise: flags.advertise.or(file.advertise),
             replicas: ReplicaSettings {
                 shared_dir: flags.shared_dir.or(file.shared_dir),
                 removal_grace: Duration::from_secs(removal_grace_s),
+                peers,
             },
             drain_timeout: Duration::from_secs(drain_timeout_s),
             parsing: Parsing::InProcess,
@@ -216,12 +244,37 @@ impl Config {
         }
         if !(flags.insecure || file.insecure.unwrap_or(false)) {
             for (name, address) in [("--listen", config.listen), ("--http", config.http)] {
-                if !address.ip().is_loopback() {
-                    return Err(ConfigError::Exposed { name, address });
+                if let Some(missing) = config.missing_to_be_reached().filter(|_| !address.ip().is_loopback()) {
+                    return Err(ConfigError::Exposed { name, address, missing });
                 }
             }
         }
         Ok(config)
+    }
+
+    /// Returns what has to be given before other machines may reach the daemon, if anything.
+    fn missing_to_be_reached(&self) -> Option<&'static str> {
+        let knows_callers = |tls: &TlsFiles| self.tokens.is_some() || tls.client_ca.is_some();
+        match (&self.tls, &self.tokens) {
+            (None, None) => Some("--tls-cert FILE and --tls-key FILE, and --tokens FILE or --tls-client-ca FILE"),
+            (None, Some(_)) => Some("--tls-cert FILE and --tls-key FILE"),
+            (Some(tls), _) => (!knows_callers(tls)).then_some("--tokens FILE or --tls-client-ca FILE"),
+        }
+    }
+}
+
+fn tls(
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    client_ca: Option<PathBuf>,
+) -> Result<Option<TlsFiles>, ConfigError> {
+    let half = |given, missing| Err(ConfigError::TlsHalf { given, missing });
+    match (certificate, key, client_ca) {
+        (Some(certificate), Some(key), client_ca) => Ok(Some(TlsFiles { certificate, key, client_ca })),
+        (None, None, None) => Ok(None),
+        (Some(_), None, _) => half("--tls-cert", "--tls-key"),
+        (None, Some(_), _) => half("--tls-key", "--tls-cert"),
+        (None, None, Some(_)) => half("--tls-client-ca", "--tls-cert and --tls-key"),
     }
 }
 
@@ -281,8 +334,25 @@ mod tests {
     fn an_exposed_address_needs_to_be_meant() {
         let exposed = ["--data-dir", "/d", "--listen", "0.0.0.0:0"];
         let error = Config::resolve(flags(&exposed)).unwrap_err().to_string();
-        assert!(error.contains("--insecure"), "{error}");
-        assert!(Config::resolve(flags(&[&exposed[..], &["--insecure"]].concat())).is_ok());
+        assert!(error.contains("--insecure") && error.contains("--tls-cert FILE"), "{error}");
+        let with = |more: &[&str]| Config::resolve(flags(&[&exposed[..], more].concat()));
+        assert!(with(&["--insecure"]).is_ok());
+        let tls = ["--tls-cert", "c", "--tls-key", "k"];
+        let missing = |more: &[&str]| with(more).unwrap_err().to_string();
+        assert!(missing(&tls).contains("give --tokens FILE or --tls-client-ca FILE, use"), "{}", missing(&tls));
+        assert!(missing(&["--tokens", "t"]).contains("give --tls-cert FILE and --tls-key FILE, use"));
+        assert!(with(&[&tls[..], &["--tokens", "t"]].concat()).is_ok());
+        assert!(with(&[&tls[..], &["--tls-client-ca", "a"]].concat()).is_ok());
+    }
+
+    #[test]
+    fn a_certificate_comes_with_its_key() {
+        for (given, missing) in
+            [("--tls-cert", "--tls-key"), ("--tls-key", "--tls-cert"), ("--tls-client-ca", "--tls-cert")]
+        {
+            let error = Config::resolve(flags(&["--data-dir", "/d", given, "f"])).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{given} is given without {missing}")), "{error}");
+        }
     }
 
     #[test]

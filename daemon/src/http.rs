@@ -12,11 +12,12 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use prometheus::{Encoder, TextEncoder};
 use swift_sampler::job::VersionChange;
-use tokio::net::TcpListener;
 
+use crate::access::{Access, guard_http};
 use crate::app::ServeError;
 use crate::daemon::Daemon;
 use crate::error::Error;
+use crate::tls::TlsListener;
 
 #[derive(Clone)]
 struct Shared {
@@ -24,19 +25,19 @@ struct Shared {
     metrics: prometheus::Registry,
 }
 
-/// Serves until the daemon goes down.
+/// Serves until the daemon goes down. Health is for everybody, the rest for those with access.
 ///
 /// # Errors
 /// [`ServeError::Http`] when the listener fails.
 pub async fn serve(
     daemon: Arc<Daemon>,
     metrics: prometheus::Registry,
-    listener: TcpListener,
+    listener: TlsListener,
+    access: &Arc<Access>,
 ) -> Result<(), ServeError> {
     let (stop, daemon_metrics) = (daemon.shutdown.clone(), daemon.metrics.clone());
-    let routes = Router::new()
-        .route("/", get(page))
-        .route("/metrics", get(show_metrics))
+    let guarded = Router::new().route("/", get(page)).route("/metrics", get(show_metrics));
+    let routes = guard_http(guarded, access)
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .with_state(Shared { daemon, metrics });

@@ -3,8 +3,9 @@
 //! [`config::Config`] says how, [`app::App`] is a daemon from its parts to its end, [`daemon::Daemon`] is what all calls
 //! share. Records and their rules stand in [`registry`], columns in [`store`], what is held in memory in [`loaded`]; users'
 //! files are read by [`swift_sampler_files`] in a process of their own, [`parsing`], batches computed by [`batches`], both served by [`grpc`]; [`http`] serves metrics, health
-//! and a page. Nothing is global: several daemons can run in one process.
+//! and a page. Who may connect stands in [`tls`], who may call what in [`access`]. Nothing is global: several daemons can run in one process.
 
+pub mod access;
 pub mod app;
 pub mod batches;
 mod budget;
@@ -22,5 +23,7 @@ pub mod loaded;
 pub mod metrics;
 pub mod parsing;
 pub mod registry;
+mod reload;
 pub mod replicas;
 pub mod store;
+pub mod tls;

@@ -65,6 +65,14 @@ async fn serve(config: &Config, app: App) -> Result<(), (Failure, anyhow::Error)
     let failed = |error: std::io::Error| (Failure::Failed, error.into());
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    if let Some(now) = app.reload_now() {
+        let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+        tokio::spawn(async move {
+            while hangup.recv().await.is_some() {
+                now.notify_one();
+            }
+        });
+    }
     announce(&listeners).map_err(failed)?;
     let shutdown = async move {
         tokio::select! {
@@ -122,7 +130,7 @@ fn unix_failure(error: &UnixSocketError) -> Failure {
 fn start_failure(error: &StartError) -> Failure {
     use swift_sampler_daemon::registry::BackendError;
     match error {
-        StartError::DataDir { .. } => Failure::Config,
+        StartError::DataDir { .. } | StartError::Tls(_) | StartError::Tokens(_) => Failure::Config,
         StartError::Locked(_) | StartError::Registry(BackendError::Unavailable(_)) => Failure::Unavailable,
         StartError::Registry(BackendError::Unusable(_)) | StartError::Read(_) => Failure::BadData,
         StartError::Store(_) | StartError::Metrics(_) | StartError::Threads(_) => Failure::Failed,

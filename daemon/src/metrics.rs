@@ -1,5 +1,7 @@
 //! What the daemon counts, for Prometheus.
 
+mod security;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -9,6 +11,8 @@ use prometheus::{
 };
 
 use crate::registry::SamplerFigures;
+
+pub use security::SecurityMetrics;
 
 /// Prefix of all names.
 const NAMESPACE: &str = "swiftsampler";
@@ -52,6 +56,8 @@ pub struct Metrics {
     pub registry_up: IntGauge,
     /// What a shared registry's mirror counts.
     pub mirror: MirrorMetrics,
+    /// What is counted of certificates, tokens and refusals.
+    pub security: SecurityMetrics,
     active_version: IntGaugeVec,
     features_revision: IntGaugeVec,
     effective_sample_size_ratio: GaugeVec,
@@ -143,6 +149,7 @@ impl Metrics {
             sent_bytes: counter("dataset_sent_bytes_total", "Bytes of datasets sent to other daemons.")?,
             registry_up: gauge("registry_up", "1 if the registry answered last time, else 0.")?,
             mirror: MirrorMetrics::new()?,
+            security: SecurityMetrics::new()?,
             active_version: by_dataset("active_version", "The active sampler version.")?,
             features_revision: by_dataset(
                 "features_revision",
@@ -184,7 +191,7 @@ impl Metrics {
             )?,
             uptime: Gauge::with_opts(options("uptime_seconds", "Seconds since the daemon started."))?,
         };
-        for collector in metrics.collectors() {
+        for collector in metrics.collectors().into_iter().chain(metrics.security.collectors()) {
             registry.register(collector)?;
         }
         Ok(metrics)

@@ -24,6 +24,7 @@ use presence::Presence;
 use shared_folder::SharedFolder;
 
 pub(crate) use follow::follow;
+pub use peer::PeerAccess;
 pub(crate) use presence::announce;
 pub(crate) use receiving::CHUNK_BYTES_MAX;
 pub use shared_folder::SharedFolderError;
@@ -38,6 +39,8 @@ pub struct ReplicaSettings {
     pub shared_dir: Option<PathBuf>,
     /// How long a dataset is kept after it was removed through another daemon.
     pub removal_grace: Duration,
+    /// How it knows others, and what it shows them.
+    pub peers: PeerAccess,
 }
 
 /// Why a dataset could not be fetched.
@@ -75,6 +78,7 @@ pub struct Replicas {
     registry_is_shared: bool,
     shared_folder: Option<SharedFolder>,
     removal_grace: Duration,
+    peer_access: PeerAccess,
     presence: Presence,
     flights: Flights,
     sends: Arc<Semaphore>,
@@ -88,6 +92,7 @@ impl Replicas {
             registry_is_shared,
             shared_folder: settings.shared_dir.as_deref().map(SharedFolder::new),
             removal_grace: settings.removal_grace,
+            peer_access: settings.peers.clone(),
             presence: Presence::new(),
             flights: Flights::default(),
             sends: Arc::new(Semaphore::new(SENDS_MAX)),

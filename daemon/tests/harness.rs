@@ -195,10 +195,20 @@ impl Server {
         Ok(batches)
     }
 
+    /// Returns the connection that calls are made on.
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
     /// Asks over HTTP; returns the status line and the body.
     pub(crate) async fn get(&self, path: &str) -> (String, String) {
+        self.get_as("Accept: */*", path).await
+    }
+
+    /// As [`Self::get`], with a further header.
+    pub(crate) async fn get_as(&self, header: &str, path: &str) -> (String, String) {
         let mut connection = TcpStream::connect(self.http).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{header}\r\nConnection: close\r\n\r\n");
         connection.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         connection.read_to_string(&mut answer).await.unwrap();

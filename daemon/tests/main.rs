@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod access;
 mod activation;
 mod connection_age;
 #[path = "../../sampler/files/tests/crafted.rs"]

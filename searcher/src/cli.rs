@@ -19,8 +19,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use swift_sampler::Transform;
-use swift_sampler_client::ClientConfig;
 
+use crate::daemon_options::DaemonOptions;
 use crate::error::SearcherError;
 use crate::policy::Plan;
 use crate::preparation::TargetConfig;
@@ -127,14 +127,6 @@ pub struct SearchOptions {
     /// Standard output: a table or one JSON object
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
-}
-
-/// Where the daemon is.
-#[derive(Debug, Args)]
-pub struct DaemonOptions {
-    /// Address of the daemon; several replicas' separated by commas
-    #[arg(long, env = "SWIFTSAMPLER_DAEMON", default_value = ClientConfig::ADDRESS_DEFAULT)]
-    pub daemon: String,
 }
 
 /// Options of a worker.
@@ -244,7 +236,7 @@ impl SearchOptions {
         };
         let trains = !matches!(target, TargetConfig::Simulated(_));
         Ok(SearchConfig {
-            daemon: self.daemon.daemon.clone(),
+            daemon: self.daemon.clone(),
             dataset: self.dataset.clone().unwrap_or_else(|| study.clone()),
             work_dir: self.prepare.work_dir(&study),
             dry_run: self.dry_run,

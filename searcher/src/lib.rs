@@ -12,6 +12,7 @@ pub mod behaviour;
 pub mod cli;
 pub mod columns;
 pub mod command_target;
+pub mod daemon_options;
 pub mod data;
 pub mod devices;
 pub mod error;

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
-use swift_sampler_client::blocking::Client;
 use swift_sampler_searcher::cli::{
     Cli, Command, Format, Output, PlotOptions, PrepareOptions, TrainOptions, WorkerOptions,
 };
@@ -62,21 +61,21 @@ fn run(cli: &Cli) -> Result<(), SearcherError> {
         Some(Command::Train(options)) => train(options, &stop),
         Some(Command::Canvases(options)) => written(writeln!(std::io::stdout().lock(), "{}", options.run()?.display())),
         Some(Command::Show(options)) => {
-            let listing = Listing::fetch(&Client::connect(&options.study.daemon.daemon)?, &options.study.study)?;
+            let listing = Listing::fetch(&options.study.daemon.connect()?, &options.study.study)?;
             match options.output {
                 Output::Json => print_json(&listing.json()),
                 Output::Table => written(listing.print(&mut std::io::stdout().lock())),
             }
         }
         Some(Command::Studies(options)) => {
-            let studies = Studies::fetch(&Client::connect(&options.daemon.daemon)?)?;
+            let studies = Studies::fetch(&options.daemon.connect()?)?;
             match options.output {
                 Output::Json => print_json(&studies.json()),
                 Output::Table => written(studies.print(&mut std::io::stdout().lock())),
             }
         }
         Some(Command::Export(options)) => {
-            let listing = Listing::fetch(&Client::connect(&options.study.daemon.daemon)?, &options.study.study)?;
+            let listing = Listing::fetch(&options.study.daemon.connect()?, &options.study.study)?;
             match options.format {
                 Format::Csv => written(listing.write_csv(&mut std::io::stdout().lock())),
                 Format::Json => print_json(&listing.json()),
@@ -85,7 +84,7 @@ fn run(cli: &Cli) -> Result<(), SearcherError> {
         }
         Some(Command::Plot(options)) => plot(options),
         Some(Command::Remove(options)) => {
-            Client::connect(&options.daemon.daemon)?.remove_study(&options.study)?;
+            options.daemon.connect()?.remove_study(&options.study)?;
             Ok(())
         }
     }
@@ -114,7 +113,7 @@ fn train(options: &TrainOptions, stop: &Stop) -> Result<(), SearcherError> {
 }
 
 fn plot(options: &PlotOptions) -> Result<(), SearcherError> {
-    let listing = Listing::fetch(&Client::connect(&options.study.daemon.daemon)?, &options.study.study)?;
+    let listing = Listing::fetch(&options.study.daemon.connect()?, &options.study.study)?;
     let work_dir = options.work_dir();
     let pictures = Pictures::of(&listing, &work_dir)?;
     let written = pictures.write(options.dir.as_deref().unwrap_or(&work_dir))?;
@@ -128,7 +127,7 @@ fn work(options: &WorkerOptions, stop: &Stop) -> Result<(), SearcherError> {
     stop.on_signals().map_err(SearcherError::file("signals"))?;
     let work_dir = options.work_dir.clone().unwrap_or_else(|| Path::new("searcher-work").join(&options.study));
     let name = options.name.clone().unwrap_or_else(worker_pool::process_name);
-    let (daemon, study) = (options.daemon.daemon.clone(), options.study.clone());
+    let (daemon, study) = (options.daemon.clone(), options.study.clone());
     let (trial_command, limits) = (options.trial_command.clone(), options.runners.limits());
     let places = options.places.places();
     if options.runners.jobs.is_some() {

@@ -19,6 +19,7 @@ use swift_sampler_client::{ClientError, proto};
 
 use crate::behaviour::Behaviour;
 use crate::columns::join;
+use crate::daemon_options::DaemonOptions;
 use crate::devices::Device;
 use crate::error::SearcherError;
 use crate::limits::TrialLimits;
@@ -42,8 +43,8 @@ const PREPARE_MESSAGES_MAX: usize = 64;
 /// What to search, and where.
 #[derive(Debug, Clone)]
 pub struct SearchConfig {
-    /// Address of the daemon.
-    pub daemon: String,
+    /// Where the daemon is.
+    pub daemon: DaemonOptions,
     /// The study.
     pub study: String,
     /// The dataset at the daemon.
@@ -75,7 +76,7 @@ pub struct SearchConfig {
 pub fn run(config: &SearchConfig, stop: &Stop, progress: &mut Progress) -> Result<Report, SearcherError> {
     progress.measure(config.target.metric());
     config.plan.space.validate().map_err(|error| SearcherError::Config(error.to_string()))?;
-    let client = Client::connect(config.daemon.as_str())?;
+    let client = config.daemon.connect()?;
     // Before hours of preparation: is there a daemon, and is the study's name free for these settings?
     let config = &SearchConfig { plan: warm_start::plan(&client, config, progress)?, ..config.clone() };
     let existing = find_study(&client, config)?;

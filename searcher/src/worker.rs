@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use swift_sampler_client::blocking::Client;
 use swift_sampler_client::{ClientConfig, ClientError, proto};
 
+use crate::daemon_options::DaemonOptions;
 use crate::error::SearcherError;
 use crate::limits::TrialLimits;
 use crate::memory;
@@ -44,8 +45,8 @@ const RELEASE_DEADLINE: Duration = Duration::from_secs(3);
 /// Where a worker works.
 #[derive(Debug, Clone)]
 pub struct WorkerConfig {
-    /// Address of the daemon.
-    pub daemon: String,
+    /// Where the daemon is.
+    pub daemon: DaemonOptions,
     /// The study.
     pub study: String,
     /// Folder with the start network.
@@ -65,7 +66,7 @@ pub struct WorkerConfig {
 impl WorkerConfig {
     /// A worker is started by or after something that reached the daemon, so it waits as long for it to come back.
     fn connect(&self) -> Result<Client, ClientError> {
-        let config = ClientConfig::new(&self.daemon);
+        let config = self.daemon.config()?;
         Client::new(ClientConfig { first_contact_deadline: config.retry_deadline.unwrap_or(Duration::MAX), ..config })
     }
 }
@@ -278,8 +279,9 @@ impl Worker<'_> {
             ))),
             report_json: String::new(),
         };
-        let config = ClientConfig { retry_deadline: Some(RELEASE_DEADLINE), ..ClientConfig::new(&self.config.daemon) };
-        match Client::new(config).and_then(|client| client.tell_trial(request)) {
+        let config = self.config.daemon.config();
+        let config = config.map(|config| ClientConfig { retry_deadline: Some(RELEASE_DEADLINE), ..config });
+        match config.and_then(Client::new).and_then(|client| client.tell_trial(request)) {
             Ok(_) => tracing::info!(trial = trial.number, attempt = trial.attempt, "given back"),
             Err(error) => tracing::warn!(trial = trial.number, %error, "not given back: its lease will run out"),
         }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use swift_sampler_client::blocking::Client;
 use swift_sampler_client::{ClientError, proto};
 
+use crate::daemon_options::DaemonOptions;
 use crate::devices::Device;
 use crate::error::SearcherError;
 use crate::limits::TrialLimits;
@@ -45,8 +46,8 @@ pub struct PoolConfig {
     pub limits: TrialLimits,
     /// What runs the trials instead of the study's target.
     pub trial_command: Option<String>,
-    /// Address of the daemon.
-    pub daemon: String,
+    /// Where the daemon is.
+    pub daemon: DaemonOptions,
     /// The study.
     pub study: String,
     /// Folder of the start network and of the workers' logs.
@@ -173,7 +174,7 @@ impl WorkerPool {
         let mut command = Command::new(&program);
         command
             .args(["worker", "--until-stdin-closes", "--study", &self.config.study])
-            .args(["--daemon", &self.config.daemon, "--name", &self.name(number)])
+            .args(["--daemon", &self.config.daemon.daemon, "--name", &self.name(number)])
             .args(["--devices", &device.to_string()])
             .args(["--hang-timeout", &format!("{}ms", limits.hang.as_millis())])
             .args(limits.timeout.iter().flat_map(|it| ["--trial-timeout".to_owned(), format!("{}ms", it.as_millis())]))
@@ -181,6 +182,7 @@ impl WorkerPool {
             .args(self.config.trial_command.iter().flat_map(|command| ["--trial-command", command]))
             .arg("--work-dir")
             .arg(&self.config.work_dir)
+            .envs(self.config.daemon.variables())
             .env("CUDA_VISIBLE_DEVICES", device.visible_gpus())
             // One intra-op thread: spinning threads of several processes slow each other down by an order of magnitude.
             .env("OMP_NUM_THREADS", "1")
@@ -253,7 +255,7 @@ pub fn place_name(work_dir: &Path) -> String {
 /// # Errors
 /// [`SearcherError`] when workers cannot be started, crash again and again, or the daemon stays unreachable.
 pub fn run(config: PoolConfig, stop: &Stop) -> Result<(), SearcherError> {
-    let client = Client::connect(config.daemon.as_str())?;
+    let client = config.daemon.connect()?;
     let study = config.study.clone();
     let mut pool = WorkerPool::start(config)?;
     let mut looked = Instant::now();

@@ -6,6 +6,7 @@
 #![allow(clippy::expect_used, reason = "a scenario fails by panicking")]
 
 mod binaries;
+pub mod certificates;
 pub mod dataset;
 pub mod faulty_disk;
 pub mod progress;
@@ -16,6 +17,7 @@ pub mod samplerd;
 pub mod trainer;
 
 pub use binaries::{binary, copy_folder, deadline};
+pub use certificates::Authority;
 pub use faulty_disk::FaultyDisk;
 pub use redis::RedisServer;
 pub use samplerctl::{Failure, Samplerctl};

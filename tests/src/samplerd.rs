@@ -179,6 +179,11 @@ impl Samplerd {
         self.signal("-TERM");
     }
 
+    /// Sends SIGHUP.
+    pub fn hang_up(&self) {
+        self.signal("-HUP");
+    }
+
     /// Stops the process without ending it: connections stay open and nothing answers.
     pub fn pause(&self) {
         self.signal("-STOP");

@@ -12,7 +12,7 @@ use swift_sampler_client::proto::follow_policy::Policy;
 use swift_sampler_client::proto::{FileFormat, GetBatchesRequest, ReplacementMode};
 use swift_sampler_client::{
     BatchesRequest, Client, ClientConfig, ClientError, CropsRequest, ImportPhase, ImportProgress, ImportRequest,
-    JobConfig, NewValues, RefreshRequest, WeighedBy,
+    JobConfig, NewValues, RefreshRequest, TlsConfig, TokenSource, WeighedBy,
 };
 
 use crate::batch::{Batch, Batches};
@@ -54,10 +54,31 @@ impl Connection {
         retry_deadline: Option<f64>,
         first_contact_deadline: f64,
         connections: i64,
+        token: Option<&str>,
+        token_file: Option<PathBuf>,
+        tls_ca: Option<PathBuf>,
+        tls_cert: Option<PathBuf>,
+        tls_key: Option<PathBuf>,
+        insecure: Option<bool>,
     ) -> PyResult<Self> {
         let refused = || InvalidArgument::new_err(format!("connections: {connections} is not from 1 to 255"));
         let connections = u8::try_from(connections).ok().and_then(NonZeroU8::new).ok_or_else(refused)?;
+        let known = ClientConfig::from_environment(address).map_err(|error| exception(&error))?;
+        let given = match (token, token_file) {
+            (None, None) => known.token,
+            (Some(token), None) => Some(TokenSource::Given(token.parse().map_err(|error| exception(&error))?)),
+            (None, Some(file)) => Some(TokenSource::File(file)),
+            (Some(_), Some(_)) => return Err(InvalidArgument::new_err("token and token_file: give one")),
+        };
         let config = ClientConfig {
+            token: given,
+            tls: TlsConfig {
+                ca: tls_ca.or(known.tls.ca),
+                cert: tls_cert.or(known.tls.cert),
+                key: tls_key.or(known.tls.key),
+                domain: known.tls.domain,
+            },
+            insecure: insecure.unwrap_or(known.insecure),
             connections,
             connect_timeout: seconds("connect_timeout", connect_timeout)?,
             request_timeout: seconds("request_timeout", request_timeout)?,

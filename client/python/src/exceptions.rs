@@ -21,6 +21,8 @@ pyo3::create_exception!(
     "The state of what is named does not allow the call."
 );
 pyo3::create_exception!(swift_sampler, Aborted, Error, "Another client was faster.");
+pyo3::create_exception!(swift_sampler, Unauthenticated, Error, "samplerd wants a token, or another one.");
+pyo3::create_exception!(swift_sampler, PermissionDenied, Error, "The token may not do this.");
 pyo3::create_exception!(swift_sampler, ResourceExhausted, Error, "A limit of samplerd is reached.");
 
 /// Maps a failure of the client to its exception.
@@ -29,12 +31,14 @@ pub(crate) fn exception(error: &ClientError) -> PyErr {
     match error {
         ClientError::Unavailable { .. } => Unavailable::new_err(message),
         ClientError::NotFound(_) => NotFound::new_err(message),
-        ClientError::Address { .. } | ClientError::Invalid(_) | ClientError::File { .. } => {
+        ClientError::Address { .. } | ClientError::Access(_) | ClientError::Invalid(_) | ClientError::File { .. } => {
             InvalidArgument::new_err(message)
         }
         ClientError::AlreadyExists(_) => AlreadyExists::new_err(message),
         ClientError::FailedPrecondition(_) => FailedPrecondition::new_err(message),
         ClientError::Aborted(_) => Aborted::new_err(message),
+        ClientError::Unauthenticated(_) => Unauthenticated::new_err(message),
+        ClientError::PermissionDenied(_) => PermissionDenied::new_err(message),
         ClientError::ResourceExhausted(_) => ResourceExhausted::new_err(message),
         _ => Error::new_err(message),
     }

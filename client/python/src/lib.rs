@@ -37,7 +37,8 @@ mod _native {
     use crate::engine_dataset::EngineDataset;
     #[pymodule_export]
     use crate::exceptions::{
-        Aborted, AlreadyExists, Error, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, Unavailable,
+        Aborted, AlreadyExists, Error, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied,
+        ResourceExhausted, Unauthenticated, Unavailable,
     };
     #[pymodule_export]
     use crate::records::{ActiveSampler, Dataset, Job, Sampler, Stats};

@@ -45,10 +45,10 @@ def first_line(child: subprocess.Popen[str], wait_max_seconds: float = START_MAX
 class Samplerd:
     """A running samplerd."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, flags: list[str] | None = None) -> None:
         self.folder = folder
         self.address = "127.0.0.1:0"
-        self.flags: list[str] = []
+        self.flags: list[str] = flags or []
         self.start()
 
     def start(self) -> None:

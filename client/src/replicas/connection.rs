@@ -10,12 +10,16 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 use tonic::codegen::Service;
 use tonic::codegen::http::Uri;
 use tonic::transport::{Channel, Endpoint};
 
+use super::plain::Plain;
 use crate::target::Address;
+use crate::tls::Encryption;
+use crate::token::Credentials;
 
 /// Bytes a stream may send before it waits for the reader.
 /// A batch on its way is frozen, so this holds back activations: it is what 40 M draws a second need in 3 ms.
@@ -36,6 +40,10 @@ pub(super) struct Route {
     pub(super) address: Address,
     /// What calls name it.
     pub(super) origin: Uri,
+    /// How it is encrypted, if it is.
+    pub(super) encryption: Option<Encryption>,
+    /// What calls show.
+    pub(super) credentials: Credentials,
     /// Longest wait for the connection.
     pub(super) timeout: Duration,
     /// Set when a connection has to be made again: replicas may have come or gone.
@@ -81,7 +89,7 @@ struct Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = TokioIo<Either<TcpStream, UnixStream>>;
+    type Response = TokioIo<Socket>;
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
 
@@ -94,22 +102,28 @@ impl Service<Uri> for Connector {
             self.route.remade.store(true, Ordering::Relaxed);
         }
         self.made = true;
-        let Route { address, timeout, .. } = self.route.clone();
+        let Route { address, encryption, timeout, .. } = self.route.clone();
         Box::pin(async move {
-            let stream = tokio::time::timeout(timeout, connect(&address)).await;
+            let stream = tokio::time::timeout(timeout, connect(&address, encryption.as_ref())).await;
             let late = || format!("no connection to {address} within {:.1} s", timeout.as_secs_f64());
             Ok(TokioIo::new(stream.map_err(|_elapsed| io::Error::new(io::ErrorKind::TimedOut, late()))??))
         })
     }
 }
 
-async fn connect(address: &Address) -> io::Result<Either<TcpStream, UnixStream>> {
+/// A connection's two directions.
+type Socket = Either<Either<Plain<TcpStream>, UnixStream>, Box<TlsStream<TcpStream>>>;
+
+async fn connect(address: &Address, encryption: Option<&Encryption>) -> io::Result<Socket> {
     match address {
         Address::Tcp(address) => {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
-            Ok(Either::Left(stream))
+            match encryption {
+                None => Ok(Either::Left(Either::Left(Plain::new(stream)))),
+                Some(encryption) => Ok(Either::Right(Box::new(encryption.connect(stream).await?))),
+            }
         }
-        Address::Unix(path) => Ok(Either::Right(UnixStream::connect(path).await?)),
+        Address::Unix(path) => Ok(Either::Left(Either::Right(UnixStream::connect(path).await?))),
     }
 }

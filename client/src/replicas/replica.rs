@@ -8,6 +8,7 @@ use swift_sampler_proto::v1::control_client::ControlClient;
 use swift_sampler_proto::v1::replicas_client::ReplicasClient;
 use swift_sampler_proto::v1::sampling_client::SamplingClient;
 use swift_sampler_proto::v1::studies_client::StudiesClient;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -15,6 +16,7 @@ use tonic_health::pb::health_client::HealthClient;
 
 use super::connection::{Connection, Route};
 use crate::retry::Lost;
+use crate::token::Credentials;
 
 /// Largest message accepted, in bytes: a single batch of the largest size, 2^24 draws of 8 bytes, and its header.
 const MESSAGE_BYTES_MAX: usize = (128 << 20) + (64 << 10);
@@ -26,6 +28,9 @@ const PROBE_AFTER_MAX: Duration = Duration::from_secs(30);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// What it is asked for: a daemon that shuts down still answers, but not for this.
 const PROBED_SERVICE: &str = "swiftsampler.v1.Sampling";
+
+/// What calls are made on: a channel that shows the token.
+pub(crate) type Line = InterceptedService<Channel, Credentials>;
 
 /// One daemon of several that answer alike.
 #[derive(Debug)]
@@ -119,20 +124,24 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn control(&self) -> ControlClient<Channel> {
-        ControlClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    pub(crate) fn control(&self) -> ControlClient<Line> {
+        ControlClient::new(self.line()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
-    pub(crate) fn sampling(&self) -> SamplingClient<Channel> {
-        SamplingClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    pub(crate) fn sampling(&self) -> SamplingClient<Line> {
+        SamplingClient::new(self.line()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
-    pub(crate) fn studies(&self) -> StudiesClient<Channel> {
-        StudiesClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    pub(crate) fn studies(&self) -> StudiesClient<Line> {
+        StudiesClient::new(self.line()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
-    pub(crate) fn replicas(&self) -> ReplicasClient<Channel> {
-        ReplicasClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    pub(crate) fn replicas(&self) -> ReplicasClient<Line> {
+        ReplicasClient::new(self.line()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    fn line(&self) -> Line {
+        InterceptedService::new(self.channel.clone(), self.replica.route.credentials.clone())
     }
 
     /// Notes that the replica answered.
@@ -167,6 +176,8 @@ mod tests {
         let route = Route {
             address: Address::Tcp("127.0.0.1:1".parse().unwrap()),
             origin: "http://127.0.0.1:1".parse().unwrap(),
+            encryption: None,
+            credentials: Credentials::new(None).unwrap(),
             timeout: Duration::from_secs(1),
             remade: Arc::new(AtomicBool::new(false)),
         };

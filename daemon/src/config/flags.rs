@@ -31,7 +31,21 @@ pub struct Flags {
     /// TOML file with any of these settings, named as the flags with underscores.
     #[arg(long, env = "SAMPLERD_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Accepts addresses that other machines reach; there is no encryption and no authentication.
+    /// Certificate of the daemon, and those between it and the authority (PEM): gRPC and HTTP are encrypted. Looked at
+    /// again every 2 seconds and on SIGHUP.
+    #[arg(long, env = "SAMPLERD_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key (PEM).
+    #[arg(long, env = "SAMPLERD_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Authorities (PEM) of which clients of gRPC have to show a certificate. HTTP's /metrics and / need one, or a token.
+    #[arg(long, env = "SAMPLERD_TLS_CLIENT_CA", value_name = "FILE")]
+    pub tls_client_ca: Option<PathBuf>,
+    /// Tokens of those who may call, and what (TOML; `samplerctl token new` makes them). Looked at again every 2 seconds
+    /// and on SIGHUP.
+    #[arg(long, env = "SAMPLERD_TOKENS", value_name = "FILE")]
+    pub tokens: Option<PathBuf>,
+    /// Accepts addresses that other machines reach without TLS, or with neither tokens nor client certificates.
     #[arg(long, env = "SAMPLERD_INSECURE")]
     pub insecure: bool,
     /// What is logged, to stderr: error, warn, info, debug, trace, or filters by module. [default: info]
@@ -64,6 +78,12 @@ pub struct Flags {
     /// Seconds after which all stored datasets are checked again, at up to 64 MiB a second; 0: never. [default: 86400]
     #[arg(long, env = "SAMPLERD_SCRUB_INTERVAL", value_name = "SECONDS")]
     pub scrub_interval: Option<u64>,
+    /// Authorities (PEM) that the certificates of the registry's other daemons may be of. [default: this machine's]
+    #[arg(long, env = "SAMPLERD_PEER_TLS_CA", value_name = "FILE")]
+    pub peer_tls_ca: Option<PathBuf>,
+    /// File with the token that the registry's other daemons are shown; its role must be admin.
+    #[arg(long, env = "SAMPLERD_PEER_TOKEN_FILE", value_name = "FILE")]
+    pub peer_token_file: Option<PathBuf>,
 }
 
 /// The [limits](crate::limits::Limits) as they are given.
@@ -165,6 +185,10 @@ pub(super) struct FileSettings {
     pub(super) listen_unix: Option<PathBuf>,
     pub(super) http: Option<SocketAddr>,
     pub(super) registry: Option<String>,
+    pub(super) tls_cert: Option<PathBuf>,
+    pub(super) tls_key: Option<PathBuf>,
+    pub(super) tls_client_ca: Option<PathBuf>,
+    pub(super) tokens: Option<PathBuf>,
     pub(super) insecure: Option<bool>,
     pub(super) log: Option<String>,
     pub(super) log_format: Option<LogFormat>,
@@ -190,6 +214,8 @@ pub(super) struct FileSettings {
     pub(super) advertise: Option<String>,
     pub(super) removal_grace: Option<u64>,
     pub(super) scrub_interval: Option<u64>,
+    pub(super) peer_tls_ca: Option<PathBuf>,
+    pub(super) peer_token_file: Option<PathBuf>,
 }
 
 impl FileSettings {

@@ -4,20 +4,22 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::connections::Listen;
 use crate::metrics::Metrics;
+use crate::tls::{TlsListener, TlsSocket};
 
 /// Connections of HTTP open at once: scrapers, probes and a few browsers.
 pub(crate) const CONNECTIONS_MAX: usize = 256;
@@ -35,7 +37,7 @@ pub(crate) const HEADERS_MAX: usize = 64;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts connections and answers requests on them until `stop`, then waits for the requests in work.
-pub(super) async fn serve(listener: TcpListener, routes: Router, metrics: Metrics, stop: CancellationToken) {
+pub(super) async fn serve(listener: TlsListener, routes: Router, metrics: Metrics, stop: CancellationToken) {
     let routes = routes.layer(from_fn(answer_in_time));
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
@@ -43,9 +45,9 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, metrics: Metric
         tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
-                Ok((tcp, _)) => match Arc::clone(&places).try_acquire_owned() {
+                Ok((socket, _)) => match Arc::clone(&places).try_acquire_owned() {
                     Ok(place) => {
-                        let serving = serve_one(tcp, routes.clone(), stop.clone());
+                        let serving = serve_one(socket, routes.clone(), stop.clone());
                         connections.spawn(async move {
                             serving.await;
                             drop(place);
@@ -67,13 +69,14 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, metrics: Metric
     }
 }
 
-async fn serve_one(tcp: TcpStream, routes: Router, stop: CancellationToken) {
+async fn serve_one(socket: TlsSocket<TcpStream>, routes: Router, stop: CancellationToken) {
+    let routes = routes.layer(Extension(socket.certificate()));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(tcp), TowerToHyperService::new(routes));
+        .serve_connection(TokioIo::new(socket), TowerToHyperService::new(routes));
     tokio::pin!(connection);
     let served = async {
         tokio::select! {

@@ -200,7 +200,9 @@ impl Flight {
         let daemon = Arc::clone(&self.daemon);
         let scratch = unblocked(move || daemon.loaded.store().scratch().map_err(SourceError::Unkept)).await?;
         let bytes = match (source, &self.daemon.replicas.shared_folder) {
-            (Source::Peer(address), _) => peer::fetch(address, &self.hash, scratch.path()).await?,
+            (Source::Peer(address), _) => {
+                peer::fetch(&self.daemon.replicas.peer_access, address, &self.hash, scratch.path()).await?
+            }
             (Source::SharedFolder, Some(folder)) => folder.fetch(&self.hash, scratch.path()).await?,
             (Source::SharedFolder, None) => return Err(SourceError::Absent),
         };

@@ -1,12 +1,16 @@
 //! Fetching from another daemon.
 
+mod access;
+
+pub use access::PeerAccess;
+
 use std::path::Path;
 use std::time::Duration;
 
 use swift_sampler_proto::v1;
 use swift_sampler_proto::v1::replicas_client::ReplicasClient;
 use tonic::transport::Endpoint;
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 
 use super::receiving::{CHUNK_BYTES_MAX, Receiving, SourceError};
 
@@ -20,17 +24,25 @@ const RECEIVE_WINDOW_BYTES: u32 = 4 << 20;
 const MESSAGE_BYTES_MAX: usize = CHUNK_BYTES_MAX + (4 << 10);
 
 /// Receives a dataset's files from the daemon at an address into a directory, and returns their bytes.
-pub(super) async fn fetch(address: &str, hash: &str, into: &Path) -> Result<u64, SourceError> {
+pub(super) async fn fetch(access: &PeerAccess, address: &str, hash: &str, into: &Path) -> Result<u64, SourceError> {
     let broken = |error: &dyn std::error::Error| SourceError::Broken(deepest(error));
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|error| broken(&error))?;
-    let endpoint = endpoint
-        .connect_timeout(CONNECT_MAX)
-        .tcp_nodelay(true)
-        .initial_stream_window_size(RECEIVE_WINDOW_BYTES)
-        .initial_connection_window_size(RECEIVE_WINDOW_BYTES);
-    let channel = in_time(endpoint.connect()).await?.map_err(|error| broken(&error))?;
+    let address = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
+    let endpoint = Endpoint::from_shared(address).map_err(|error| broken(&error))?;
+    let (access, origin) = (access.clone(), endpoint.uri().clone());
+    let read = tokio::task::spawn_blocking(move || Ok((access.connector(&origin)?, access.authorization()?)));
+    let (connector, authorization) = read.await.map_err(|error| broken(&error))?.map_err(SourceError::Broken)?;
+    if authorization.is_some() && !connector.is_private() {
+        let reason = "its address has no TLS, so others could read the token that it is to be shown";
+        return Err(SourceError::Broken(reason.to_owned()));
+    }
+    let endpoint =
+        endpoint.initial_stream_window_size(RECEIVE_WINDOW_BYTES).initial_connection_window_size(RECEIVE_WINDOW_BYTES);
+    let channel = in_time(endpoint.connect_with_connector(connector)).await?.map_err(|error| broken(&error))?;
     let mut peer = ReplicasClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let request = v1::FetchDatasetRequest { hash: hash.to_owned() };
+    let mut request = Request::new(v1::FetchDatasetRequest { hash: hash.to_owned() });
+    if let Some(authorization) = authorization {
+        request.metadata_mut().insert("authorization", authorization);
+    }
     let mut chunks = in_time(peer.fetch_dataset(request)).await?.map_err(|status| refused(&status))?.into_inner();
     let mut receiving = Receiving::new(into.to_owned(), hash);
     while let Some(chunk) = in_time(chunks.message()).await?.map_err(|status| refused(&status))? {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ReplicaSettings, Replicas};
+use super::{PeerAccess, ReplicaSettings, Replicas};
 use crate::clock::SystemClock;
 use crate::daemon::Daemon;
 use crate::limits::Limits;
@@ -21,7 +21,10 @@ pub(super) fn daemon(data_dir: &Path, backend: Arc<dyn Backend>) -> Arc<Daemon> 
         Loaded::new(Store::open(data_dir).unwrap(), Limits::default().plans_bytes_max),
         Metrics::register(&prometheus::Registry::new()).unwrap(),
         Limits::default(),
-        Replicas::new(&ReplicaSettings { shared_dir: None, removal_grace: Duration::ZERO }, true),
+        Replicas::new(
+            &ReplicaSettings { shared_dir: None, removal_grace: Duration::ZERO, peers: PeerAccess::default() },
+            true,
+        ),
         Parsing::InProcess,
     );
     Arc::new(daemon.unwrap())

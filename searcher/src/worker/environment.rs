@@ -27,8 +27,10 @@ pub(super) fn variables(
         .as_array()
         .map(|least| least.iter().filter_map(serde_json::Value::as_f64).map(|least| least.to_string()).collect())
         .unwrap_or_default();
-    vec![
-        (DAEMON, worker.config.daemon.clone()),
+    let access = worker.config.daemon.variables();
+    let mut variables: Vec<_> = access.into_iter().map(|(name, file)| (name, file.display().to_string())).collect();
+    variables.extend([
+        (DAEMON, worker.config.daemon.daemon.clone()),
         (STUDY, trial.study.clone()),
         (TRIAL, trial.number.to_string()),
         (ATTEMPT, trial.attempt.to_string()),
@@ -44,7 +46,8 @@ pub(super) fn variables(
         ("SWIFTSAMPLER_PURPOSE", name_of(&parameters.purpose)),
         ("SWIFTSAMPLER_START", name_of(&run.start)),
         ("SWIFTSAMPLER_STOP_BELOW", stop_below.join(",")),
-    ]
+    ]);
+    variables
 }
 
 /// The name that a plain enum has in JSON.

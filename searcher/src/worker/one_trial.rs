@@ -7,6 +7,7 @@ use swift_sampler_client::proto;
 use super::heartbeat::Heartbeat;
 use super::room::Room;
 use super::{LEASE, Outcome, Runner, TrialOfEnvironment, Worker, WorkerConfig, lease_ms};
+use crate::daemon_options::DaemonOptions;
 use crate::error::SearcherError;
 use crate::limits::TrialLimits;
 use crate::preparation::open_target;
@@ -22,7 +23,7 @@ use crate::target::Places;
 #[allow(clippy::missing_panics_doc, reason = "a report is plain data")]
 pub fn run_trial_of(environment: &TrialOfEnvironment, stop: &Stop) -> Result<serde_json::Value, SearcherError> {
     let config = WorkerConfig {
-        daemon: environment.daemon.clone(),
+        daemon: DaemonOptions::at(&environment.daemon),
         study: environment.study.clone(),
         work_dir: environment.work_dir.clone(),
         places: Places::default(),

@@ -19,12 +19,14 @@ from swift_sampler._native import (
     InvalidArgument,
     Job,
     NotFound,
+    PermissionDenied,
     ResourceExhausted,
     Sampler,
     Stats,
     Study,
     Trial,
     TrialLease,
+    Unauthenticated,
     Unavailable,
 )
 from swift_sampler.client import Client, StudyEnded
@@ -48,6 +50,7 @@ __all__ = [
     "InvalidArgument",
     "Job",
     "NotFound",
+    "PermissionDenied",
     "ResourceExhausted",
     "Sampler",
     "SelectedCrops",
@@ -56,6 +59,7 @@ __all__ = [
     "StudyEnded",
     "Trial",
     "TrialLease",
+    "Unauthenticated",
     "Unavailable",
     "features",
 ]

@@ -31,6 +31,12 @@ class FailedPrecondition(Error):
 class Aborted(Error):
     """Another client was faster."""
 
+class Unauthenticated(Error):
+    """samplerd wants a token, or another one."""
+
+class PermissionDenied(Error):
+    """The token may not do this."""
+
 class ResourceExhausted(Error):
     """A limit of samplerd is reached."""
 
@@ -373,6 +379,12 @@ class Connection:
         retry_deadline: float | None,
         first_contact_deadline: float,
         connections: int,
+        token: str | None,
+        token_file: str | None,
+        tls_ca: str | None,
+        tls_cert: str | None,
+        tls_key: str | None,
+        insecure: bool | None,
     ) -> Connection: ...
     def open_job(
         self,

@@ -48,11 +48,17 @@ class Client:
         retry_deadline: float | None = 60.0,
         first_contact_deadline: float = 2.0,
         connections: int = 4,
+        token: str | None = None,
+        token_file: str | os.PathLike[str] | None = None,
+        tls_ca: str | os.PathLike[str] | None = None,
+        tls_cert: str | os.PathLike[str] | None = None,
+        tls_key: str | os.PathLike[str] | None = None,
+        insecure: bool | None = None,
     ) -> None:
         """Takes where the daemon is; does not connect.
 
         Args:
-            address: ``HOST:PORT``, or ``unix:PATH`` for a daemon on this machine that was given ``--listen-unix PATH``;
+            address: ``HOST:PORT``, ``https://HOST:PORT`` for one with TLS, or ``unix:PATH`` for a daemon on this machine that was given ``--listen-unix PATH``;
                 several replicas' separated by commas. A name with several DNS records stands for as many replicas.
                 Default: the environment variable ``SWIFTSAMPLER_DAEMON``, else ``127.0.0.1:7431``.
             connect_timeout: Longest wait for one connection, in seconds.
@@ -63,10 +69,21 @@ class Client:
             first_contact_deadline: How long it is tried before that, in each process, in seconds; no longer than
                 ``retry_deadline``.
             connections: Most connections to one replica, 1 to 255; made when needed.
+            token: The token that calls show. It travels with the client when that is pickled; prefer ``token_file``.
+            token_file: A file that holds it, read again while the client is used.
+            tls_ca: Authorities (PEM) that the daemon's certificate may be of; default: those that this machine trusts.
+            tls_cert: This client's certificate (PEM), where the daemon asks for one.
+            tls_key: Its private key (PEM).
+            insecure: Sends the token even where others on the network can read it.
+
+        What is not given of the last six comes from the environment: ``SWIFTSAMPLER_TOKEN``, ``SWIFTSAMPLER_TOKEN_FILE``,
+        ``SWIFTSAMPLER_TLS_CA``, ``SWIFTSAMPLER_TLS_CERT``, ``SWIFTSAMPLER_TLS_KEY`` and ``SWIFTSAMPLER_INSECURE=1``.
         """
         self.address: str = address or os.environ.get("SWIFTSAMPLER_DAEMON") or ADDRESS_DEFAULT
         waits = (connect_timeout, request_timeout, stall_timeout, retry_deadline, first_contact_deadline)
-        self._settings = (*waits, connections)
+        files = (token_file, tls_ca, tls_cert, tls_key)
+        access = (token, *(None if file is None else os.fspath(file) for file in files), insecure)
+        self._settings = (*waits, connections, *access)
         self._connection: _native.Connection | None = None
         self._process = 0
 

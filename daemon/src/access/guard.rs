@@ -1,0 +1,44 @@
+//! Every call of gRPC is checked before it is read.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::header::AUTHORIZATION;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use tonic::Status;
+use tonic::service::Routes;
+
+use super::{Access, Needed, Refusal, bearer, needed};
+
+/// Puts the check before all services.
+pub(crate) fn guard(routes: Routes, access: &Arc<Access>) -> Routes {
+    if !access.wants_tokens() {
+        return routes;
+    }
+    Routes::from(routes.into_axum_router().layer(from_fn_with_state(Arc::clone(access), check)))
+}
+
+async fn check(State(access): State<Arc<Access>>, mut request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let Needed::Role(role) = needed(path) else { return next.run(request).await };
+    let token = request.headers().get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
+    match access.check(token, role, path) {
+        Ok(caller) => {
+            // Nothing behind this has a use for it.
+            request.headers_mut().remove(AUTHORIZATION);
+            if let Some(caller) = caller {
+                request.extensions_mut().insert(caller.as_ref().clone());
+            }
+            next.run(request).await
+        }
+        Err(refusal) => status(&refusal).into_http(),
+    }
+}
+
+fn status(refusal: &Refusal) -> Status {
+    match refusal {
+        Refusal::NoToken | Refusal::Unknown | Refusal::Expired(_) => Status::unauthenticated(refusal.to_string()),
+        Refusal::Role { .. } => Status::permission_denied(refusal.to_string()),
+    }
+}
