@@ -11,7 +11,7 @@ SOAK_SECONDS ?= 1800
 ENV := source scripts/env;
 TORCH := --features swift-sampler-searcher/torch
 
-.PHONY: help demo test build release check soak deny advisories fmt bench bench-search experiments pictures clean setup-torch setup-python
+.PHONY: help demo test build release check soak deny advisories sbom fmt bench bench-search experiments pictures clean setup-torch setup-python
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -45,10 +45,13 @@ soak: build ## A daemon under everything at once for half an hour, or SOAK_SECON
 	$(ENV) SOAK_SECONDS=$(SOAK_SECONDS) cargo test $(TORCH),swift-sampler-tests/torch -p swift-sampler-tests --test soak -- --nocapture
 
 deny: ## Licences, sources and bans of all dependencies, as CI checks them
-	$$(scripts/setup-deny) check bans licenses sources
+	$$(scripts/setup-tool cargo-deny) check bans licenses sources
 
 advisories: ## Vulnerable, unsound, unmaintained or yanked dependencies, by the RustSec database, which it downloads
-	$$(scripts/setup-deny) check advisories
+	$$(scripts/setup-tool cargo-deny) check advisories
+
+sbom: ## What each binary and the wheel is built of, as CycloneDX, in target/sbom
+	scripts/sbom
 
 fmt: ## Formats the code
 	cargo fmt --all
