@@ -29,6 +29,8 @@ pub struct ImportRequest {
     pub gradient_norm: Option<String>,
     /// Index of the first row: where the dataset is a shard of a larger one, that of its first example; else 0.
     pub first_row: u64,
+    /// What becomes of missing values; `Unspecified`: they are refused. The answer's `imputed` says which were imputed.
+    pub on_missing: v1::OnMissing,
 }
 
 impl ImportRequest {
@@ -42,6 +44,7 @@ impl ImportRequest {
             features: Vec::new(),
             gradient_norm: None,
             first_row: 0,
+            on_missing: v1::OnMissing::Unspecified,
         }
     }
 }
@@ -136,5 +139,6 @@ fn header(request: &ImportRequest) -> v1::ImportHeader {
         gradient_norm: request.gradient_norm.clone().unwrap_or_default(),
         files: request.files.iter().map(|path| described(path, request.format)).collect(),
         first_row: request.first_row,
+        on_missing: request.on_missing.into(),
     }
 }

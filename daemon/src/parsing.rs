@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use swift_sampler_files::{FeatureFiles, Selection, SourceFile};
+use swift_sampler_files::{FeatureFiles, Missing, Selection, SourceFile};
 
 use crate::error::Error;
 use crate::store::Progress;
@@ -57,6 +57,21 @@ pub struct Upload {
     pub files: Vec<SourceFile>,
     /// Which columns have a meaning; `None`: none has to be there.
     pub selection: Option<Selection>,
+    /// What becomes of missing values.
+    pub missing: Missing,
+}
+
+/// The missing values of a column that were imputed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Imputed {
+    /// The column.
+    pub column: String,
+    /// How many there were.
+    pub values: u64,
+    /// The first row, counted over all files.
+    pub first_row: u64,
+    /// What they are now: the median of the others.
+    pub value: f64,
 }
 
 /// What files consist of.
@@ -113,11 +128,11 @@ impl Parse {
         &self.description
     }
 
-    /// Reads all values to their places. Blocks.
+    /// Reads all values to their places, and returns what was imputed. Blocks.
     ///
     /// # Errors
     /// As [`Parsing::open`].
-    pub fn read_into(self, target: &Target, progress: &Progress) -> Result<(), Error> {
+    pub fn read_into(self, target: &Target, progress: &Progress) -> Result<Vec<Imputed>, Error> {
         match self.parser {
             Parser::Child(process) => process.read_into(target, progress),
             Parser::InProcess(files, sources) => write_columns(&files, &sources, target, |values| {
@@ -146,5 +161,5 @@ fn open_files(upload: &Upload, rows_max: usize) -> Result<FeatureFiles, Refusal>
         Some(selection) => FeatureFiles::open(&upload.files, selection, rows_max),
         None => FeatureFiles::open_all(&upload.files, rows_max),
     };
-    opened.map_err(|error| Refusal::of(&error))
+    opened.map(|files| files.with_missing(upload.missing)).map_err(|error| Refusal::of(&error))
 }

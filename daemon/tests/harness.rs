@@ -160,6 +160,7 @@ impl Server {
             gradient_norm: String::new(),
             files: files.iter().map(import_file).collect(),
             first_row: 0,
+            on_missing: 0,
         };
         let mut parts = vec![v1::ImportDatasetRequest { part: Some(Part::Header(header)) }];
         for (file, (_, bytes)) in (0..).zip(files) {

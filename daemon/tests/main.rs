@@ -14,6 +14,7 @@ mod hostile_files;
 mod importing;
 mod job_log;
 mod limits;
+mod missing_values;
 mod modes;
 mod quarantine;
 mod races;

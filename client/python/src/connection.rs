@@ -9,7 +9,7 @@ use numpy::{IntoPyArray, PyReadonlyArray1};
 use pyo3::prelude::*;
 use swift_sampler_client::blocking;
 use swift_sampler_client::proto::follow_policy::Policy;
-use swift_sampler_client::proto::{FileFormat, GetBatchesRequest, ReplacementMode};
+use swift_sampler_client::proto::{FileFormat, GetBatchesRequest, OnMissing, ReplacementMode};
 use swift_sampler_client::{
     BatchesRequest, Client, ClientConfig, ClientError, CropsRequest, ImportPhase, ImportProgress, ImportRequest,
     JobConfig, NewValues, RefreshRequest, TlsConfig, TokenSource, WeighedBy,
@@ -194,7 +194,7 @@ impl Connection {
         Ok((selected.version, selected.positions.into_pyarray(py), selected.weights.into_pyarray(py)))
     }
 
-    #[pyo3(signature = (name, files, *, features, gradient_norm, format, first_row, progress))]
+    #[pyo3(signature = (name, files, *, features, gradient_norm, format, first_row, on_missing, progress))]
     fn import_dataset(
         &self,
         py: Python<'_>,
@@ -204,6 +204,7 @@ impl Connection {
         gradient_norm: Option<String>,
         format: Option<&str>,
         first_row: FirstRow,
+        on_missing: &str,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Dataset> {
         let format = file_format(format)?;
@@ -212,6 +213,7 @@ impl Connection {
             features,
             gradient_norm,
             first_row: first_row.0,
+            on_missing: on_missing_of(on_missing)?,
             ..ImportRequest::new(name, files)
         };
         let tell = move |now: ImportProgress| {
@@ -331,6 +333,14 @@ fn policy(follow: Follow) -> PyResult<Policy> {
             "epoch" => Ok(Policy::Epoch(true)),
             _ => Err(InvalidArgument::new_err(format!("follow {name:?}: \"step\", \"epoch\" or a version"))),
         },
+    }
+}
+
+fn on_missing_of(on_missing: &str) -> PyResult<OnMissing> {
+    match on_missing {
+        "reject" => Ok(OnMissing::Reject),
+        "impute" => Ok(OnMissing::Impute),
+        other => Err(InvalidArgument::new_err(format!("on_missing {other:?}: reject or impute"))),
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) struct Dataset {
     features_hash: String,
     kept_revisions: Vec<u64>,
     created_at_ms: u64,
+    /// Column, number of values, first row, and what they are now.
+    imputed: Vec<(String, u64, u64, f64)>,
 }
 
 #[pymethods]
@@ -48,6 +50,7 @@ impl From<proto::Dataset> for Dataset {
             features_hash: dataset.features_hash,
             kept_revisions: dataset.kept_revisions,
             created_at_ms: dataset.created_at_ms,
+            imputed: dataset.imputed.into_iter().map(|of| (of.column, of.values, of.first_row, of.value)).collect(),
         }
     }
 }

@@ -18,6 +18,7 @@ pub(crate) enum Dataset {
     #[command(after_help = "\
 Examples:
   samplerctl dataset import fashion features.parquet
+  samplerctl dataset import partial features.csv --on-missing impute
   samplerctl dataset import large part-0.npz part-1.npz --features loss,margin --grad-norm grad_norm
 Rows with columns image, top, left, height, width and perhaps flip are crops, whose boxes come with each draw:
   samplerctl dataset import crops crops.parquet")]
@@ -61,6 +62,16 @@ pub(crate) struct Import {
     /// Index of the first row, where the dataset is a shard of a larger one
     #[arg(long, value_name = "N", default_value_t = 0)]
     first_row: u64,
+    /// What becomes of missing values, NaN and infinities: reject the import, naming the first; or impute the median of their
+    /// column
+    #[arg(long, value_enum, default_value_t = OnMissing::Reject)]
+    on_missing: OnMissing,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum OnMissing {
+    Reject,
+    Impute,
 }
 
 #[derive(Debug, Args)]
@@ -135,12 +146,21 @@ impl Import {
             features: self.features,
             gradient_norm: self.grad_norm,
             first_row: self.first_row,
+            on_missing: match self.on_missing {
+                OnMissing::Reject => proto::OnMissing::Reject,
+                OnMissing::Impute => proto::OnMissing::Impute,
+            },
         };
         let line = ImportProgressLine::new();
         let told = line.clone();
         let dataset = client.import_dataset(&request, move |progress| told.show(progress));
         line.finish();
-        Ok(dataset?)
+        let dataset = dataset?;
+        for imputed in &dataset.imputed {
+            let proto::ImputedColumn { column, values, first_row, value } = imputed;
+            eprintln!("column {column:?}: {values} missing values, the first in row {first_row}, are now the median {value}");
+        }
+        Ok(dataset)
     }
 }
 
@@ -173,6 +193,25 @@ struct Shown {
     kept_revisions: Vec<u64>,
     hash: String,
     created_at_ms: u64,
+    /// What an import has just imputed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    imputed: Vec<ShownImputed>,
+}
+
+/// The missing values of a column that were imputed.
+#[derive(Debug, Serialize)]
+struct ShownImputed {
+    column: String,
+    values: u64,
+    first_row: u64,
+    value: f64,
+}
+
+impl From<proto::ImputedColumn> for ShownImputed {
+    fn from(imputed: proto::ImputedColumn) -> Self {
+        let proto::ImputedColumn { column, values, first_row, value } = imputed;
+        Self { column, values, first_row, value }
+    }
 }
 
 impl From<proto::Dataset> for Shown {
@@ -193,6 +232,7 @@ impl From<proto::Dataset> for Shown {
             kept_revisions: dataset.kept_revisions,
             hash: dataset.hash,
             created_at_ms: dataset.created_at_ms,
+            imputed: dataset.imputed.into_iter().map(ShownImputed::from).collect(),
         }
     }
 }

@@ -7,7 +7,9 @@ use crate::error::{Error, off_runtime};
 use crate::store::{Built, StoreError};
 
 /// Makes content off the runtime; what the end of the daemon interrupts says so.
-pub(super) async fn make(work: impl FnOnce() -> Result<Built, Error> + Send + 'static) -> Result<Built, Error> {
+pub(super) async fn make<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
     off_runtime(work).await.map_err(|error| match error.store() {
         Some(StoreError::Interrupted) => Error::ShuttingDown,
         _ => error,

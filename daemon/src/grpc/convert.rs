@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use swift_sampler::Replacement;
 use swift_sampler::job::{Follow, Shard, VersionChange};
+use swift_sampler_files::Missing;
 use swift_sampler_proto::v1;
 use swift_sampler_proto::v1::follow_policy::Policy;
 
 use crate::error::Error;
+use crate::parsing::Imputed;
 use crate::registry::{
     ActiveRecord, DatasetRecord, FIRST_REVISION, JobRecord, OriginRecord, SamplerRecord, StudyRecord, StudyState,
     TrialRecord, TrialState,
@@ -39,6 +41,19 @@ pub(super) fn origin(origin: Option<v1::Origin>) -> OriginRecord {
     OriginRecord { study, trial, candidate }
 }
 
+pub(super) fn missing(on_missing: i32) -> Result<Missing, Error> {
+    match v1::OnMissing::try_from(on_missing) {
+        Ok(v1::OnMissing::Unspecified | v1::OnMissing::Reject) => Ok(Missing::Refuse),
+        Ok(v1::OnMissing::Impute) => Ok(Missing::Impute),
+        Err(_) => Err(Error::Invalid(format!("on_missing is {on_missing}: it must be reject or impute"))),
+    }
+}
+
+pub(super) fn imputed(imputed: Imputed) -> v1::ImputedColumn {
+    let Imputed { column, values, first_row, value } = imputed;
+    v1::ImputedColumn { column, values, first_row, value }
+}
+
 pub(super) fn dataset(record: DatasetRecord, active: &ActiveRecord) -> v1::Dataset {
     let revisions = record.refreshed.iter();
     let kept_revisions = std::iter::once(FIRST_REVISION).chain(revisions.map(|kept| kept.number)).collect();
@@ -57,6 +72,7 @@ pub(super) fn dataset(record: DatasetRecord, active: &ActiveRecord) -> v1::Datas
         columns: record.columns,
         active_version: active.version,
         created_at_ms: record.created_at_ms,
+        imputed: Vec::new(),
     }
 }
 

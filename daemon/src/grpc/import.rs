@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use swift_sampler_files::{Selection, SourceFile};
+use swift_sampler_files::{Missing, Selection, SourceFile};
 use swift_sampler_proto::v1;
 use swift_sampler_proto::v1::import_dataset_progress::State;
 use swift_sampler_proto::v1::import_dataset_request::Part;
@@ -15,7 +15,7 @@ use super::upload::{receive, source_files};
 use super::{contents, convert};
 use crate::daemon::Daemon;
 use crate::error::Error;
-use crate::parsing::{Description, Target, Upload};
+use crate::parsing::{Description, Imputed, Target, Upload};
 use crate::registry::{NewDataset, Registry};
 use crate::store::{Built, NewColumns, Phase, Progress};
 
@@ -99,9 +99,10 @@ async fn import_telling(
             gradient_norm: (!header.gradient_norm.is_empty()).then_some(header.gradient_norm),
         },
         first_row: header.first_row,
+        missing: convert::missing(header.on_missing)?,
     };
     let (maker, progress) = (Arc::clone(daemon), Arc::clone(progress));
-    let built = contents::make(move || {
+    let (built, imputed) = contents::make(move || {
         let made = make(&maker, new, &progress);
         // Held to the end of the work, also where nobody waits for it any more.
         drop((scratch, permit));
@@ -110,7 +111,9 @@ async fn import_telling(
     .await?;
     // To its end, also if the client is gone by then: half of it would leave columns that no record names.
     let kept = tokio::spawn(keep(Arc::clone(daemon), header.name, built));
-    let dataset = kept.await.map_err(Error::from)??;
+    let mut dataset = kept.await.map_err(Error::from)??;
+    daemon.metrics.note_imputed(imputed.iter().map(|column| column.values).sum());
+    dataset.imputed = imputed.into_iter().map(convert::imputed).collect();
     tracing::info!(dataset = dataset.name, rows = dataset.rows, hash = dataset.hash, "imported a dataset");
     Ok(dataset)
 }
@@ -121,12 +124,13 @@ struct NewFiles {
     files: Vec<SourceFile>,
     selection: Selection,
     first_row: u64,
+    missing: Missing,
 }
 
 /// Reads, checks and groups. Blocks.
-fn make(daemon: &Daemon, new: NewFiles, progress: &Progress) -> Result<Built, Error> {
+fn make(daemon: &Daemon, new: NewFiles, progress: &Progress) -> Result<(Built, Vec<Imputed>), Error> {
     progress.begin(Phase::Reading, 0);
-    let upload = Upload { files: new.files, selection: Some(new.selection) };
+    let upload = Upload { files: new.files, selection: Some(new.selection), missing: new.missing };
     let parse = daemon.parsing.open(upload, daemon.parse_limits(), progress)?;
     let Description { columns, rows, features, gradient_norm, skipped } = parse.description().clone();
     check_bytes(daemon, columns.len(), rows)?;
@@ -142,8 +146,11 @@ fn make(daemon: &Daemon, new: NewFiles, progress: &Progress) -> Result<Built, Er
         path: building.columns_path().to_owned(),
         starts: places.map(|column| building.value_position(column, 0)).collect(),
     };
-    building.syncing(|| parse.read_into(&target, progress))?;
-    Ok(building.finish(progress)?)
+    let imputed = building.syncing(|| parse.read_into(&target, progress))?;
+    if !imputed.is_empty() {
+        tracing::info!(dataset = new.name, ?imputed, "missing values were imputed");
+    }
+    Ok((building.finish(progress)?, imputed))
 }
 
 /// Refuses columns that would take more of the disk than an import may bring: a small file may have very many rows.

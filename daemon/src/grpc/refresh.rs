@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use swift_sampler::{CropColumn, Dataset};
-use swift_sampler_files::SourceFile;
+use swift_sampler_files::{Missing, SourceFile};
 use swift_sampler_proto::v1;
 use swift_sampler_proto::v1::refresh_features_request::Part;
 use tonic::{Status, Streaming};
@@ -128,7 +128,7 @@ fn make(
     first_row: Option<u64>,
     progress: &Progress,
 ) -> Result<Built, Error> {
-    let parse = daemon.parsing.open(Upload { files, selection: None }, daemon.parse_limits(), progress)?;
+    let parse = daemon.parsing.open(Upload { files, selection: None, missing: Missing::Refuse }, daemon.parse_limits(), progress)?;
     let Description { columns, rows, skipped, .. } = parse.description().clone();
     if let Some(column) = skipped.first() {
         return Err(Error::Invalid(format!("column {column:?} holds no numbers: leave it out")));
@@ -149,7 +149,8 @@ fn make(
         }
         let start = |&column: &usize| building.value_position(column, first_row);
         let target = Target { path: building.columns_path().to_owned(), starts: positions.iter().map(start).collect() };
-        parse.read_into(&target, progress)
+        // None is imputed: what is missing is refused.
+        parse.read_into(&target, progress).map(drop)
     });
     written?;
     Ok(building.finish(progress)?)

@@ -46,7 +46,7 @@ fn parse() -> io::Result<()> {
     }
     let teller = Teller { values: AtomicU64::new(0), told: Mutex::new((Instant::now(), stdout())) };
     let last = match write_columns(&files, &request.upload.files, &target, |values| teller.tell(values)) {
-        Ok(()) => Told::Done,
+        Ok(imputed) => Told::Done(imputed),
         Err(error) => Told::Refused(Refusal::of_failure(error)),
     };
     send(&mut stdout(), &last)

@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::protocol::{Request, Told, receive, send};
-use super::{CHILD_ARGUMENT, Description, ParseError, ParseLimits, Target, Upload};
+use super::{CHILD_ARGUMENT, Description, Imputed, ParseError, ParseLimits, Target, Upload};
 use crate::error::Error;
 use crate::store::Progress;
 
@@ -63,8 +63,8 @@ impl Process {
         }
     }
 
-    /// Lets the process read the values to their places, and waits until they are there.
-    pub(super) fn read_into(mut self, target: &Target, progress: &Progress) -> Result<(), Error> {
+    /// Lets the process read the values to their places, and waits until they are there. Returns what was imputed.
+    pub(super) fn read_into(mut self, target: &Target, progress: &Progress) -> Result<Vec<Imputed>, Error> {
         self.end = Instant::now() + self.limits.time_max;
         self.say(target)?;
         loop {
@@ -74,7 +74,7 @@ impl Process {
                     progress.advance(more);
                     self.values = values;
                 }
-                Told::Done => return Ok(()),
+                Told::Done(imputed) => return Ok(imputed),
                 told => return Err(ParseError::Answer(format!("{told:?}")).into()),
             }
         }

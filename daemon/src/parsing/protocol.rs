@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Description, Refusal, Upload};
+use super::{Description, Imputed, Refusal, Upload};
 
 /// Longest line, in bytes: the names of all columns there may be, every character of them escaped.
 const LINE_BYTES_MAX: u64 = 64 << 20;
@@ -29,8 +29,8 @@ pub(super) enum Told {
     Described(Description),
     /// How many values were read so far.
     Read(u64),
-    /// All values are at their places.
-    Done,
+    /// All values are at their places, these among them.
+    Done(Vec<Imputed>),
     /// The files are refused; nothing follows.
     Refused(Refusal),
 }

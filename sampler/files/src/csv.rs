@@ -13,7 +13,7 @@ use csv::{ReaderBuilder, StringRecord, Trim};
 use crate::column::{BLOCK_ROWS, Block, Column, Emit, Kind};
 use crate::limits::{COLUMNS_MAX, RECORD_BYTES_MAX, RECORDS_VALUES_MAX, quoted};
 use crate::part::Fault;
-use crate::{ReadError, SourceFile};
+use crate::{Missing, ReadError, SourceFile};
 
 /// Reads what the columns are: the first row tells whether a column holds numbers or text.
 pub(crate) fn describe(file: &SourceFile, rows_max: usize) -> Result<Vec<Column>, ReadError> {
@@ -47,7 +47,12 @@ fn column(name: &str, text: &str) -> Column {
 }
 
 /// Reads the values of all columns of numbers.
-pub(crate) fn read(file: &SourceFile, columns: &[Column], emit: &mut Emit<'_>) -> Result<(), Fault> {
+pub(crate) fn read(
+    file: &SourceFile,
+    columns: &[Column],
+    missing: Missing,
+    emit: &mut Emit<'_>,
+) -> Result<(), Fault> {
     let mut values: Vec<Option<Vec<f64>>> =
         columns.iter().map(|column| matches!(column.kind, Kind::Numbers { .. }).then(Vec::new)).collect();
     let block_rows = (RECORDS_VALUES_MAX / columns.len().max(1)).clamp(1, BLOCK_ROWS);
@@ -55,7 +60,7 @@ pub(crate) fn read(file: &SourceFile, columns: &[Column], emit: &mut Emit<'_>) -
     let read = records(file, |_names, row, record| {
         for (position, text) in record.iter().enumerate() {
             if let (Some(Some(values)), Some(column)) = (values.get_mut(position), columns.get(position)) {
-                values.push(value(file, &column.name, text, row).map_err(|error| Fault {
+                values.push(value(file, &column.name, text, row, missing).map_err(|error| Fault {
                     row,
                     column: position,
                     error,
@@ -153,8 +158,11 @@ impl<R: Read> Read for Bounded<R> {
     }
 }
 
-fn value(file: &SourceFile, column: &str, text: &str, row: usize) -> Result<f64, ReadError> {
+fn value(file: &SourceFile, column: &str, text: &str, row: usize, missing: Missing) -> Result<f64, ReadError> {
     let (file, column) = (|| file.name.clone(), || column.to_owned());
+    if text.is_empty() && missing == Missing::Impute {
+        return Ok(f64::NAN);
+    }
     if text.is_empty() {
         return Err(ReadError::Null { file: file(), column: column(), row });
     }

@@ -24,6 +24,7 @@ mod csv;
 mod error;
 mod limits;
 mod memory;
+mod missing;
 mod npz;
 mod parquet;
 mod part;
@@ -38,6 +39,7 @@ use swift_sampler::Dataset;
 
 pub use error::ReadError;
 pub use memory::read;
+pub use missing::{Missing, MissingValues, median};
 pub use reading::{ColumnSink, FeatureFiles, ReadIntoError};
 pub use selection::{FeatureColumns, Selection};
 pub use source_file::{Format, SourceFile};

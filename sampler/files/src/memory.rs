@@ -14,7 +14,8 @@ pub fn read(files: &[SourceFile], selection: &Selection, rows_max: usize) -> Res
     let files = FeatureFiles::open(files, selection, rows_max)?;
     let memory = Memory::reserve(files.columns().len(), files.rows())?;
     match files.read_into(&memory) {
-        Ok(()) => {}
+        // None is missing: it would have been refused.
+        Ok(_) => {}
         Err(ReadIntoError::File(error)) => return Err(error),
         Err(ReadIntoError::Sink(never)) => match never {},
     }

@@ -18,7 +18,7 @@ use parquet::schema::types::ColumnDescriptor;
 
 use crate::column::{BLOCK_ROWS, Block, Column, Emit, widen_i64, widen_u64};
 use crate::part::{Fault, Part};
-use crate::{ReadError, SourceFile};
+use crate::{Missing, ReadError, SourceFile};
 
 /// A file's footer.
 #[derive(Debug)]
@@ -70,6 +70,7 @@ impl Layout {
         file: &SourceFile,
         columns: &[Column],
         part: Part,
+        missing: Missing,
         emit: &mut Emit<'_>,
     ) -> Result<(), Fault> {
         let unreadable = |reason: &dyn std::fmt::Display| Fault {
@@ -91,7 +92,7 @@ impl Layout {
         );
         let reader = reader.and_then(|reader| reader.get_column_reader(part.column));
         let descriptor = self.metadata.file_metadata().schema_descr().column(part.column);
-        let mut chunk = Chunk { file, part, name: &columns[part.column].name, descriptor: &descriptor, rows, read: 0 };
+        let mut chunk = Chunk { file, part, name: &columns[part.column].name, descriptor: &descriptor, rows, missing, read: 0 };
         let read = reader.map_err(|error| file.unreadable(&error)).and_then(|reader| chunk.read(reader, emit));
         read.map_err(|error| match error {
             ReadError::Null { row, .. } => Fault { row, column: part.column, error },
@@ -141,6 +142,8 @@ struct Chunk<'a> {
     part: Part,
     name: &'a str,
     descriptor: &'a ColumnDescriptor,
+    /// What becomes of rows without a value.
+    missing: Missing,
     /// Rows of the group, as the footer states.
     rows: usize,
     /// Rows read so far.
@@ -200,8 +203,20 @@ impl Chunk<'_> {
             let missing = (present < records)
                 .then(|| definitions.iter().position(|level| *level < self.descriptor.max_def_level()))
                 .map(|missing| missing.unwrap_or(present));
-            // Those before a missing value may hold one that is refused in an earlier row.
-            values.extend(decoded.drain(..).take(missing.unwrap_or(records)).map(&widen));
+            let missing = if self.missing == Missing::Impute {
+                // Where no level says which rows have a value, the last ones have none.
+                let mut decoded = decoded.drain(..).map(&widen);
+                let has_value = |row: usize| {
+                    definitions.get(row).map_or(row < present, |level| *level == self.descriptor.max_def_level())
+                };
+                let value = |row| if has_value(row) { decoded.next() } else { None };
+                values.extend((0..records).map(value).map(|value| value.unwrap_or(f64::NAN)));
+                None
+            } else {
+                // Those before a missing value may hold one that is refused in an earlier row.
+                values.extend(decoded.drain(..).take(missing.unwrap_or(records)).map(&widen));
+                missing
+            };
             let row = self.part.row + self.read;
             if emit(Block { column: self.part.column, row, values: &values }).is_break() {
                 return Ok(());

@@ -1,5 +1,6 @@
 //! Reads the columns of several files at the same time, into whatever takes them.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +13,7 @@ use crate::column::{Block, Column, Emit, Kind};
 use crate::limits::{COLUMNS_MAX, NAME_BYTES_MAX, quoted};
 use crate::part::{Fault, Part};
 use crate::selection::Selected;
-use crate::{Format, ReadError, Selection, SourceFile, csv, npz, parquet, safetensors};
+use crate::{Format, Missing, MissingValues, ReadError, Selection, SourceFile, csv, npz, parquet, safetensors};
 
 /// Threads that read files, at most.
 const THREADS_MAX: usize = 8;
@@ -53,6 +54,7 @@ pub struct FeatureFiles {
     sources: Vec<Source>,
     selected: Selected,
     rows: usize,
+    missing: Missing,
 }
 
 /// A file that is known to agree with the others.
@@ -121,7 +123,13 @@ impl FeatureFiles {
             let position = |column: &Column| selected.columns.iter().position(|name| *name == column.name);
             source.positions = source.columns.iter().map(position).collect();
         }
-        Ok(Self { sources, selected, rows })
+        Ok(Self { sources, selected, rows, missing: Missing::default() })
+    }
+
+    /// Says what becomes of missing values; without it they are refused.
+    #[must_use]
+    pub fn with_missing(self, missing: Missing) -> Self {
+        Self { missing, ..self }
     }
 
     /// Returns the number of rows of all files.
@@ -154,18 +162,21 @@ impl FeatureFiles {
         &self.selected.skipped
     }
 
-    /// Reads all values into a sink, on as many threads as there are cores. Takes memory for a few blocks of rows a
+    /// Reads all values into a sink, on as many threads as there are cores, and returns what is missing of each column that has
+    /// missing values, if these are [imputed](Missing::Impute): the sink takes NaN for each. Takes memory for a few blocks of rows a
     /// thread, whatever the files' size. Blocks.
     ///
     /// # Errors
     /// The sink's error; or [`ReadError`] naming the file, column and row that are wrong: the first row of the first file,
     /// whichever thread finds it.
-    pub fn read_into<S: ColumnSink>(&self, sink: &S) -> Result<(), ReadIntoError<S::Error>> {
+    pub fn read_into<S: ColumnSink>(&self, sink: &S) -> Result<Vec<MissingValues>, ReadIntoError<S::Error>> {
         let parts: Vec<(usize, Part)> = self.sources.iter().enumerate().flat_map(Source::parts).collect();
         let left = |file| AtomicUsize::new(parts.iter().filter(|(of, _)| *of == file).count());
         let reading = Reading {
             sources: &self.sources,
             sink,
+            missing: self.missing,
+            missing_values: Mutex::default(),
             left: (0..self.sources.len()).map(left).collect(),
             parts,
             next: AtomicUsize::new(0),
@@ -179,11 +190,12 @@ impl FeatureFiles {
             }
             reading.run();
         });
+        let missing_values = reading.missing_values.into_inner().unwrap_or_else(PoisonError::into_inner);
         let end = reading.end.into_inner().unwrap_or_else(PoisonError::into_inner);
         match end {
             End { refusal: Some(error), .. } => Err(ReadIntoError::Sink(error)),
             End { fault: Some((_, error)), .. } => Err(ReadIntoError::File(error)),
-            End { fault: None, refusal: None } => Ok(()),
+            End { fault: None, refusal: None } => Ok(missing_values.into_values().collect()),
         }
     }
 }
@@ -198,12 +210,12 @@ impl Source {
         parts.into_iter().map(|part| (file, part)).collect()
     }
 
-    fn read(&self, part: Part, emit: &mut Emit<'_>) -> Result<(), Fault> {
+    fn read(&self, part: Part, missing: Missing, emit: &mut Emit<'_>) -> Result<(), Fault> {
         let read = || match &self.layout {
-            Layout::Parquet(layout) => layout.read(&self.file, &self.columns, part, emit),
+            Layout::Parquet(layout) => layout.read(&self.file, &self.columns, part, missing, emit),
             Layout::Safetensors(layout) => layout.read(&self.file, &self.columns, part, emit),
             Layout::Npz(layout) => layout.read(&self.file, &self.columns, part, emit),
-            Layout::Csv => csv::read(&self.file, &self.columns, emit),
+            Layout::Csv => csv::read(&self.file, &self.columns, missing, emit),
         };
         let Part { row, column, .. } = part;
         unpanicked(&self.file, read).unwrap_or_else(|error| Err(Fault { row, column, error }))
@@ -225,6 +237,9 @@ struct End<E> {
 struct Reading<'a, S: ColumnSink> {
     sources: &'a [Source],
     sink: &'a S,
+    missing: Missing,
+    /// By the column's position.
+    missing_values: Mutex<BTreeMap<usize, MissingValues>>,
     parts: Vec<(usize, Part)>,
     next: AtomicUsize,
     /// Parts of each file that are not read yet.
@@ -239,7 +254,7 @@ impl<S: ColumnSink> Reading<'_, S> {
                 return;
             }
             let source = &self.sources[file];
-            let read = source.read(part, &mut |block| self.take(file, source, &block));
+            let read = source.read(part, self.missing, &mut |block| self.take(file, source, &block));
             match read {
                 Err(Fault { row, column, error }) => self.note_fault((file, row, column), error),
                 Ok(()) if self.left[file].fetch_sub(1, Ordering::AcqRel) == 1 && self.wants(file, usize::MAX) => {
@@ -258,7 +273,9 @@ impl<S: ColumnSink> Reading<'_, S> {
         }
         // Counted without a branch, which is several times faster.
         let wrong = values.iter().map(|value| usize::from(!value.is_finite())).sum::<usize>();
-        if wrong > 0
+        if wrong > 0 && self.missing == Missing::Impute && source.crop_columns[column].is_none() {
+            self.take_with_missing(source, block);
+        } else if wrong > 0
             && let Some(at) = values.iter().position(|value| !value.is_finite())
         {
             let (name, row, value) = (source.columns[column].name.clone(), row + at, values[at]);
@@ -274,6 +291,25 @@ impl<S: ColumnSink> Reading<'_, S> {
             self.note(self.sink.take(position, source.first_row + row, values));
         }
         ControlFlow::Continue(())
+    }
+
+    /// Notes which values are missing, and hands all on.
+    fn take_with_missing(&self, source: &Source, block: &Block<'_>) {
+        let &Block { column, row, values } = block;
+        let (Some(position), Some(at)) =
+            (source.positions[column], values.iter().position(|value| !value.is_finite()))
+        else {
+            return;
+        };
+        let values: Vec<f64> = values.iter().map(|value| if value.is_finite() { *value } else { f64::NAN }).collect();
+        let (first_row, count) =
+            (source.first_row + row + at, values.iter().filter(|value| value.is_nan()).count() as u64);
+        let mut missing = self.missing_values.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = missing.entry(position).or_insert(MissingValues { column: position, first_row, values: 0 });
+        known.first_row = known.first_row.min(first_row);
+        known.values += count;
+        drop(missing);
+        self.note(self.sink.take(position, source.first_row + row, &values));
     }
 
     /// Tells whether a row is still wanted: there is no refusal, and no fault in a row before it.

@@ -5,13 +5,15 @@
 mod writers;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use parquet::data_type::DoubleType;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
-use swift_sampler_files::{FeatureColumns, Format, ReadError, Selection, SourceFile, open, read};
+use swift_sampler_files::{
+    ColumnSink, FeatureColumns, FeatureFiles, Format, Missing, MissingValues, ReadError, Selection, SourceFile, open, read,
+};
 
 use writers::{Columns, write};
 
@@ -222,8 +224,35 @@ fn a_missing_value_in_parquet_is_named() {
         group.close().unwrap();
     }
     writer.close().unwrap();
-    let error = read_one("a.parquet", bytes).unwrap_err();
+    let error = read_one("a.parquet", bytes.clone()).unwrap_err();
     assert_eq!(error, ReadError::Null { file: "a.parquet".into(), column: "loss".into(), row: 4 });
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.parquet");
+    std::fs::write(&path, bytes).unwrap();
+    // Rows are counted over all files.
+    let files = [SourceFile::at(&path).unwrap(), SourceFile::at(&path).unwrap()];
+    let files = FeatureFiles::open(&files, &Selection::default(), ROWS_MAX).unwrap().with_missing(Missing::Impute);
+    let loss = Loss(Mutex::new(vec![0.0; files.rows()]));
+    let missing = files.read_into(&loss).unwrap();
+    assert_eq!(missing, [MissingValues { column: 0, first_row: 4, values: 2 }]);
+    for (row, value) in loss.0.into_inner().unwrap().into_iter().enumerate() {
+        assert!(if row % 6 == 4 { value.is_nan() } else { value.to_bits() == 1f64.to_bits() }, "row {row} is {value}");
+    }
+}
+
+/// Takes the first column.
+struct Loss(Mutex<Vec<f64>>);
+
+impl ColumnSink for Loss {
+    type Error = std::convert::Infallible;
+
+    fn take(&self, column: usize, first_row: usize, values: &[f64]) -> Result<(), Self::Error> {
+        if column == 0 {
+            self.0.lock().unwrap()[first_row..first_row + values.len()].copy_from_slice(values);
+        }
+        Ok(())
+    }
 }
 
 #[test]

@@ -155,6 +155,9 @@ class Dataset:
     def kept_revisions(self) -> list[int]:
         """Revisions that are still stored."""
     @property
+    def imputed(self) -> list[tuple[str, int, int, float]]:
+        """What an import has just imputed: column, number of values, first row of all files, and what they are now."""
+    @property
     def created_at_ms(self) -> int: ...
 
 @final
@@ -443,6 +446,7 @@ class Connection:
         gradient_norm: str | None,
         format: str | None,
         first_row: int,
+        on_missing: str,
         progress: Callable[[int, int], object] | None,
     ) -> Dataset: ...
     def refresh_features(

@@ -262,6 +262,7 @@ class Client:
         gradient_norm: str | None = None,
         format: Literal["parquet", "safetensors", "npz", "csv"] | None = None,
         first_row: int = 0,
+        on_missing: Literal["reject", "impute"] = "reject",
         progress: Callable[[int, int], object] | None = None,
     ) -> _native.Dataset:
         """Imports feature columns; row i is example ``first_row + i``. Importing the same content again changes nothing.
@@ -274,6 +275,8 @@ class Client:
             format: The files' format; default: as their extensions say.
             first_row: Index of the first example, where the files are a shard of more rows; indices are uint64 where they
                 go beyond 2**32.
+            on_missing: What becomes of missing values, NaN and infinities: ``"reject"`` refuses the files, naming the first;
+                ``"impute"`` puts the median of the column in their place, and ``imputed`` of the result says of how many.
             progress: Called with bytes sent and bytes in all, from another thread.
         """
         paths = [os.fspath(file) for file in files]
@@ -284,6 +287,7 @@ class Client:
             gradient_norm=gradient_norm,
             format=format,
             first_row=first_row,
+            on_missing=on_missing,
             progress=progress,
         )
 
