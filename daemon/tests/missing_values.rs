@@ -24,7 +24,8 @@ async fn imputed_values_are_the_medians_and_the_answer_says_which() {
     let server = Server::start(directory.path()).await;
     let text = "loss,entropy,grad_norm\n1,5,1\nNaN,,2\n3,inf,3\n9,7,4\n,6,5\n2,8,6\n";
     let imputed = import(&server, "d", text, v1::OnMissing::Impute).await.unwrap();
-    let of = |column: &str, values, first_row, value| v1::ImputedColumn { column: column.into(), values, first_row, value };
+    let of =
+        |column: &str, values, first_row, value| v1::ImputedColumn { column: column.into(), values, first_row, value };
     // The lower of the two values in the middle.
     assert_eq!(imputed.imputed, [of("loss", 2, 1, 2.0), of("entropy", 2, 1, 6.0)]);
     let columns = [

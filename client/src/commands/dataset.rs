@@ -158,7 +158,9 @@ impl Import {
         let dataset = dataset?;
         for imputed in &dataset.imputed {
             let proto::ImputedColumn { column, values, first_row, value } = imputed;
-            eprintln!("column {column:?}: {values} missing values, the first in row {first_row}, are now the median {value}");
+            eprintln!(
+                "column {column:?}: {values} missing values, the first in row {first_row}, are now the median {value}"
+            );
         }
         Ok(dataset)
     }

@@ -128,7 +128,11 @@ fn make(
     first_row: Option<u64>,
     progress: &Progress,
 ) -> Result<Built, Error> {
-    let parse = daemon.parsing.open(Upload { files, selection: None, missing: Missing::Refuse }, daemon.parse_limits(), progress)?;
+    let parse = daemon.parsing.open(
+        Upload { files, selection: None, missing: Missing::Refuse },
+        daemon.parse_limits(),
+        progress,
+    )?;
     let Description { columns, rows, skipped, .. } = parse.description().clone();
     if let Some(column) = skipped.first() {
         return Err(Error::Invalid(format!("column {column:?} holds no numbers: leave it out")));

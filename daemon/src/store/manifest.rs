@@ -40,12 +40,17 @@ impl Manifest {
     }
 
     /// Returns the manifest as JSON text.
-    pub(super) fn to_json(&self) -> String {
+    #[must_use]
+    #[allow(clippy::missing_panics_doc, reason = "plain data is always serialised")]
+    pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("a manifest is plain data, whose serialisation cannot fail")
     }
 
-    /// Parses JSON text; a sentence says what is wrong.
-    pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
+    /// Parses JSON text.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong.
+    pub fn parse(text: &[u8]) -> Result<Self, String> {
         let manifest: Self = serde_json::from_slice(text).map_err(|error| error.to_string())?;
         match manifest.format {
             FORMAT if manifest.cells.cells_tables_sha256.is_none() => Err("it has no cells_tables_sha256".to_owned()),

@@ -47,12 +47,7 @@ fn column(name: &str, text: &str) -> Column {
 }
 
 /// Reads the values of all columns of numbers.
-pub(crate) fn read(
-    file: &SourceFile,
-    columns: &[Column],
-    missing: Missing,
-    emit: &mut Emit<'_>,
-) -> Result<(), Fault> {
+pub(crate) fn read(file: &SourceFile, columns: &[Column], missing: Missing, emit: &mut Emit<'_>) -> Result<(), Fault> {
     let mut values: Vec<Option<Vec<f64>>> =
         columns.iter().map(|column| matches!(column.kind, Kind::Numbers { .. }).then(Vec::new)).collect();
     let block_rows = (RECORDS_VALUES_MAX / columns.len().max(1)).clamp(1, BLOCK_ROWS);

@@ -33,6 +33,9 @@ pub struct MissingValues {
 ///
 /// # Errors
 /// Those of `scan`.
+///
+/// # Panics
+/// When scans pass on different values.
 pub fn median<E>(mut scan: impl FnMut(&mut dyn FnMut(&[f64])) -> Result<(), E>) -> Result<Option<f64>, E> {
     // Bits of the median that are known, and how many of the values with these bits come before it.
     let (mut known, mut before) = (0u64, None);
@@ -100,7 +103,7 @@ mod tests {
                 let values: Vec<f64> = (0..length)
                     .map(|_| {
                         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                        (f64::from((state >> 40) as u16) - 32_768.0) * spread
+                        (f64::from(u16::try_from(state >> 48).unwrap()) - 32_768.0) * spread
                     })
                     .collect();
                 let mut sorted = values.clone();

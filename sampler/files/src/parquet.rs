@@ -92,7 +92,8 @@ impl Layout {
         );
         let reader = reader.and_then(|reader| reader.get_column_reader(part.column));
         let descriptor = self.metadata.file_metadata().schema_descr().column(part.column);
-        let mut chunk = Chunk { file, part, name: &columns[part.column].name, descriptor: &descriptor, rows, missing, read: 0 };
+        let mut chunk =
+            Chunk { file, part, name: &columns[part.column].name, descriptor: &descriptor, rows, missing, read: 0 };
         let read = reader.map_err(|error| file.unreadable(&error)).and_then(|reader| chunk.read(reader, emit));
         read.map_err(|error| match error {
             ReadError::Null { row, .. } => Fault { row, column: part.column, error },

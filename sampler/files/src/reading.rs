@@ -296,8 +296,7 @@ impl<S: ColumnSink> Reading<'_, S> {
     /// Notes which values are missing, and hands all on.
     fn take_with_missing(&self, source: &Source, block: &Block<'_>) {
         let &Block { column, row, values } = block;
-        let (Some(position), Some(at)) =
-            (source.positions[column], values.iter().position(|value| !value.is_finite()))
+        let (Some(position), Some(at)) = (source.positions[column], values.iter().position(|value| !value.is_finite()))
         else {
             return;
         };

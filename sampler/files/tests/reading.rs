@@ -12,7 +12,8 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 use swift_sampler_files::{
-    ColumnSink, FeatureColumns, FeatureFiles, Format, Missing, MissingValues, ReadError, Selection, SourceFile, open, read,
+    ColumnSink, FeatureColumns, FeatureFiles, Format, Missing, MissingValues, ReadError, Selection, SourceFile, open,
+    read,
 };
 
 use writers::{Columns, write};
