@@ -22,6 +22,16 @@ const MODES: [ReplacementMode; 3] =
     [ReplacementMode::Independent, ReplacementMode::Stratified, ReplacementMode::Distinct];
 /// Little, so that what is kept of epochs without repeats is at its most soon.
 const PLANS_BYTES_MAX: &str = "8388608";
+/// The load is to leave the machine to other tests, beside which it runs for minutes: how long a trainer takes over a step,
+const STEP_TIME: Duration = Duration::from_millis(5);
+/// a trial to train,
+const TRIAL_TIME: Duration = Duration::from_millis(50);
+/// and the pauses between two activations,
+const SWAP_PAUSE: Duration = Duration::from_millis(100);
+/// two imports,
+const IMPORT_PAUSE: Duration = Duration::from_millis(250);
+/// and two looks over HTTP.
+const LOOK_PAUSE: Duration = Duration::from_millis(250);
 /// Steps of one connection of a reader, and what it does not read any further than.
 const STEPS_A_STREAM: u64 = 500;
 /// What is looked at in a row is as far apart as this share of the time.
@@ -70,8 +80,7 @@ impl Load<'_> {
                 for (step, batch) in (from..).zip(self.client().batches(request)) {
                     assert_eq!(batch.unwrap().step, step);
                     self.batches.fetch_add(1, Ordering::Relaxed);
-                    // As a trainer, which needs time of its own.
-                    std::thread::sleep(Duration::from_millis(1));
+                    std::thread::sleep(STEP_TIME);
                     if !self.goes_on() {
                         return;
                     }
@@ -96,7 +105,7 @@ impl Load<'_> {
             assert!(active.generation > generation, "{active:?} after {generation}");
             generation = active.generation;
             self.swaps.fetch_add(1, Ordering::Relaxed);
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(SWAP_PAUSE);
         }
     }
 
@@ -109,6 +118,7 @@ impl Load<'_> {
             client.fetch_columns(&client.get_dataset("passing").unwrap().hash, &self.folder.join("fetched")).unwrap();
             client.remove_dataset("passing").unwrap();
             self.imports.fetch_add(1, Ordering::Relaxed);
+            std::thread::sleep(IMPORT_PAUSE);
         }
     }
 
@@ -154,6 +164,7 @@ impl Load<'_> {
         };
         client.tell_trial(tell).unwrap();
         self.trials.fetch_add(1, Ordering::Relaxed);
+        std::thread::sleep(TRIAL_TIME);
     }
 
     /// Looks at metrics, health and the page, as Prometheus, Kubernetes and people do.
@@ -162,7 +173,7 @@ impl Load<'_> {
             for path in ["/metrics", "/readyz", "/healthz", "/"] {
                 assert_eq!(self.daemon.http(path).0, 200, "{path}");
             }
-            std::thread::sleep(Duration::from_millis(200));
+            std::thread::sleep(LOOK_PAUSE);
         }
     }
 }
