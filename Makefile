@@ -11,7 +11,7 @@ SOAK_SECONDS ?= 1800
 ENV := source scripts/env;
 TORCH := --features swift-sampler-searcher/torch
 
-.PHONY: help demo test build release check soak deny advisories sbom fmt bench bench-search experiments pictures clean setup-torch setup-python
+.PHONY: help demo test build release check soak deny advisories sbom fmt reliability bench bench-search experiments pictures clean setup-torch setup-python
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -55,6 +55,9 @@ sbom: ## What each binary and the wheel is built of, as CycloneDX, in target/sbo
 
 fmt: ## Formats the code
 	cargo fmt --all
+
+reliability: build ## Tries for longer what RELIABILITY.md promises, and writes the figures to target/reliability.txt
+	scripts/reliability
 
 bench: ## Sets up the peers and measures ours and theirs on this machine: make bench [ONLY=draws,serving]
 	cargo build --release -p swift-sampler-daemon -p swift-sampler-client -p swift-sampler-bench

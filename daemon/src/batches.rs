@@ -18,6 +18,8 @@ use tokio::task::JoinHandle;
 use self::block::Block;
 use self::lease::Lease;
 use self::plans::Plans;
+use crate::budget::Reservation;
+use crate::connections::Peer;
 use crate::daemon::{Daemon, FETCH_WAIT_MAX};
 use crate::error::{Error, off_runtime};
 use crate::registry::JobRecord;
@@ -72,6 +74,8 @@ pub struct JobReader {
     renewal: Option<JoinHandle<Result<JobRecord, Error>>>,
     /// How long a draw takes.
     draw_time: Duration,
+    /// Memory for what is drawn, held by every drawing as well: it goes on where nobody waits for it any more.
+    reservation: Option<Reservation>,
 }
 
 /// Consecutive frozen steps that follow one version.
@@ -114,9 +118,21 @@ impl JobReader {
             times_found_damaged: daemon.loaded.store().times_found_damaged(),
             lease: Lease::default(),
             renewal: None,
+            reservation: None,
         };
         reader.reading.steps.end = end.min(steps_max);
         Ok(reader)
+    }
+
+    /// Reserves memory for `batches` at once, until this and what it has drawn from is dropped; known once the
+    /// [first step](Self::freeze_first) is frozen.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when others have too much of it.
+    pub fn reserve(&mut self, peer: Peer, batches: u64) -> Result<Reservation, Error> {
+        let reservation = self.daemon.reserve_answer(peer, self.bytes(batches))?;
+        self.reservation = Some(reservation.clone());
+        Ok(reservation)
     }
 
     /// Freezes the first step, if there is one to read, so that what refuses it is known before a batch is due.
@@ -224,8 +240,9 @@ impl JobReader {
             crop_bank: runs.first().and_then(|(_, run)| run.crop_bank.clone()).filter(|_| self.reading.crops),
             plans: self.plans.clone(),
         };
-        let daemon = Arc::clone(&self.daemon);
+        let (daemon, reservation) = (Arc::clone(&self.daemon), self.reservation.clone());
         let draw = move || {
+            let _reservation = reservation;
             let start = Instant::now();
             let drawn = block.draw(&runs, &daemon.buffers, (!on_runtime).then_some(&daemon.drawing))?;
             Ok::<_, Error>((drawn, block.plans, start.elapsed()))

@@ -1,78 +1,131 @@
-//! Memory that many share.
+//! What there is only so much of, shared by all peers.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
+use crate::connections::Peer;
 use crate::error::Error;
 
-/// Bytes a unit: what is reserved is rounded up to it, so that 32 bits count any memory.
-const UNIT_BYTES: u64 = 1 << 10;
+/// This share of everything is kept for peers that have less than it: whoever takes all there is leaves so much.
+const SPARE_SHARE: u64 = 8;
 
-/// Memory that many share, in bytes.
+/// What there is only so much of: places or bytes.
 #[derive(Debug)]
 pub struct Budget {
-    units: Arc<Semaphore>,
-    units_max: u32,
+    used: Arc<Mutex<Used>>,
+    max: u64,
     of: &'static str,
     flag: &'static str,
 }
 
+#[derive(Debug, Default)]
+struct Used {
+    all: u64,
+    by_peer: HashMap<Peer, u64>,
+}
+
 /// A part of a budget, given back when the last clone is dropped.
 #[derive(Debug, Clone)]
-pub struct Reservation(#[allow(dead_code, reason = "it is held")] Arc<OwnedSemaphorePermit>);
+pub struct Reservation(#[allow(dead_code, reason = "it is held")] Arc<Held>);
+
+#[derive(Debug)]
+struct Held {
+    used: Arc<Mutex<Used>>,
+    peer: Peer,
+    amount: u64,
+}
 
 impl Budget {
-    /// Makes a budget of `bytes_max` for what `of` names, which `flag` sets.
+    /// Makes a budget of `max` of what `of` names, which `flag` sets.
     #[must_use]
-    pub fn new(of: &'static str, bytes_max: u64, flag: &'static str) -> Self {
-        let units_max = units(bytes_max).min(u32::try_from(Semaphore::MAX_PERMITS >> 1).unwrap_or(u32::MAX));
-        Self { units: Arc::new(Semaphore::new(units_max as usize)), units_max, of, flag }
+    pub fn new(of: &'static str, max: u64, flag: &'static str) -> Self {
+        Self { used: Arc::default(), max, of, flag }
     }
 
-    /// Reserves `bytes`, or all where that is more.
+    /// Reserves an amount for a peer, or as much as one peer may have where that is less.
     ///
     /// # Errors
-    /// [`Error::Busy`] when others have too much of it.
-    pub fn reserve(&self, bytes: u64) -> Result<Reservation, Error> {
-        let wanted = units(bytes).min(self.units_max);
-        match Arc::clone(&self.units).try_acquire_many_owned(wanted) {
-            Ok(permit) => Ok(Reservation(Arc::new(permit))),
-            Err(_full) => {
-                let (free, max) =
-                    (self.units.available_permits() as u64 * UNIT_BYTES, u64::from(self.units_max) * UNIT_BYTES);
-                let (of, flag) = (self.of, self.flag);
-                Err(Error::Busy(format!("{bytes} bytes of {of} are needed, and {free} of {max} are free ({flag})")))
+    /// [`Error::Busy`] when there is not so much left, or no more for this peer.
+    pub fn reserve(&self, peer: Peer, amount: u64) -> Result<Reservation, Error> {
+        let spare = self.max / SPARE_SHARE;
+        let amount = amount.min(self.max - spare);
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_peer = used.by_peer.get(&peer).copied().unwrap_or(0) + amount;
+        let all = used.all + amount;
+        // What is spare goes to peers that have no more than that.
+        if all > self.max || (all > self.max - spare && of_peer > spare) {
+            let (of, flag, max, free) = (self.of, self.flag, self.max, self.max - used.all);
+            let spare = format!("{spare} of them for those who have few");
+            return Err(Error::Busy(format!(
+                "{free} of {max} {of} are free, {spare}, and {amount} are needed ({flag})"
+            )));
+        }
+        used.all = all;
+        used.by_peer.insert(peer, of_peer);
+        Ok(Reservation(Arc::new(Held { used: Arc::clone(&self.used), peer, amount })))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.all -= self.amount;
+        if let Some(of_peer) = used.by_peer.get_mut(&self.peer) {
+            *of_peer -= self.amount;
+            if *of_peer == 0 {
+                // Peers that come and go leave nothing behind.
+                used.by_peer.remove(&self.peer);
             }
         }
     }
 }
 
-fn units(bytes: u64) -> u32 {
-    u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
+    fn peer(last: u8) -> Peer {
+        Peer::from(IpAddr::from([10, 0, 0, last]))
+    }
+
     #[test]
-    fn what_is_reserved_comes_back_and_one_may_have_all() {
-        let budget = Budget::new("answers", 10 << 10, "--answer-bytes-max");
-        let all = budget.reserve(u64::MAX).unwrap();
-        let refused = budget.reserve(1).unwrap_err().to_string();
-        assert!(
-            refused.contains("answers") && refused.contains("0 of 10240 are free (--answer-bytes-max)"),
-            "{refused}"
-        );
-        let other = all.clone();
-        drop(all);
-        assert!(budget.reserve(1).is_err(), "a clone still has it");
+    fn what_is_reserved_comes_back() {
+        let budget = Budget::new("bytes of answers", 80, "--answer-bytes-max");
+        let most = budget.reserve(peer(1), u64::MAX).unwrap();
+        let refused = budget.reserve(peer(1), 1).unwrap_err().to_string();
+        assert!(refused.starts_with("10 of 80 bytes of answers are free"), "{refused}");
+        assert!(refused.contains("(--answer-bytes-max)"), "{refused}");
+        let other = most.clone();
+        drop(most);
+        assert!(budget.reserve(peer(1), 1).is_err(), "a clone still has it");
         drop(other);
-        let parts: Vec<_> = (0..10).map(|_| budget.reserve(1).unwrap()).collect();
-        assert!(budget.reserve(0).is_ok());
-        assert!(budget.reserve(1).is_err());
+        let parts: Vec<_> = (0..70).map(|_| budget.reserve(peer(1), 1).unwrap()).collect();
+        assert!(budget.reserve(peer(1), 1).is_err());
         drop(parts);
-        assert!(budget.reserve(10 << 10).is_ok());
+        assert!(budget.used.lock().unwrap().by_peer.is_empty());
+    }
+
+    #[test]
+    fn who_takes_all_there_is_leaves_some_for_others() {
+        let budget = Budget::new("calls", 80, "--calls-max");
+        let most: Vec<_> = (0..).map_while(|_| budget.reserve(peer(1), 1).ok()).collect();
+        assert_eq!(most.len(), 70);
+        let few: Vec<_> = (2..7).map(|last| budget.reserve(peer(last), 2).unwrap()).collect();
+        assert!(budget.reserve(peer(7), 1).is_err(), "now it is all gone");
+        drop((most, few));
+        let _half = budget.reserve(peer(1), 40).unwrap();
+        assert!(budget.reserve(peer(2), 40).is_err());
+        assert!(budget.reserve(peer(2), 30).is_ok());
+    }
+
+    #[test]
+    fn a_budget_too_small_to_be_shared_goes_to_whom_comes_first() {
+        let budget = Budget::new("streams", 1, "--streams-max");
+        let only = budget.reserve(peer(1), 1).unwrap();
+        assert!(budget.reserve(peer(2), 1).is_err());
+        drop(only);
+        assert!(budget.reserve(peer(2), 1).is_ok());
     }
 }

@@ -1,13 +1,16 @@
 //! Connections: how many there may be, and when each ends.
 //!
 //! A connection retires at a certain age, so that clients spread anew over the daemons behind one name. One that does not
-//! begin to speak HTTP/2, or whose client does not take what it asked for, is closed.
+//! begin to speak HTTP/2, or whose client does not take what it asked for, or sends frames that bring nothing without end, is
+//! closed.
 //!
 //! A connection of that age accepts no further calls (HTTP/2's GOAWAY), which a client notices by opening another. Calls
 //! in flight go on; streams that have not ended a little later do so then, at a batch boundary.
 
 mod activity;
 mod admission;
+pub(crate) mod allowance;
+mod frames;
 mod listen;
 mod unix_socket;
 
@@ -25,7 +28,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::service::Routes;
@@ -34,6 +37,8 @@ use tonic::transport::server::Connected;
 
 use self::activity::Activity;
 use self::admission::Place;
+use self::allowance::{Allowance, BYTES_AN_EARNED_FRAME, PAUSE};
+use self::frames::Frames;
 use crate::metrics::Metrics;
 
 /// Ages differ from the one asked for by up to this share, so that connections made together do not retire together.
@@ -47,8 +52,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// How long a client may leave what it asked for. Every other wait on a connection's calls is shorter, or for work.
 pub(crate) const ANSWER_STALL_MAX: Duration = Duration::from_secs(10 * 60);
-/// How often it is looked whether it does.
-const STALL_LOOK_INTERVAL: Duration = Duration::from_secs(30);
+/// How often it is looked whether a connection is to be closed.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How connections are served.
 #[derive(Debug, Clone)]
@@ -120,9 +125,9 @@ async fn serve_one<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let closing = CancellationToken::new();
     // The connection holds the sender, so the stream of connections ends when this one is closed.
     let (open, incoming) = mpsc::channel(1);
-    let info = ConnectionInfo { streams_end, activity: Arc::clone(&watch.activity) };
+    let info = ConnectionInfo { peer: watch.place.peer(), streams_end, activity: Arc::clone(&watch.activity) };
     let closed = Box::pin(closing.clone().cancelled_owned());
-    open.send(Ok::<_, io::Error>(Connection { socket, info, closed, _open: open.clone() })).await.ok();
+    open.send(Ok::<_, io::Error>(Connection::new(socket, info, closed, open.clone()))).await.ok();
     drop(open);
     let incoming = ReceiverStream::new(incoming);
     let served = server.add_routes(routes).serve_with_incoming_shutdown(incoming, stop.cancelled());
@@ -156,10 +161,15 @@ impl Watch {
         if !self.activity.has_begun() {
             return "handshake";
         }
-        while self.activity.stalled() < ANSWER_STALL_MAX {
-            tokio::time::sleep(STALL_LOOK_INTERVAL).await;
+        loop {
+            if self.activity.is_flooded() {
+                return "flood";
+            }
+            if self.activity.stalled() > ANSWER_STALL_MAX {
+                return "stalled";
+            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
         }
-        "stalled"
     }
 }
 
@@ -175,6 +185,7 @@ fn note_end(metrics: &Metrics, ended: Result<Result<(), tonic::transport::Error>
 /// What a call may know about the connection it came on.
 #[derive(Debug, Clone)]
 pub struct ConnectionInfo {
+    peer: Peer,
     streams_end: Option<Instant>,
     activity: Arc<Activity>,
 }
@@ -188,8 +199,14 @@ impl ConnectionInfo {
     }
 
     /// Returns what is known of a call that came by no connection of this module's.
-    fn unknown() -> Self {
-        Self { streams_end: None, activity: Arc::new(Activity::new()) }
+    pub(crate) fn unknown() -> Self {
+        Self { peer: Peer::ThisMachine, streams_end: None, activity: Arc::new(Activity::new()) }
+    }
+
+    /// Returns whose connection it is.
+    #[must_use]
+    pub fn peer(&self) -> Peer {
+        self.peer
     }
 
     /// Watches an answer that is to be sent on the connection.
@@ -211,6 +228,12 @@ impl ConnectionInfo {
 struct Connection<S> {
     socket: S,
     info: ConnectionInfo,
+    frames: Frames,
+    allowance: Allowance,
+    /// Bytes sent since the last that earned a frame.
+    sent: u64,
+    /// Done when the client is listened to again.
+    pause: Option<Pin<Box<Sleep>>>,
     /// Done when it is to be closed.
     closed: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Dropped with the connection.
@@ -226,6 +249,49 @@ impl<S> Connected for Connection<S> {
 }
 
 impl<S> Connection<S> {
+    fn new(
+        socket: S,
+        info: ConnectionInfo,
+        closed: Pin<Box<WaitForCancellationFutureOwned>>,
+        open: mpsc::Sender<io::Result<Self>>,
+    ) -> Self {
+        let allowance = Allowance::new(std::time::Instant::now());
+        Self { socket, info, frames: Frames::new(), allowance, sent: 0, pause: None, closed, _open: open }
+    }
+
+    /// Waits while the client has sent more frames that bring nothing than it may.
+    fn poll_allowance(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.allowance.fill(std::time::Instant::now(), self.info.activity.take_earned());
+        while self.allowance.is_spent() {
+            // Who earns more goes on at once.
+            self.info.activity.pause(context.waker());
+            let pause = self.pause.get_or_insert_with(|| Box::pin(tokio::time::sleep(PAUSE)));
+            std::task::ready!(pause.as_mut().poll(context));
+            self.pause = None;
+            self.allowance.fill(std::time::Instant::now(), self.info.activity.take_earned());
+        }
+        Poll::Ready(())
+    }
+
+    fn note_received(&mut self, bytes: &[u8]) {
+        self.info.activity.note_received(bytes.len());
+        let now = std::time::Instant::now();
+        self.allowance.spend(now, self.frames.count(bytes));
+        if self.allowance.is_flood(now) {
+            self.info.activity.note_flood();
+        }
+    }
+
+    fn note_sent(&mut self, sent: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = sent {
+            self.sent += *bytes as u64;
+            if self.sent >= BYTES_AN_EARNED_FRAME {
+                self.info.activity.earn(self.sent / BYTES_AN_EARNED_FRAME);
+                self.sent %= BYTES_AN_EARNED_FRAME;
+            }
+        }
+    }
+
     /// Fails once the connection is to be closed, and wakes the task then.
     fn check_open(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         match self.closed.as_mut().poll(context) {
@@ -242,9 +308,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check_open(context)?;
+        std::task::ready!(self.poll_allowance(context));
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.socket).poll_read(context, buffer);
-        self.info.activity.note_received(buffer.filled().len() - before);
+        self.note_received(&buffer.filled()[before..]);
         read
     }
 }
@@ -252,7 +319,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.check_open(context)?;
-        Pin::new(&mut self.socket).poll_write(context, bytes)
+        let sent = Pin::new(&mut self.socket).poll_write(context, bytes);
+        self.note_sent(&sent);
+        sent
     }
 
     fn poll_write_vectored(
@@ -261,7 +330,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.check_open(context)?;
-        Pin::new(&mut self.socket).poll_write_vectored(context, slices)
+        let sent = Pin::new(&mut self.socket).poll_write_vectored(context, slices);
+        self.note_sent(&sent);
+        sent
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::batches::{Buffers, CommitTime, Drawing};
 use crate::budget::{Budget, Reservation};
+use crate::connections::Peer;
 use crate::error::{Error, off_runtime};
 use crate::limits::Limits;
 use crate::loaded::Loaded;
@@ -17,6 +18,7 @@ use crate::parsing::{ParseLimits, Parsing};
 use crate::registry::Registry;
 use crate::replicas::{FetchError, Replicas};
 use crate::store::StoreError;
+use crate::turns::Turns;
 
 /// How long a call waits for a dataset that it needs to be fetched.
 pub const FETCH_WAIT_MAX: Duration = Duration::from_secs(20);
@@ -48,8 +50,10 @@ pub struct Daemon {
     pub commit_time: CommitTime,
     /// When it started.
     pub started: Instant,
-    calls: Arc<Semaphore>,
-    streams: Arc<Semaphore>,
+    /// Whose call is worked on next.
+    pub turns: Turns,
+    calls: Budget,
+    streams: Budget,
     answers: Budget,
     requests: Budget,
     imports: Arc<Semaphore>,
@@ -81,10 +85,11 @@ impl Daemon {
             drawing: Drawing::new()?,
             commit_time: CommitTime::default(),
             started: Instant::now(),
-            calls: Arc::new(Semaphore::new(limits.calls_max)),
-            streams: Arc::new(Semaphore::new(limits.streams_max)),
-            answers: Budget::new("answers on their way", limits.answer_bytes_max, "--answer-bytes-max"),
-            requests: Budget::new("requests being received", limits.request_bytes_max, "--request-bytes-max"),
+            turns: Turns::default(),
+            calls: Budget::new("calls", limits.calls_max as u64, "--calls-max"),
+            streams: Budget::new("streams", limits.streams_max as u64, "--streams-max"),
+            answers: Budget::new("bytes of answers", limits.answer_bytes_max, "--answer-bytes-max"),
+            requests: Budget::new("bytes of requests", limits.request_bytes_max, "--request-bytes-max"),
             imports: Arc::new(Semaphore::new(IMPORTS_MAX)),
             placing: Arc::default(),
         })
@@ -100,36 +105,28 @@ impl Daemon {
         }
     }
 
-    /// Admits a call.
+    /// Admits a call, until what is returned is dropped.
     ///
     /// # Errors
     /// [`Error::Busy`] when as many are open as may be.
-    pub fn admit_call(&self) -> Result<OwnedSemaphorePermit, Error> {
-        Arc::clone(&self.calls).try_acquire_owned().map_err(|_full| {
-            Error::Busy(format!(
-                "{} calls are open, as many as this samplerd serves (--calls-max)",
-                self.limits.calls_max
-            ))
-        })
+    pub fn admit_call(&self, peer: Peer) -> Result<Reservation, Error> {
+        self.calls.reserve(peer, 1)
     }
 
-    /// Admits a stream.
+    /// Admits a stream, until what is returned is dropped.
     ///
     /// # Errors
     /// [`Error::Busy`] when as many are open as may be.
-    pub fn admit_stream(&self) -> Result<OwnedSemaphorePermit, Error> {
-        Arc::clone(&self.streams).try_acquire_owned().map_err(|_full| {
-            let max = self.limits.streams_max;
-            Error::Busy(format!("{max} streams are open, as many as this samplerd serves (--streams-max)"))
-        })
+    pub fn admit_stream(&self, peer: Peer) -> Result<Reservation, Error> {
+        self.streams.reserve(peer, 1)
     }
 
     /// Reserves memory for an answer, until what is returned is dropped.
     ///
     /// # Errors
     /// [`Error::Busy`] when others have too much of it.
-    pub fn reserve_answer(&self, bytes: u64) -> Result<Reservation, Error> {
-        self.answers.reserve(bytes)
+    pub fn reserve_answer(&self, peer: Peer, bytes: u64) -> Result<Reservation, Error> {
+        self.answers.reserve(peer, bytes)
     }
 
     /// Returns the memory for requests that are being received.

@@ -27,3 +27,4 @@ mod reload;
 pub mod replicas;
 pub mod store;
 pub mod tls;
+pub mod turns;

@@ -85,7 +85,7 @@ async fn one_client_cannot_have_all_memory_for_answers() {
 #[tokio::test]
 async fn requests_that_do_not_end_cannot_have_all_memory() {
     let directory = tempfile::tempdir().unwrap();
-    let server = server(directory.path(), &["--request-bytes-max", "8388608"]).await;
+    let server = server(directory.path(), &["--request-bytes-max", "9856000"]).await;
     let header = |name: &str| {
         let files = vec![v1::ImportFile { name: "x.csv".into(), format: 0 }];
         let header = v1::ImportHeader { name: name.into(), files, ..Default::default() };

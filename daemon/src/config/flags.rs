@@ -96,16 +96,16 @@ pub struct LimitFlags {
     /// Connections from one address. [default: 2,048]
     #[arg(long, env = "SAMPLERD_CONNECTIONS_A_PEER_MAX", value_name = "COUNT")]
     pub connections_a_peer_max: Option<u64>,
-    /// Calls open at once, streams among them. [default: 32,768]
+    /// Calls open at once, streams among them. [default: 20,000]
     #[arg(long, env = "SAMPLERD_CALLS_MAX", value_name = "COUNT")]
     pub calls_max: Option<u64>,
     /// Streams open at once, 1 to 1,048,576. [default: 16,384]
     #[arg(long, env = "SAMPLERD_STREAMS_MAX", value_name = "COUNT")]
     pub streams_max: Option<u64>,
-    /// Bytes of batches on their way to clients. [default: 512 MiB]
+    /// Bytes of batches on their way to clients. [default: 128 MiB]
     #[arg(long, env = "SAMPLERD_ANSWER_BYTES_MAX", value_name = "BYTES")]
     pub answer_bytes_max: Option<u64>,
-    /// Bytes of requests being received. [default: 128 MiB]
+    /// Bytes of requests being received. [default: 64 MiB]
     #[arg(long, env = "SAMPLERD_REQUEST_BYTES_MAX", value_name = "BYTES")]
     pub request_bytes_max: Option<u64>,
     /// Seconds that a call may take to answer, or to begin to; uploads may take longer. [default: 120]

@@ -1,9 +1,12 @@
 //! What goes on on one connection, as far as it tells whether the connection should be closed.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
 use std::time::{Duration, Instant};
+
+use super::allowance::EARNED_A_CALL;
 
 /// Bytes that every client sends before anything else: HTTP/2's preface and the header of its SETTINGS.
 const HANDSHAKE_BYTES: u64 = 24 + 9;
@@ -13,6 +16,12 @@ const HANDSHAKE_BYTES: u64 = 24 + 9;
 pub(super) struct Activity {
     started: Instant,
     received_bytes: AtomicU64,
+    /// Frames that were earned and not yet added to the connection's allowance.
+    earned: AtomicU64,
+    /// Set once the client has sent too many frames that bring nothing, for too long.
+    is_flooded: AtomicBool,
+    /// The connection, where it waits until it may read on.
+    paused: Mutex<Option<Waker>>,
     answers: Mutex<Answers>,
 }
 
@@ -25,7 +34,14 @@ struct Answers {
 
 impl Activity {
     pub(super) fn new() -> Self {
-        Self { started: Instant::now(), received_bytes: AtomicU64::new(0), answers: Mutex::default() }
+        Self {
+            started: Instant::now(),
+            received_bytes: AtomicU64::new(0),
+            earned: AtomicU64::new(0),
+            is_flooded: AtomicBool::new(false),
+            paused: Mutex::default(),
+            answers: Mutex::default(),
+        }
     }
 
     /// Notes that the client has sent bytes.
@@ -36,6 +52,32 @@ impl Activity {
     /// Tells whether the client has said that it speaks HTTP/2.
     pub(super) fn has_begun(&self) -> bool {
         self.received_bytes.load(Ordering::Relaxed) >= HANDSHAKE_BYTES
+    }
+
+    /// Notes that what the client did allows it so many more frames.
+    pub(super) fn earn(&self, frames: u64) {
+        self.earned.fetch_add(frames, Ordering::Relaxed);
+        if let Some(paused) = self.paused.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            paused.wake();
+        }
+    }
+
+    /// Takes what was earned.
+    pub(super) fn take_earned(&self) -> u64 {
+        self.earned.swap(0, Ordering::Relaxed)
+    }
+
+    /// Notes who waits for more to be earned.
+    pub(super) fn pause(&self, connection: &Waker) {
+        *self.paused.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.clone());
+    }
+
+    pub(super) fn note_flood(&self) {
+        self.is_flooded.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_flooded(&self) -> bool {
+        self.is_flooded.load(Ordering::Relaxed)
     }
 
     /// Returns how long the connection has been open.
@@ -78,6 +120,11 @@ impl OpenAnswer {
     /// Notes that there is a part for the client to take.
     pub(crate) fn note_offered(&self) {
         self.set(Some(Instant::now()));
+    }
+
+    /// Notes that all of it was sent.
+    pub(crate) fn note_ended(&self) {
+        self.activity.earn(EARNED_A_CALL.into());
     }
 
     fn set(&self, offered: Option<Instant>) {

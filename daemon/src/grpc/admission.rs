@@ -26,6 +26,8 @@ const UPLOADS: [&str; 3] = [
     "/swiftsampler.v1.Control/ImportDatasetWithProgress",
     "/swiftsampler.v1.Control/RefreshFeatures",
 ];
+/// Calls that wait at the daemon for something else than its work, and so take no turn; uploads do not, either.
+const WAITS: [&str; 1] = ["/swiftsampler.v1.Studies/LeaseTrial"];
 /// How much earlier a call ends than its client says: tonic would end it as CANCELLED.
 const TIMEOUT_MARGIN: Duration = Duration::from_millis(2);
 
@@ -35,24 +37,30 @@ pub(crate) fn limited(routes: Routes, daemon: &Arc<Daemon>) -> Routes {
 }
 
 async fn admit(State(daemon): State<Arc<Daemon>>, request: Request, next: Next) -> Response {
-    let call = match daemon.admit_call() {
+    let connection = request.extensions().get().cloned().unwrap_or_else(ConnectionInfo::unknown);
+    let call = match daemon.admit_call(connection.peer()) {
         Ok(call) => call,
         Err(full) => return Status::from(full).into_http(),
     };
-    let connection = request.extensions().get::<ConnectionInfo>().cloned();
     let time = time(&daemon, &request);
-    let request = request.map(|body| Body::new(CountedRequest::new(body, Arc::clone(&daemon))));
+    let request = request.map(|body| Body::new(CountedRequest::new(body, Arc::clone(&daemon), connection.peer())));
+    let path = request.uri().path();
+    let takes_turn = !UPLOADS.contains(&path) && !WAITS.contains(&path);
+    let answer = async {
+        // Over once the answer begins: what a stream sends later, it sends in turn with the others.
+        let _turn = if takes_turn { Some(daemon.turns.take(connection.peer()).await) } else { None };
+        next.run(request).await
+    };
     let answered = match time {
-        None => next.run(request).await,
-        Some((after, limit)) => match tokio::time::timeout(after, next.run(request)).await {
+        None => answer.await,
+        Some((after, limit)) => match tokio::time::timeout(after, answer).await {
             Ok(answered) => answered,
             Err(_elapsed) => Status::from(Error::TimedOut { after, limit }).into_http(),
         },
     };
     let (mut parts, body) = answered.into_parts();
     let reservation = parts.extensions.remove::<Reservation>();
-    let open = connection.map(|connection| connection.open_answer());
-    Response::from_parts(parts, Body::new(WatchedAnswer::new(body, open, (call, reservation))))
+    Response::from_parts(parts, Body::new(WatchedAnswer::new(body, connection.open_answer(), (call, reservation))))
 }
 
 /// Returns how long a call may take until it is answered, and what says so.
@@ -108,7 +116,7 @@ mod tests {
     #[test]
     fn uploads_are_methods_that_there_are() {
         let services = swift_sampler_proto::v1::FILE_DESCRIPTOR_SET;
-        for path in UPLOADS {
+        for path in UPLOADS.into_iter().chain(WAITS) {
             let method = path.rsplit('/').next().unwrap();
             assert!(services.windows(method.len()).any(|name| name == method.as_bytes()), "{path}");
         }

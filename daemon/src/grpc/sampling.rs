@@ -60,7 +60,7 @@ impl Sampling for SamplingService {
         if self.daemon.shutdown.is_cancelled() {
             return Err(Error::ShuttingDown.into());
         }
-        let permit = self.daemon.admit_stream()?;
+        let permit = self.daemon.admit_stream(connection.peer())?;
         let reading = Reading {
             steps: request.from_step..request.to_step.unwrap_or(u64::MAX),
             shard: convert::shard(request.rank, request.world_size)?,
@@ -76,6 +76,7 @@ impl Sampling for SamplingService {
     }
 
     async fn get_batches(&self, request: Request<v1::GetBatchesRequest>) -> Result<Response<v1::BatchBlock>, Status> {
+        let peer = ConnectionInfo::of(&request).peer();
         let request = request.into_inner();
         if !(1..=STEPS_MAX).contains(&request.steps) {
             let message = format!("steps is {}: it must be from 1 to {STEPS_MAX}", request.steps);
@@ -98,7 +99,7 @@ impl Sampling for SamplingService {
         }
         reader.freeze_first().await?;
         // As columns, and encoded.
-        let reservation = self.daemon.reserve_answer(2 * reader.bytes(steps))?;
+        let reservation = reader.reserve(peer, 2 * steps)?;
         let mut blocks = vec![reader.next_block(steps).await?];
         while !reader.is_done() {
             blocks.push(reader.next_block(steps).await?);

@@ -6,7 +6,6 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use swift_sampler_proto::v1;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{self, Sender};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -23,7 +22,7 @@ pub(crate) const QUEUE_MESSAGES: usize = 1;
 /// Largest message, in bytes of its columns, unless a single batch is larger.
 pub(crate) const MESSAGE_BYTES_MAX: u64 = 192 << 10;
 /// Memory of all streams' messages together, in bytes: with very many streams, messages are smaller.
-pub(crate) const MESSAGES_BYTES_MAX: u64 = 256 << 20;
+pub(crate) const MESSAGES_BYTES_MAX: u64 = 128 << 20;
 /// Messages that a stream may have on their way: being drawn, queued, being encoded, and being sent.
 const MESSAGES_A_STREAM: u64 = 4;
 /// Most batches a message.
@@ -56,13 +55,13 @@ impl Stream for BatchStream {
 /// [`Error::Busy`] when its messages find no room in memory.
 pub(super) fn spawn(
     daemon: Arc<Daemon>,
-    reader: JobReader,
+    mut reader: JobReader,
     batches_per_message: u32,
     connection: ConnectionInfo,
-    permit: OwnedSemaphorePermit,
+    permit: Reservation,
 ) -> Result<BatchStream, Error> {
     // Larger messages than of one batch are cut to the memory that all streams share.
-    let reservation = daemon.reserve_answer(reader.bytes(1).saturating_mul(MESSAGES_A_STREAM))?;
+    let reservation = reader.reserve(connection.peer(), MESSAGES_A_STREAM)?;
     let (sender, receiver) = mpsc::channel(QUEUE_MESSAGES);
     let open = OpenStream::new(Arc::clone(&daemon), permit, reservation);
     tokio::spawn(async move {
@@ -150,12 +149,12 @@ impl MessageSize {
 #[derive(Debug)]
 struct OpenStream {
     daemon: Arc<Daemon>,
-    _permit: OwnedSemaphorePermit,
+    _permit: Reservation,
     _reservation: Reservation,
 }
 
 impl OpenStream {
-    fn new(daemon: Arc<Daemon>, permit: OwnedSemaphorePermit, reservation: Reservation) -> Self {
+    fn new(daemon: Arc<Daemon>, permit: Reservation, reservation: Reservation) -> Self {
         daemon.metrics.streams.inc();
         Self { daemon, _permit: permit, _reservation: reservation }
     }

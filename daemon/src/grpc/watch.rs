@@ -22,7 +22,7 @@ pub(super) async fn watch(
     dataset: String,
     connection: ConnectionInfo,
 ) -> Result<ReceiverStream<Result<v1::ActiveSampler, Status>>, Error> {
-    let permit = daemon.admit_stream()?;
+    let permit = daemon.admit_stream(connection.peer())?;
     // Subscribed before the first reading, so that no change falls between.
     let changes = daemon.registry.watch();
     let active = read_active(daemon, &dataset).await?;

@@ -23,6 +23,16 @@ pub(super) fn of_connections() -> Vec<Fixed> {
     vec![
         row("until a client speaks HTTP/2", time(connections::HANDSHAKE_MAX), "closed, `reason=\"handshake\"`"),
         row(
+            "frames at once that bring nothing (PING, SETTINGS, WINDOW_UPDATE, empty data, calls taken back)",
+            count(u64::from(connections::allowance::BURST_FRAMES)),
+            "the client is read more slowly: answers, and what is sent, allow for more",
+        ),
+        row(
+            "such frames a second",
+            count(u64::from(connections::allowance::FRAMES_A_SECOND)),
+            "the same; closed when that has lasted for 10 s, `reason=\"flood\"`",
+        ),
+        row(
             "a client does not take an answer that it asked for",
             time(connections::ANSWER_STALL_MAX),
             "its connection is closed, `reason=\"stalled\"`; a paused reader of the client library goes on by itself",
@@ -86,6 +96,11 @@ pub(super) fn of_connections() -> Vec<Fixed> {
 /// Of calls.
 pub(super) fn of_calls() -> Vec<Fixed> {
     vec![
+        row(
+            "calls of one peer worked on at once",
+            count(crate::turns::CALLS_AT_WORK_A_PEER_MAX as u64),
+            "they wait their turn, within their time; waits of `LeaseTrial` and uploads take none",
+        ),
         row("a request", bytes(grpc::REQUEST_BYTES_MAX as u64), "OUT_OF_RANGE"),
         row("an answer", bytes(grpc::ANSWER_BYTES_MAX as u64), "OUT_OF_RANGE"),
         row("a chunk of an upload", bytes(grpc::upload::CHUNK_BYTES_MAX as u64), "INVALID_ARGUMENT"),

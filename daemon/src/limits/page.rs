@@ -15,7 +15,7 @@ This page is made of the code's defaults: `UPDATE_LIMITS=1 cargo test -p swift-s
 
 ## To be set
 
-Each by its flag, by the environment variable `SAMPLERD_` and its name in capitals, or in the config file by its name with underscores.
+Of calls, streams and bytes an eighth is kept for peers that have less than that of them: a peer that asks for all there is gets seven eighths. Each is set by its flag, by the environment variable `SAMPLERD_` and its name in capitals, or in the config file by its name with underscores.
 
 | flag | default | limits | beyond it |
 |---|---|---|---|

@@ -46,10 +46,10 @@ pub(super) const CONNECTIONS_A_PEER_MAX: Setting = Setting {
     of: "connections from one IPv4 address or one IPv6 /64; all of the Unix socket are one peer",
     beyond: "the connection is closed at once (`…{reason=\"peer_full\"}`)",
 };
-/// Streams, and as many again of everything else.
+/// Streams, and some of everything else.
 pub(super) const CALLS_MAX: Setting = Setting {
     name: "calls_max",
-    default: 32_768,
+    default: 20_000,
     range: 1..=COUNT_MAX,
     of: "calls open at once, streams among them",
     beyond: "RESOURCE_EXHAUSTED, retry in 500 ms",
@@ -62,10 +62,10 @@ pub(super) const STREAMS_MAX: Setting = Setting {
     of: "streams of batches and of active samplers open at once",
     beyond: "RESOURCE_EXHAUSTED, retry in 500 ms",
 };
-/// 16,384 streams at batch 1024, or four answers of the largest batch.
+/// 14,000 streams at batch 256, 900 at 4,096, or an unary answer of the most draws.
 pub(super) const ANSWER_BYTES_MAX: Setting = Setting {
     name: "answer_bytes_max",
-    default: 512 << 20,
+    default: 128 << 20,
     range: 1 << 20..=MEMORY_BYTES_MAX,
     of: "bytes of batches on their way: one batch of each stream, four times, and all of each unary answer",
     beyond: "RESOURCE_EXHAUSTED, retry in 500 ms; one that alone is larger waits for the others to end in the same way",
@@ -73,7 +73,7 @@ pub(super) const ANSWER_BYTES_MAX: Setting = Setting {
 /// Imports that send at once have a chunk or two each here.
 pub(super) const REQUEST_BYTES_MAX: Setting = Setting {
     name: "request_bytes_max",
-    default: 128 << 20,
+    default: 64 << 20,
     range: 8 << 20..=MEMORY_BYTES_MAX,
     of: "bytes of requests being received, up to 4 MiB of each; its first 4 KiB are not counted",
     beyond: "RESOURCE_EXHAUSTED, retry in 500 ms",

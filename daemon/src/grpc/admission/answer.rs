@@ -5,8 +5,7 @@ use std::task::{Context, Poll};
 
 use axum::body::Body;
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
+use http_body::{Body as _, Frame, SizeHint};
 
 use crate::budget::Reservation;
 use crate::connections::OpenAnswer;
@@ -14,13 +13,22 @@ use crate::connections::OpenAnswer;
 /// The body of an answer, which tells its connection when there is a part to take.
 pub(super) struct WatchedAnswer {
     body: Body,
-    open: Option<OpenAnswer>,
-    _held: (OwnedSemaphorePermit, Option<Reservation>),
+    open: OpenAnswer,
+    has_ended: bool,
+    _held: (Reservation, Option<Reservation>),
 }
 
 impl WatchedAnswer {
-    pub(super) fn new(body: Body, open: Option<OpenAnswer>, held: (OwnedSemaphorePermit, Option<Reservation>)) -> Self {
-        Self { body, open, _held: held }
+    pub(super) fn new(body: Body, open: OpenAnswer, held: (Reservation, Option<Reservation>)) -> Self {
+        Self { body, open, has_ended: false, _held: held }
+    }
+}
+
+impl Drop for WatchedAnswer {
+    fn drop(&mut self) {
+        if self.has_ended || self.body.is_end_stream() {
+            self.open.note_ended();
+        }
     }
 }
 
@@ -32,13 +40,17 @@ impl http_body::Body for WatchedAnswer {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if let Some(open) = &self.open {
-            open.note_taken();
-        }
+        self.open.note_taken();
         let polled = Pin::new(&mut self.body).poll_frame(context);
-        if let (Some(open), Poll::Ready(Some(_))) = (&self.open, &polled) {
-            open.note_offered();
+        if let Poll::Ready(Some(_)) = &polled {
+            self.open.note_offered();
         }
+        // Nothing follows trailers, and it is not asked again.
+        self.has_ended |= match &polled {
+            Poll::Ready(Some(Ok(frame))) => frame.is_trailers(),
+            Poll::Ready(None) => true,
+            _ => false,
+        };
         polled
     }
 

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
 use crate::budget::Reservation;
+use crate::connections::Peer;
 use crate::daemon::Daemon;
 use crate::grpc::REQUEST_BYTES_MAX;
 
@@ -24,14 +25,15 @@ const RESERVE_BYTES: u64 = 64 << 10;
 pub(super) struct CountedRequest {
     body: Body,
     daemon: Arc<Daemon>,
+    peer: Peer,
     received: u64,
     reserved: u64,
     held: Vec<Reservation>,
 }
 
 impl CountedRequest {
-    pub(super) fn new(body: Body, daemon: Arc<Daemon>) -> Self {
-        Self { body, daemon, received: 0, reserved: FREE_BYTES, held: Vec::new() }
+    pub(super) fn new(body: Body, daemon: Arc<Daemon>, peer: Peer) -> Self {
+        Self { body, daemon, peer, received: 0, reserved: FREE_BYTES, held: Vec::new() }
     }
 
     fn note_received(&mut self, bytes: usize) -> Result<(), axum::Error> {
@@ -39,7 +41,7 @@ impl CountedRequest {
         let needed = self.received.min(REQUEST_BYTES_MAX as u64);
         if needed > self.reserved {
             let bytes = (needed - self.reserved).max(RESERVE_BYTES);
-            let reserved = self.daemon.request_budget().reserve(bytes);
+            let reserved = self.daemon.request_budget().reserve(self.peer, bytes);
             self.held.push(reserved.map_err(|full| axum::Error::new(tonic::Status::from(full)))?);
             self.reserved += bytes;
         }
