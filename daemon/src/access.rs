@@ -7,6 +7,7 @@ mod date;
 mod guard;
 mod http;
 mod roles;
+mod streams;
 mod token_file;
 mod tokens;
 
@@ -15,9 +16,12 @@ use std::sync::Arc;
 
 use prometheus::IntCounterVec;
 
+use crate::registry::Owner;
+
 pub(crate) use guard::guard;
 pub(crate) use http::guard as guard_http;
 pub use roles::{Needed, Role, needed};
+use streams::Streams;
 pub use token_file::{Quotas, TokenFileError};
 use tokens::Tokens;
 
@@ -42,10 +46,29 @@ pub struct Tenant {
 }
 
 impl Caller {
-    /// Returns who made a request; `None` where no tokens are asked for.
+    /// Returns whose quotas a request counts to; `None` where its token is of no tenant, or none are asked for.
     #[must_use]
-    pub fn of<T>(request: &tonic::Request<T>) -> Option<&Self> {
-        request.extensions().get::<Self>()
+    pub fn tenant_of<T>(request: &tonic::Request<T>) -> Option<Tenant> {
+        request.extensions().get::<Self>().and_then(|caller| caller.tenant.clone())
+    }
+}
+
+impl Tenant {
+    /// Returns who will own a job that a tenant opens.
+    #[must_use]
+    pub fn job_owner(tenant: Option<&Self>) -> Owner {
+        Self::owner(tenant, |quotas| quotas.jobs_max)
+    }
+
+    /// Returns who will own a dataset that a tenant imports.
+    #[must_use]
+    pub fn dataset_owner(tenant: Option<&Self>) -> Owner {
+        Self::owner(tenant, |quotas| quotas.datasets_max)
+    }
+
+    fn owner(tenant: Option<&Self>, max: impl Fn(&Quotas) -> Option<u64>) -> Owner {
+        let of = |tenant: &Self| Owner { tenant: tenant.name.clone(), records_max: max(&tenant.quotas) };
+        tenant.map(of).unwrap_or_default()
     }
 }
 
@@ -97,6 +120,7 @@ pub struct Access {
     /// Clients of HTTP show a certificate, or a token.
     clients_certified: bool,
     refused: IntCounterVec,
+    streams: Streams,
 }
 
 impl Access {
@@ -109,7 +133,12 @@ impl Access {
         clients_certified: bool,
         refused: IntCounterVec,
     ) -> Result<Self, TokenFileError> {
-        Ok(Self { tokens: file.map(Tokens::open).transpose()?, clients_certified, refused })
+        Ok(Self {
+            tokens: file.map(Tokens::open).transpose()?,
+            clients_certified,
+            refused,
+            streams: Streams::default(),
+        })
     }
 
     /// Takes what the file holds now, if it changed since it was read last; tells whether it did.
@@ -141,7 +170,11 @@ impl Access {
         });
         if let Err(refusal) = &checked {
             self.refused.with_label_values(&[refusal.reason()]).inc();
-            tracing::info!(%refusal, what, "a call is refused");
+            match refusal {
+                // Anybody can bring these about, as often as they like.
+                Refusal::NoToken | Refusal::Unknown => tracing::debug!(%refusal, what, "a call is refused"),
+                Refusal::Expired(_) | Refusal::Role { .. } => tracing::info!(%refusal, what, "a call is refused"),
+            }
         }
         checked
     }

@@ -12,6 +12,7 @@ mod error;
 mod jobs;
 mod limits;
 mod mirror;
+mod owner;
 mod records;
 mod redis;
 mod revisions;
@@ -36,6 +37,7 @@ pub use error::RegistryError;
 pub use jobs::{Frozen, JobParameters, LEASE_STEPS, LEASE_STEPS_MAX, STEPS_BEYOND_HORIZON_MAX};
 pub use limits::RecordLimits;
 pub use mirror::Mirrored;
+pub use owner::Owner;
 pub use records::{
     ActiveRecord, DatasetRecord, FIRST_REVISION, JobRecord, OriginRecord, RevisionRecord, SamplerFigures,
     SamplerRecord, StudyRecord, StudyState, TrialRecord, TrialState,

@@ -14,7 +14,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 
-use crate::harness::{DEADLINE, Server};
+use crate::harness::{DEADLINE, Server, columns, csv, job, steps};
 
 const ROLES: [(&str, Role); 3] = [("read", Role::Read), ("publish", Role::Publish), ("admin", Role::Admin)];
 
@@ -141,6 +141,45 @@ async fn http_shows_health_to_all_and_the_rest_to_tokens() {
             assert!(status.contains("401") && !body.contains("sst_secret"), "{status} {body}");
         }
     }
+    server.stopped().await;
+}
+
+#[tokio::test]
+async fn a_tenant_has_no_more_than_its_quotas_and_others_are_not_held_to_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokens.toml");
+    let quotas = "[tenant.small]\nstreams_max = 1\njobs_max = 1\ndatasets_max = 1\nimport_bytes_max = 20000\n";
+    let (ours, free) = (stanza("ours", "admin", "tenant = \"small\""), stanza("free", "admin", ""));
+    std::fs::write(&file, ours + &free + quotas).unwrap();
+    let flags = ["--tokens", file.to_str().unwrap()];
+    let mut server = Server::start_with(&folder.path().join("data"), &flags).await;
+    let exhausted = |status: Status, part: &str| {
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+        assert!(status.message().contains(part), "{status}");
+    };
+
+    server.show_token(&token("free"));
+    server.import("theirs", &[], &[("d.csv", csv(&columns(2000)))]).await.unwrap();
+    server.show_token(&token("ours"));
+    let large = server.import("d", &[], &[("d.csv", csv(&columns(2000)))]).await.unwrap_err();
+    exhausted(large, "more than 20000 bytes, its tenant's quota");
+    server.import("d", &[], &[("d.csv", csv(&columns(100)))]).await.unwrap();
+    let second = server.import("e", &[], &[("d.csv", csv(&columns(50)))]).await.unwrap_err();
+    exhausted(second, "the tenant \"small\" has 1 datasets, and its quota is 1");
+    server.open_job(job("j", 4)).await.unwrap();
+    server.open_job(job("j", 4)).await.unwrap();
+    exhausted(server.open_job(job("k", 4)).await.unwrap_err(), "has 1 jobs, and its quota is 1");
+
+    // Endless, and not read: it stays open.
+    let open = v1::StreamBatchesRequest { job: "j".into(), world_size: 1, ..Default::default() };
+    let held = server.sampling().stream_batches(open.clone()).await.unwrap();
+    exhausted(server.stream(steps("j", 0, 2)).await.unwrap_err(), "quota of 1 streams");
+    server.show_token(&token("free"));
+    assert_eq!(server.stream(steps("j", 0, 2)).await.unwrap().len(), 2);
+    server.open_job(job("k", 4)).await.unwrap();
+    server.show_token(&token("ours"));
+    drop(held);
+    until(|| async { server.stream(steps("j", 0, 2)).await.is_ok() }).await;
     server.stopped().await;
 }
 

@@ -22,8 +22,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tonic::Status;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
+use tonic::{Request, Status};
 
 /// No call of a test takes longer; one that does hangs.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
@@ -78,11 +81,28 @@ fn config(data_dir: &Path, flags: &[&str]) -> Config {
     Config { parsing: Parsing::Child(env!("CARGO_BIN_EXE_samplerd").into()), ..config }
 }
 
+/// What calls are made on: a connection, and the token they show.
+pub(crate) type Line = InterceptedService<Channel, Shown>;
+
+/// The token that calls show, if any.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Shown(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Shown {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(value) = &self.0 {
+            request.metadata_mut().insert("authorization", value.clone());
+        }
+        Ok(request)
+    }
+}
+
 /// A daemon that serves on ports of its own.
 pub(crate) struct Server {
     pub(crate) grpc: SocketAddr,
     pub(crate) http: SocketAddr,
     channel: Channel,
+    shown: Shown,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<()>,
 }
@@ -117,7 +137,7 @@ impl Server {
         // What a reader has not taken is frozen already: a small window keeps activations prompt.
         let endpoint = Channel::from_shared(format!("http://{grpc}")).unwrap().initial_stream_window_size(65_535);
         let channel = endpoint.timeout(DEADLINE).connect().await.unwrap();
-        Self { grpc, http, channel, stop, ended }
+        Self { grpc, http, channel, shown: Shown::default(), stop, ended }
     }
 
     /// Tells the daemon to stop; [`Self::stopped`] waits until it has.
@@ -130,20 +150,20 @@ impl Server {
         tokio::time::timeout(DEADLINE, self.stop()).await.unwrap().unwrap();
     }
 
-    pub(crate) fn sampling(&self) -> SamplingClient<Channel> {
-        SamplingClient::new(self.channel.clone()).max_decoding_message_size(1 << 28)
+    pub(crate) fn sampling(&self) -> SamplingClient<Line> {
+        SamplingClient::new(self.line()).max_decoding_message_size(1 << 28)
     }
 
-    pub(crate) fn control(&self) -> ControlClient<Channel> {
-        ControlClient::new(self.channel.clone())
+    pub(crate) fn control(&self) -> ControlClient<Line> {
+        ControlClient::new(self.line())
     }
 
-    pub(crate) fn replicas(&self) -> ReplicasClient<Channel> {
-        ReplicasClient::new(self.channel.clone())
+    pub(crate) fn replicas(&self) -> ReplicasClient<Line> {
+        ReplicasClient::new(self.line())
     }
 
-    pub(crate) fn studies(&self) -> StudiesClient<Channel> {
-        StudiesClient::new(self.channel.clone())
+    pub(crate) fn studies(&self) -> StudiesClient<Line> {
+        StudiesClient::new(self.line())
     }
 
     /// Imports files as they are named.
@@ -194,6 +214,15 @@ impl Server {
             batches.extend(unpack(&block));
         }
         Ok(batches)
+    }
+
+    /// Makes later calls show a token.
+    pub(crate) fn show_token(&mut self, token: &str) {
+        self.shown = Shown(Some(format!("Bearer {token}").parse().unwrap()));
+    }
+
+    fn line(&self) -> Line {
+        InterceptedService::new(self.channel.clone(), self.shown.clone())
     }
 
     /// Returns the connection that calls are made on.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::middleware::{Next, from_fn_with_state};
@@ -9,7 +10,12 @@ use axum::response::Response;
 use tonic::Status;
 use tonic::service::Routes;
 
-use super::{Access, Needed, Refusal, bearer, needed};
+use super::streams::PlacedAnswer;
+use super::{Access, Needed, Refusal, Tenant, bearer, needed};
+use crate::error::Error;
+
+/// The method whose streams are counted.
+const STREAM: &str = "/swiftsampler.v1.Sampling/StreamBatches";
 
 /// Puts the check before all services.
 pub(crate) fn guard(routes: Routes, access: &Arc<Access>) -> Routes {
@@ -27,12 +33,27 @@ async fn check(State(access): State<Arc<Access>>, mut request: Request, next: Ne
         Ok(caller) => {
             // Nothing behind this has a use for it.
             request.headers_mut().remove(AUTHORIZATION);
-            if let Some(caller) = caller {
-                request.extensions_mut().insert(caller.as_ref().clone());
+            let Some(caller) = caller else { return next.run(request).await };
+            request.extensions_mut().insert(caller.as_ref().clone());
+            match &caller.tenant {
+                Some(tenant) if request.uri().path() == STREAM => stream(&access, tenant, request, next).await,
+                _ => next.run(request).await,
             }
-            next.run(request).await
         }
         Err(refusal) => status(&refusal).into_http(),
+    }
+}
+
+/// Holds a place of the tenant's while the stream is open.
+async fn stream(access: &Access, tenant: &Tenant, request: Request, next: Next) -> Response {
+    let Some(max) = tenant.quotas.streams_max else { return next.run(request).await };
+    match access.streams.admit(tenant, max).await {
+        Some(place) => next.run(request).await.map(|body| Body::new(PlacedAnswer::new(body, place))),
+        None => {
+            access.refused.with_label_values(&["quota"]).inc();
+            let message = format!("the tenant {:?} has its quota of {max} streams open: end some", tenant.name);
+            Status::from(Error::Busy(message)).into_http()
+        }
     }
 }
 

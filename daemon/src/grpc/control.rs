@@ -10,6 +10,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{contents, convert, import, refresh, watch};
+use crate::access::Caller;
 use crate::connections::ConnectionInfo;
 use crate::daemon::{Daemon, FETCH_WAIT_MAX};
 use crate::error::Error;
@@ -56,7 +57,7 @@ impl Control for ControlService {
         &self,
         request: Request<Streaming<v1::ImportDatasetRequest>>,
     ) -> Result<Response<v1::Dataset>, Status> {
-        Ok(Response::new(import::import(&self.daemon, request.into_inner()).await?))
+        Ok(Response::new(import::import(&self.daemon, Caller::tenant_of(&request), request.into_inner()).await?))
     }
 
     type ImportDatasetWithProgressStream = ReceiverStream<Result<v1::ImportDatasetProgress, Status>>;
@@ -65,14 +66,14 @@ impl Control for ControlService {
         &self,
         request: Request<Streaming<v1::ImportDatasetRequest>>,
     ) -> Result<Response<Self::ImportDatasetWithProgressStream>, Status> {
-        Ok(Response::new(import::import_with_progress(&self.daemon, request.into_inner())))
+        Ok(Response::new(import::import_with_progress(&self.daemon, Caller::tenant_of(&request), request.into_inner())))
     }
 
     async fn refresh_features(
         &self,
         request: Request<Streaming<v1::RefreshFeaturesRequest>>,
     ) -> Result<Response<v1::RefreshedFeatures>, Status> {
-        Ok(Response::new(refresh::refresh(&self.daemon, request.into_inner()).await?))
+        Ok(Response::new(refresh::refresh(&self.daemon, Caller::tenant_of(&request), request.into_inner()).await?))
     }
 
     async fn list_datasets(

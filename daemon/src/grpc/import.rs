@@ -13,10 +13,11 @@ use tonic::{Status, Streaming};
 
 use super::upload::{receive, source_files};
 use super::{contents, convert};
+use crate::access::Tenant;
 use crate::daemon::Daemon;
 use crate::error::Error;
 use crate::parsing::{Description, Imputed, Target, Upload};
-use crate::registry::{NewDataset, Registry};
+use crate::registry::{NewDataset, Owner, Registry};
 use crate::store::{Built, NewColumns, Phase, Progress};
 
 /// How often a caller is told how far its import is.
@@ -25,17 +26,19 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 /// Imports a dataset. What is made is thrown away when this is dropped before it is registered.
 pub(super) async fn import(
     daemon: &Arc<Daemon>,
+    tenant: Option<Tenant>,
     parts: Streaming<v1::ImportDatasetRequest>,
 ) -> Result<v1::Dataset, Status> {
     let stop = daemon.shutdown.child_token();
     let progress = Arc::new(Progress::new(stop.clone()));
     let _stop_when_dropped = stop.drop_guard();
-    import_telling(daemon, parts, &progress).await
+    import_telling(daemon, tenant, parts, &progress).await
 }
 
 /// As [`import`], telling how far it is. It is dropped when the caller goes away.
 pub(super) fn import_with_progress(
     daemon: &Arc<Daemon>,
+    tenant: Option<Tenant>,
     parts: Streaming<v1::ImportDatasetRequest>,
 ) -> ReceiverStream<Result<v1::ImportDatasetProgress, Status>> {
     let (sender, receiver) = mpsc::channel(1);
@@ -44,7 +47,7 @@ pub(super) fn import_with_progress(
         let stop = daemon.shutdown.child_token();
         let progress = Arc::new(Progress::new(stop.clone()));
         let _stop_when_dropped = stop.drop_guard();
-        let import = import_telling(&daemon, parts, &progress);
+        let import = import_telling(&daemon, tenant, parts, &progress);
         tokio::pin!(import);
         let mut due = tokio::time::interval(PROGRESS_INTERVAL);
         let imported = loop {
@@ -79,6 +82,7 @@ fn work(progress: &Progress) -> v1::ImportWork {
 
 async fn import_telling(
     daemon: &Arc<Daemon>,
+    tenant: Option<Tenant>,
     mut parts: Streaming<v1::ImportDatasetRequest>,
     progress: &Arc<Progress>,
 ) -> Result<v1::Dataset, Status> {
@@ -90,7 +94,7 @@ async fn import_telling(
     let permit = daemon.admit_import().await?;
     let scratch = daemon.with_registry(|daemon| daemon.loaded.store().scratch()).await?;
     let files = source_files(&header.files, scratch.path())?;
-    receive(daemon, &mut parts, &files).await?;
+    receive(daemon, tenant.as_ref(), &mut parts, &files).await?;
     let new = NewFiles {
         name: header.name.clone(),
         files,
@@ -110,7 +114,8 @@ async fn import_telling(
     })
     .await?;
     // To its end, also if the client is gone by then: half of it would leave columns that no record names.
-    let kept = tokio::spawn(keep(Arc::clone(daemon), header.name, built));
+    let owner = Tenant::dataset_owner(tenant.as_ref());
+    let kept = tokio::spawn(keep(Arc::clone(daemon), header.name, owner, built));
     let mut dataset = kept.await.map_err(Error::from)??;
     daemon.metrics.note_imputed(imputed.iter().map(|column| column.values).sum());
     dataset.imputed = imputed.into_iter().map(convert::imputed).collect();
@@ -167,7 +172,7 @@ pub(super) fn check_bytes(daemon: &Daemon, columns: usize, rows: usize) -> Resul
 }
 
 /// Stores here and in the shared folder, and registers: what is acknowledged is where other daemons find it.
-async fn keep(daemon: Arc<Daemon>, name: String, built: Built) -> Result<v1::Dataset, Error> {
+async fn keep(daemon: Arc<Daemon>, name: String, owner: Owner, built: Built) -> Result<v1::Dataset, Error> {
     let content = built.content();
     let new = NewDataset {
         name,
@@ -179,12 +184,12 @@ async fn keep(daemon: Arc<Daemon>, name: String, built: Built) -> Result<v1::Dat
         columns: content.columns.iter().map(|column| column.name.clone()).collect(),
         cells: built.cells() as u64,
     };
-    contents::keep(&daemon, built, move |daemon| register(daemon, &new)).await
+    contents::keep(&daemon, built, move |daemon| register(daemon, &new, &owner)).await
 }
 
 /// Blocks.
-fn register(daemon: &Daemon, new: &NewDataset) -> Result<v1::Dataset, Error> {
-    let (record, active) = daemon.registry.create_dataset(new)?;
+fn register(daemon: &Daemon, new: &NewDataset, owner: &Owner) -> Result<v1::Dataset, Error> {
+    let (record, active) = daemon.registry.create_dataset_of(new, owner)?;
     // A damaged copy may have been replaced.
     daemon.loaded.forget(&record.hash);
     daemon.metrics.show_dataset_up(&record.name, true);

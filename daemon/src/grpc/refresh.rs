@@ -12,6 +12,7 @@ use tonic::{Status, Streaming};
 use super::control::figures;
 use super::upload::{receive, source_files};
 use super::{contents, convert};
+use crate::access::Tenant;
 use crate::daemon::{Daemon, FETCH_WAIT_MAX};
 use crate::error::Error;
 use crate::parsing::{Description, Target, Upload};
@@ -24,6 +25,7 @@ const BUILDS_MAX: u32 = 10;
 /// Refreshes. What is made is thrown away when this is dropped before it is registered.
 pub(super) async fn refresh(
     daemon: &Arc<Daemon>,
+    tenant: Option<Tenant>,
     mut parts: Streaming<v1::RefreshFeaturesRequest>,
 ) -> Result<v1::RefreshedFeatures, Status> {
     let started = Instant::now();
@@ -40,7 +42,7 @@ pub(super) async fn refresh(
     let base = daemon.with_dataset(FETCH_WAIT_MAX, move |daemon| Base::of(daemon, &name)).await?;
     let scratch = daemon.with_registry(|daemon| daemon.loaded.store().scratch()).await?;
     let files = source_files(&header.files, scratch.path())?;
-    receive(daemon, &mut parts, &files).await?;
+    receive(daemon, tenant.as_ref(), &mut parts, &files).await?;
     let (maker, from) = (Arc::clone(daemon), base.clone());
     let built = contents::make(move || {
         let made = make(&maker, &from, files, header.first_row, &progress);

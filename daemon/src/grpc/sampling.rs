@@ -9,6 +9,7 @@ use tonic::{Request, Response, Status};
 use super::control::shown_job;
 use super::stream::BatchStream;
 use super::{convert, crops, stream};
+use crate::access::{Caller, Tenant};
 use crate::batches::{JobReader, Reading};
 use crate::connections::ConnectionInfo;
 use crate::daemon::Daemon;
@@ -37,6 +38,7 @@ impl Sampling for SamplingService {
     type StreamBatchesStream = BatchStream;
 
     async fn open_job(&self, request: Request<v1::OpenJobRequest>) -> Result<Response<v1::Job>, Status> {
+        let owner = Tenant::job_owner(Caller::tenant_of(&request).as_ref());
         let request = request.into_inner();
         let parameters = JobParameters {
             mode: convert::replacement(request.mode)?,
@@ -47,7 +49,7 @@ impl Sampling for SamplingService {
             batch_size: request.batch_size,
             epoch_draws: (request.epoch_draws > 0).then_some(request.epoch_draws),
         };
-        let open = move |daemon: &Daemon| shown_job(daemon, daemon.registry.open_job(&parameters)?);
+        let open = move |daemon: &Daemon| shown_job(daemon, daemon.registry.open_job_of(&parameters, &owner)?);
         Ok(Response::new(self.daemon.with_registry(open).await?))
     }
 

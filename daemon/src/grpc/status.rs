@@ -111,7 +111,7 @@ fn registry_code(error: &RegistryError) -> Code {
         | RegistryError::NoTrial { .. } => Code::NotFound,
         RegistryError::Differs { .. } => Code::AlreadyExists,
         RegistryError::TrialTaken { .. } => Code::Aborted,
-        RegistryError::Full { .. } => Code::ResourceExhausted,
+        RegistryError::Full { .. } | RegistryError::Quota { .. } => Code::ResourceExhausted,
         RegistryError::Precondition(_) => Code::FailedPrecondition,
     }
 }

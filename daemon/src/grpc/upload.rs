@@ -10,6 +10,7 @@ use swift_sampler_proto::v1;
 use swift_sampler_proto::v1::{import_dataset_request, refresh_features_request};
 use tonic::{Status, Streaming};
 
+use crate::access::Tenant;
 use crate::daemon::Daemon;
 use crate::error::{Error, off_runtime};
 use crate::store::StoreError;
@@ -67,10 +68,13 @@ pub(super) fn source_files(files: &[v1::ImportFile], directory: &Path) -> Result
 /// Writes the chunks to their files, of which none stays open.
 pub(super) async fn receive<R: UploadRequest>(
     daemon: &Daemon,
+    tenant: Option<&Tenant>,
     parts: &mut Streaming<R>,
     files: &[SourceFile],
 ) -> Result<(), Status> {
-    let mut bytes_left = daemon.limits.import_bytes_max;
+    let quota = tenant.and_then(|tenant| tenant.quotas.import_bytes_max);
+    let bytes_max = quota.unwrap_or(u64::MAX).min(daemon.limits.import_bytes_max);
+    let mut bytes_left = bytes_max;
     let mut last = 0;
     loop {
         let part = tokio::select! {
@@ -94,7 +98,8 @@ pub(super) async fn receive<R: UploadRequest>(
         }
         last = position;
         bytes_left = bytes_left.checked_sub(size as u64).ok_or_else(|| {
-            Error::Exhausted(format!("the files have more than {} bytes", daemon.limits.import_bytes_max))
+            let whose = if bytes_max < daemon.limits.import_bytes_max { ", its tenant's quota" } else { "" };
+            Error::Exhausted(format!("the files have more than {bytes_max} bytes{whose}"))
         })?;
         let path = files[position].path.clone();
         off_runtime(move || append(&path, &chunk.data)).await?;

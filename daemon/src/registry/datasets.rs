@@ -1,6 +1,7 @@
 //! Datasets: created with a uniform sampler active, removed when no job reads them.
 
 use super::error::check_name;
+use super::owner::Owner;
 use super::records::{
     ActiveRecord, DatasetRecord, FIRST_REVISION, OriginRecord, RemovedRecord, SamplerFigures, SamplerRecord,
 };
@@ -51,6 +52,18 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::Differs`] when the name holds other content, [`RegistryError::Full`].
     pub fn create_dataset(&self, new: &NewDataset) -> Result<(DatasetRecord, ActiveRecord), RegistryError> {
+        self.create_dataset_of(new, &Owner::default())
+    }
+
+    /// As [`Self::create_dataset`], for a tenant, if it is new.
+    ///
+    /// # Errors
+    /// As [`Self::create_dataset`], and [`RegistryError::Quota`].
+    pub fn create_dataset_of(
+        &self,
+        new: &NewDataset,
+        owner: &Owner,
+    ) -> Result<(DatasetRecord, ActiveRecord), RegistryError> {
         check_name("dataset", &new.name)?;
         self.decide(|| {
             let dataset: Read<DatasetRecord> = self.read(dataset_key(&new.name))?;
@@ -68,6 +81,7 @@ impl Registry {
                 });
             }
             self.check_room(&self.limits.datasets())?;
+            self.check_quota::<DatasetRecord>(owner)?;
             let now = self.now_ms();
             let record = DatasetRecord {
                 name: new.name.clone(),
@@ -81,6 +95,7 @@ impl Registry {
                 created_at_ms: now,
                 refreshed: Vec::new(),
                 latest_revision: FIRST_REVISION,
+                tenant: owner.tenant.clone(),
             };
             let active = self.read(active_key(&new.name))?;
             let generation = self.next_generation()?;

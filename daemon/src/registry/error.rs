@@ -35,6 +35,18 @@ pub enum RegistryError {
     /// A field is out of range or malformed.
     #[error("{0}")]
     Invalid(String),
+    /// A tenant has as many records as it may.
+    #[error("the tenant {tenant:?} has {count} {what}, and its quota is {max}: remove some, or ask for a larger quota")]
+    Quota {
+        /// The tenant.
+        tenant: String,
+        /// Of what.
+        what: &'static str,
+        /// How many it has.
+        count: u64,
+        /// How many it may have.
+        max: u64,
+    },
     /// There is no such dataset.
     #[error("there is no dataset {name:?}{known}")]
     NoDataset {

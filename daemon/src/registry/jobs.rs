@@ -10,6 +10,7 @@ use swift_sampler::job::{Follow, JobLog, Steps};
 use swift_sampler::{BATCH_SIZE_MAX, Replacement};
 
 use super::error::check_job_name;
+use super::owner::Owner;
 use super::records::{DatasetRecord, JobRecord, SamplerRecord};
 use super::{Decision, Read, Registry, RegistryError, dataset_key, job_key, sampler_key};
 
@@ -59,6 +60,14 @@ impl Registry {
     /// [`RegistryError::NoSampler`] for a pinned version that is not there, [`RegistryError::Invalid`] for a field out
     /// of range, [`RegistryError::Full`].
     pub fn open_job(&self, parameters: &JobParameters) -> Result<JobRecord, RegistryError> {
+        self.open_job_of(parameters, &Owner::default())
+    }
+
+    /// As [`Self::open_job`], for a tenant, if it is new.
+    ///
+    /// # Errors
+    /// As [`Self::open_job`], and [`RegistryError::Quota`].
+    pub fn open_job_of(&self, parameters: &JobParameters, owner: &Owner) -> Result<JobRecord, RegistryError> {
         check_job_name(&parameters.name)?;
         if !BATCH_SIZE_RANGE.contains(&parameters.batch_size) {
             return Err(RegistryError::Invalid(format!(
@@ -75,6 +84,7 @@ impl Registry {
                 return Ok(Decision::Answer(stored));
             }
             self.check_room(&self.limits.jobs())?;
+            self.check_quota::<JobRecord>(owner)?;
             let read: Read<DatasetRecord> = self.read(dataset_key(&parameters.dataset))?;
             let Some(dataset) = read.record.clone() else { return Err(self.no_dataset(&parameters.dataset)) };
             let epoch_draws = parameters.epoch_draws.unwrap_or(dataset.rows);
@@ -106,6 +116,7 @@ impl Registry {
                 follow: parameters.follow,
                 log: JobLog::new(active_record.version, parameters.follow),
                 created_at_ms: self.now_ms(),
+                tenant: owner.tenant.clone(),
             };
             writes.push(job.put(&record));
             Ok(Decision::Commit(writes, record))

@@ -28,6 +28,9 @@ pub struct DatasetRecord {
     pub cells: u64,
     /// When it was imported, Unix time.
     pub created_at_ms: u64,
+    /// The tenant that imported it; empty: nobody's.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub tenant: String,
     /// Later revisions of its features that are kept, ascending; the import is revision 1 and kept as long as the dataset.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refreshed: Vec<RevisionRecord>,
@@ -195,6 +198,9 @@ pub struct JobRecord {
     pub log: JobLog,
     /// When it was opened, Unix time.
     pub created_at_ms: u64,
+    /// The tenant that opened it; empty: nobody's.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub tenant: String,
 }
 
 impl SamplerRecord {
