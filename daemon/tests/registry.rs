@@ -45,7 +45,7 @@ fn a_registry_of_a_newer_version_is_refused() {
     let path = directory.path().join("registry.sqlite");
     rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let error = Sqlite::open(&path).unwrap_err().to_string();
-    assert!(error.contains("schema version 99"), "{error}");
+    assert!(error.contains("schema has version 99"), "{error}");
 }
 
 #[test]
