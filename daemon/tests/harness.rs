@@ -43,6 +43,10 @@ impl ManualClock {
     pub(crate) fn advance(&self, by_ms: u64) {
         self.0.fetch_add(by_ms, Ordering::SeqCst);
     }
+
+    pub(crate) fn set_back(&self, by_ms: u64) {
+        self.0.fetch_sub(by_ms, Ordering::SeqCst);
+    }
 }
 
 impl Clock for ManualClock {

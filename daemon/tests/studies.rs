@@ -14,6 +14,7 @@ use tonic::Code;
 
 use crate::harness::{ManualClock, new_dataset, registry, server_with_dataset};
 
+const DAY_MS: u64 = 24 * 3600 * 1000;
 const LEASE_MS: u32 = 10_000;
 
 struct Setup {
@@ -169,6 +170,41 @@ fn a_released_trial_is_to_be_had_at_once_and_its_attempt_does_not_count() {
         let told = setup.registry.tell_trial(&report(0, attempt, "b"), &Outcome::Failed("crashed".into())).unwrap();
         assert_eq!(told.state, state, "both attempts of this study are still there");
     }
+}
+
+#[test]
+fn a_clock_that_is_set_back_by_a_day_keeps_no_trial_of_a_worker_that_is_gone() {
+    let setup = setup(2);
+    setup.clock.advance(2 * DAY_MS);
+    assert_eq!((leased(&setup, "gone"), leased(&setup, "here")), ((0, 1), (1, 1)));
+    setup.clock.set_back(DAY_MS);
+    assert!(!setup.registry.heartbeat_trial(&report(1, 1, "here"), LEASE_MS).unwrap(), "its lease goes on");
+    assert_eq!(setup.registry.workers("s").unwrap(), 1, "nobody is one of the study for a day");
+    assert_eq!(leased(&setup, "new"), (0, 2));
+    let told = setup.registry.tell_trial(&report(1, 1, "here"), &Outcome::Objective(0.5)).unwrap();
+    assert_eq!((told.state, told.objective), (TrialState::Succeeded, Some(0.5)));
+}
+
+#[test]
+fn a_clock_that_jumps_ahead_by_a_day_costs_no_result_of_a_worker_that_is_there() {
+    let setup = setup(1);
+    assert_eq!(leased(&setup, "here"), (0, 1));
+    setup.clock.advance(DAY_MS);
+    assert!(!setup.registry.heartbeat_trial(&report(0, 1, "here"), LEASE_MS).unwrap(), "its lease goes on");
+    assert!(lease(&setup, "other").trial.is_none());
+    setup.clock.advance(DAY_MS);
+    let told = setup.registry.tell_trial(&report(0, 1, "here"), &Outcome::Objective(0.5)).unwrap();
+    assert_eq!((told.state, told.objective), (TrialState::Succeeded, Some(0.5)));
+}
+
+#[test]
+fn generations_grow_whatever_the_clock_does() {
+    let setup = setup(1);
+    setup.clock.advance(2 * DAY_MS);
+    let before = setup.registry.activate("d", 2).unwrap();
+    setup.clock.set_back(DAY_MS);
+    let after = setup.registry.activate("d", 1).unwrap();
+    assert!(after.generation > before.generation, "{before:?}, {after:?}");
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub(super) struct AskersRecord {
 }
 
 impl Registry {
+    // Differences of times, whichever is later: a clock that is set back does not make workers of those that are gone.
+
     /// Counts the workers that hold a trial of a study or asked for one in the last fifteen seconds.
     ///
     /// # Errors
@@ -32,8 +34,11 @@ impl Registry {
         }
         let now = self.now_ms();
         let askers = self.read::<AskersRecord>(askers_key(study))?.record.unwrap_or_default();
-        let asked =
-            askers.asked_at_ms.into_iter().filter(|(_, at)| at + ASKED_LATELY_MS >= now).map(|(worker, _)| worker);
+        let asked = askers
+            .asked_at_ms
+            .into_iter()
+            .filter(|(_, at)| at.abs_diff(now) <= ASKED_LATELY_MS)
+            .map(|(worker, _)| worker);
         let trials: Vec<TrialRecord> = self.records(&trials_prefix(study))?;
         let running = trials
             .into_iter()
@@ -57,12 +62,12 @@ impl Registry {
             let askers: Read<AskersRecord> = self.read(askers_key(study))?;
             let mut record = askers.record.clone().unwrap_or_default();
             let now = self.now_ms();
-            let known = record.asked_at_ms.get(worker).is_some_and(|at| at + NOTE_INTERVAL_MS > now);
+            let known = record.asked_at_ms.get(worker).is_some_and(|at| at.abs_diff(now) < NOTE_INTERVAL_MS);
             let running = study_read.record.as_ref().is_some_and(|study| study.state == StudyState::Running);
             if known || !running {
                 return Ok(Decision::Answer(()));
             }
-            record.asked_at_ms.retain(|_, at| *at + ASKED_LATELY_MS >= now);
+            record.asked_at_ms.retain(|_, at| at.abs_diff(now) <= ASKED_LATELY_MS);
             if record.asked_at_ms.len() < ASKERS_MAX {
                 record.asked_at_ms.insert(worker.to_owned(), now);
             }

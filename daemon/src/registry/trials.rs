@@ -57,6 +57,11 @@ pub struct Report {
     pub report_json: String,
 }
 
+/// A lease that is to run out later than this, in milliseconds from now, was given by a clock that has been set back since, or by
+/// another daemon's that is ahead: it counts as run out, rather than keep the trial of a worker that is gone for as long as
+/// the clock jumped. A worker that is there takes it up again by its next heartbeat.
+const LEASE_AHEAD_MAX_MS: u64 = 2 * *LEASE_RANGE_MS.end() as u64;
+
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
@@ -75,9 +80,10 @@ impl TrialRecord {
     /// used up, fails it.
     #[must_use]
     pub fn settled(mut self, now_ms: u64, attempts_max: u32) -> Self {
-        if self.state == TrialState::Running && self.lease_expires_at_ms <= now_ms {
+        let may_run_out = now_ms + 1..=now_ms + LEASE_AHEAD_MAX_MS;
+        if self.state == TrialState::Running && !may_run_out.contains(&self.lease_expires_at_ms) {
             let reason = format!("the lease of attempt {} by worker {:?} ran out", self.attempt, self.worker);
-            let at = self.lease_expires_at_ms;
+            let at = self.lease_expires_at_ms.min(now_ms);
             self.attempt_lost(at, attempts_max, reason);
         }
         self
