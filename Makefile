@@ -42,7 +42,7 @@ check: setup-torch ## Formatting, lints and documentation, as CI checks them
 	$(ENV) RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps $(TORCH)
 
 soak: build ## A daemon under everything at once for half an hour, or SOAK_SECONDS
-	$(ENV) SOAK_SECONDS=$(SOAK_SECONDS) cargo test $(TORCH),swift-sampler-tests/torch -p swift-sampler-tests --test soak -- --nocapture
+	$(ENV) SOAK_SECONDS=$(SOAK_SECONDS) cargo test $(TORCH),swift-sampler-tests/torch --test soak -- --nocapture
 
 deny: ## Licences, sources and bans of all dependencies, as CI checks them
 	$$(scripts/setup-tool cargo-deny) check bans licenses sources
