@@ -81,8 +81,8 @@ class Client:
         """
         self.address: str = address or os.environ.get("SWIFTSAMPLER_DAEMON") or ADDRESS_DEFAULT
         waits = (connect_timeout, request_timeout, stall_timeout, retry_deadline, first_contact_deadline)
-        files = (token_file, tls_ca, tls_cert, tls_key)
-        access = (token, *(None if file is None else os.fspath(file) for file in files), insecure)
+        files = (_path(token_file), _path(tls_ca), _path(tls_cert), _path(tls_key))
+        access = (token, *files, insecure)
         self._settings = (*waits, connections, *access)
         self._connection: _native.Connection | None = None
         self._process = 0
@@ -483,3 +483,7 @@ class Client:
 def _json(value: Any) -> str:
     """JSON as the daemon takes it: without NaN and infinities, which are none."""
     return json.dumps(value, allow_nan=False)
+
+
+def _path(file: str | os.PathLike[str] | None) -> str | None:
+    return None if file is None else os.fspath(file)
