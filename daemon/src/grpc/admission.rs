@@ -48,7 +48,13 @@ async fn admit(State(daemon): State<Arc<Daemon>>, request: Request, next: Next) 
     let takes_turn = !UPLOADS.contains(&path) && !WAITS.contains(&path);
     let answer = async {
         // Over once the answer begins: what a stream sends later, it sends in turn with the others.
-        let _turn = if takes_turn { Some(daemon.turns.take(connection.peer()).await) } else { None };
+        let _turn = match takes_turn.then(|| daemon.turns.take(connection.peer())) {
+            None => None,
+            Some(turn) => match turn.await {
+                Ok(turn) => Some(turn),
+                Err(full) => return Status::from(full).into_http(),
+            },
+        };
         next.run(request).await
     };
     let answered = match time {

@@ -101,6 +101,11 @@ pub(super) fn of_calls() -> Vec<Fixed> {
             count(crate::turns::CALLS_AT_WORK_A_PEER_MAX as u64),
             "they wait their turn, within their time; waits of `LeaseTrial` and uploads take none",
         ),
+        row(
+            "calls of one peer that wait for that",
+            count(crate::turns::CALLS_WAITING_A_PEER_MAX as u64),
+            "RESOURCE_EXHAUSTED, retry in 500 ms",
+        ),
         row("a request", bytes(grpc::REQUEST_BYTES_MAX as u64), "OUT_OF_RANGE"),
         row("an answer", bytes(grpc::ANSWER_BYTES_MAX as u64), "OUT_OF_RANGE"),
         row("a chunk of an upload", bytes(grpc::upload::CHUNK_BYTES_MAX as u64), "INVALID_ARGUMENT"),

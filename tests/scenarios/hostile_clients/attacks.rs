@@ -14,6 +14,8 @@ use super::frames::{
 
 /// Connections that are held by each attacker where connections are what is attacked; there may be 2,048 of a peer.
 const CONNECTIONS_HELD: usize = 700;
+/// Connections of each attacker that reads slowly: with all calls they may have, half as many again as the daemon takes.
+const SLOW_CONNECTIONS: usize = 40;
 /// Calls that a connection may have.
 const CALLS: u32 = 256;
 const IMPORT: &str = "/swiftsampler.v1.Control/ImportDataset";
@@ -85,7 +87,7 @@ fn slow_readers(attacker: &Attacker<'_>) {
         bytes.extend(call(stream, path, 0));
         bytes.extend(message(stream, &request));
     }
-    while attacker.goes_on() && held.len() < CONNECTIONS_HELD / 10 {
+    while attacker.goes_on() && held.len() < SLOW_CONNECTIONS {
         if let Some(mut socket) = attacker.http2()
             && send(&mut socket, &bytes, attacker.stop)
         {

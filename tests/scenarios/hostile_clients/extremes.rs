@@ -59,6 +59,9 @@ pub(crate) fn send_all(attacker: &Attacker<'_>) {
         let fills = [Fill::Largest, Fill::Smallest, Fill::Odd, Fill::Long, Fill::Random(round)];
         let calls: Vec<_> = methods.iter().flat_map(|method| fills.map(|fill| (method, fill))).collect();
         for calls in calls.chunks(CALLS_A_CONNECTION) {
+            if !attacker.goes_on() {
+                return;
+            }
             let Some(mut socket) = attacker.http2() else { continue };
             for (stream, (method, fill)) in (1..).step_by(2).zip(calls) {
                 if !attacker.goes_on() {
